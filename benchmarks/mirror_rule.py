@@ -1,0 +1,54 @@
+"""Does the rule for left-right mirroring decide rightly, and how far from its threshold?
+
+Usage: python benchmarks/mirror_rule.py
+
+Reads the real data in the folder that GCNAS_DATA names (default ../shared/data beside the repository), writes
+benchmarks/results/mirror_rule.csv: for each data set and seed of the split, the accuracy of the rule's nearest
+neighbours on validation images as they are and mirrored, their ratio, the decision, and the seconds it took.
+"""
+
+import csv
+import os
+import time
+from pathlib import Path
+
+from gcnas.data import load
+from gcnas.data.mirror import SMALLEST_RATIO, mirror_accuracies
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = Path(os.environ.get("GCNAS_DATA") or ROOT.parent / "shared" / "data") / "images"
+RESULTS = ROOT / "benchmarks" / "results" / "mirror_rule.csv"
+
+# Whether mirrored images should count as the same class, by common sense, and the seeds of the splits
+# (one where the data come with a validation split).
+DATA = {
+    "digits": (False, range(3)),
+    "mnist.npz": (False, range(3)),
+    "fashion_mnist.npz": (True, range(3)),
+    "cifar10_small.npz": (True, range(1)),
+    "pneumonia_xray_balanced.npz": (True, range(1)),
+    "flowers": (True, range(3)),
+}
+COLUMNS = ("data", "seed", "plain_accuracy", "mirrored_accuracy", "ratio", "threshold", "mirror")
+COLUMNS += ("expected", "seconds")
+
+
+def main() -> None:
+    rows = []
+    for name, (expected, seeds) in DATA.items():
+        for seed in seeds:
+            dataset = load(name if name == "digits" else IMAGES / name, seed=seed)
+            start = time.perf_counter()
+            plain, mirrored = mirror_accuracies(dataset.train(), dataset.validation())
+            seconds = time.perf_counter() - start
+            scores = [f"{value:.4f}" for value in (plain, mirrored, mirrored / plain)]
+            rows.append(
+                [dataset.name, seed, *scores, SMALLEST_RATIO, dataset.mirror, expected, f"{seconds:.2f}"]
+            )
+            print(*rows[-1])
+    with RESULTS.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""GC-NAS: from a folder of images to a small, trained, exported network.
+
+``gcnas.search("photos/", budget="10m")`` is the whole way; :mod:`gcnas.space` describes what may be built.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from gcnas._version import __version__
+
+if TYPE_CHECKING:
+    from gcnas.api import finalize, load, resume, search
+    from gcnas.result import Result
+
+__all__ = ["Result", "__version__", "finalize", "load", "resume", "search"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import, so what needs it is imported when it is first used.
+    if name in __all__:
+        from gcnas import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'gcnas' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

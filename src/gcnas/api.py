@@ -1,0 +1,319 @@
+"""The whole way of the data, in a few calls: search, resume, finalize, load."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeAlias
+
+from gcnas.config import RunConfig
+from gcnas.data import Dataset
+from gcnas.data import load as load_data
+from gcnas.delivery import finalize as deliver
+from gcnas.delivery import write_searched
+from gcnas.errors import ConfigurationError, RunFolderError, SearchFailedError
+from gcnas.report import write_report, write_trials_csv
+from gcnas.result import Result
+from gcnas.run.context import Context
+from gcnas.run.driver import Clock, Driver
+from gcnas.run.folder import RunFolder, default_path, write_text
+from gcnas.run.ledger import Ledger
+from gcnas.run.observer import Observer
+from gcnas.run.session import Session, elapsed, known_context, new_context, open_ledger, open_session
+from gcnas.run.trial import Trial
+from gcnas.space import SearchSpace, load_space
+
+DataSource: TypeAlias = Any
+"""A name or path, or arrays: ``(images, labels)`` or a mapping as in an npz file."""
+
+ARRAYS = "<arrays>"
+
+
+def search(
+    data: DataSource,
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    space: str | SearchSpace = "cnn",
+    observer: Observer | None = None,
+    **options: Any,
+) -> Result:
+    """Search a network for images, train it, and leave everything in a run folder.
+
+    Args:
+        data: ``"digits"``, an image folder, a CSV or npz file, or arrays.
+        out: The run folder; by default the first free ``runs/<data>-<n>``.
+        overwrite: Whether a run that lies there is deleted first.
+        space: Name of a preset, ``FILE.py:NAME``, or a space.
+        observer: Told what happens.
+        options: The other fields of :class:`~gcnas.config.RunConfig`, such as ``budget="10m"`` or
+            ``max_params="100k"``.
+
+    Returns:
+        The delivered network with its figures.
+
+    Raises:
+        GCNASError: One of its children, if something the user gave cannot be used.
+        KeyboardInterrupt: After a second interrupt; nothing finished is lost.
+    """
+    clock, observer = Clock(), observer or Observer()
+    config = RunConfig.create(data=_name_of(data), space=_space_name(space), **options)
+    found_space = _find_space(config, space)
+    folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
+    with folder.locked():
+        dataset = _load_data(config, data, folder)
+        context = new_context(config, dataset, found_space, folder)
+        return _run(context, clock, observer)
+
+
+def resume(
+    run: str | Path,
+    *,
+    data: DataSource | None = None,
+    space: str | SearchSpace | None = None,
+    observer: Observer | None = None,
+    **changes: Any,
+) -> Result:
+    """Go on with a run that was stopped or killed, or whose budget is raised.
+
+    Args:
+        run: The run folder.
+        data: Where the same data is now; needed only if it moved, or was given as arrays.
+        space: The run's space; needed only if it is not a preset, since it is code.
+        observer: Told what happens.
+        changes: Fields of the configuration that may change: the budget, the limits, the amount of training of
+            the delivered network, the threads.
+
+    Raises:
+        GCNASError: One of its children, if the run cannot go on.
+        KeyboardInterrupt: After a second interrupt; nothing finished is lost.
+    """
+    observer = observer or Observer()
+    folder = RunFolder.open(Path(run))
+    with folder.locked():
+        with Ledger(folder.ledger) as ledger:
+            clock = Clock(elapsed(ledger))
+        context = _reopen(folder, data, space, changes)
+        return _run(context, clock, observer, changes)
+
+
+def finalize(
+    run: str | Path,
+    *,
+    trial: int | None = None,
+    seconds: float | None = None,
+    data: DataSource | None = None,
+    space: str | SearchSpace | None = None,
+    observer: Observer | None = None,
+    **changes: Any,
+) -> Result:
+    """Train one network of a run for delivery, open the test split, and replace ``best``.
+
+    Args:
+        run: The run folder.
+        trial: Number of the trial; by default the best.
+        seconds: Wall clock; by default the number of final epochs rules.
+        data: Where the same data is now, as for :func:`resume`.
+        space: The run's space, as for :func:`resume`.
+        observer: Told what happens.
+        changes: As for :func:`resume`, for example ``final_epochs=200``.
+
+    Raises:
+        GCNASError: One of its children, if there is no such trial or it was not trained successfully.
+    """
+    observer = observer or Observer()
+    folder = RunFolder.open(Path(run))
+    with folder.locked():
+        context = _reopen(folder, data, space, changes)
+        with open_ledger(context) as ledger:
+            chosen = _choose(ledger.trials(), trial)
+            _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer)
+        _write_tables(folder)
+    return Result(folder.path, space=context.space)
+
+
+def load(run: str | Path, *, space: str | SearchSpace | None = None) -> Result:
+    """The result of a run, finished or not, for reading and predicting.
+
+    Args:
+        run: The run folder.
+        space: The run's space; needed only if it is not a preset, since it is code.
+
+    Raises:
+        RunFolderError: If there is no run.
+    """
+    folder = RunFolder.open(Path(run))
+    return Result(folder.path, space=_find_space(saved_config(folder), space))
+
+
+def saved_config(folder: RunFolder, **changes: Any) -> RunConfig:
+    """The configuration of a run folder, with changes.
+
+    Raises:
+        ConfigurationError: If it is damaged, or a change is not valid.
+    """
+    return RunConfig.create(**(RunConfig.from_yaml(folder.config) | changes))
+
+
+FIXED = {"strategy", "epochs", "reward", "references", "resolution", "channels", "flip", "seed", "device"} | {
+    "validation_fraction",
+    "test_fraction",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+}
+"""What may not change when a run goes on, beside the data and the space."""
+
+
+def _reopen(
+    folder: RunFolder, data: DataSource | None, space: str | SearchSpace | None, changes: dict[str, Any]
+) -> Context:
+    if fixed := FIXED & changes.keys():
+        raise ConfigurationError(
+            f"A run that goes on cannot change {', '.join(sorted(fixed))}; start a new one."
+        )
+    saved = saved_config(folder)
+    if saved.data == ARRAYS and data is None:
+        raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
+    where = {} if data is None else {"data": _name_of(data)}
+    config = saved.changed(**where, **changes)
+    found_space = _find_space(saved, space)
+    dataset = _load_data(config, config.data if data is None else data, folder)
+    with Ledger(folder.ledger) as ledger:
+        meta = ledger.meta()
+    context = known_context(config, dataset, found_space, folder, meta)
+    write_text(folder.config, config.to_yaml())
+    return context
+
+
+def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, Any] | None = None) -> Result:
+    """Search, deliver, report: what a new run and one that goes on share."""
+    folder, config = context.folder, context.config
+    try:
+        with open_ledger(context) as ledger:
+            if changes is not None:
+                ledger.event(clock(), "resumed", ", ".join(f"{k}={v}" for k, v in changes.items()))
+
+            def keep_best(trial: Trial, weights: Any) -> None:
+                write_searched(context, trial, weights)
+
+            session = open_session(context, ledger, clock, keep_best, observer)
+            done = sum(trial.evaluation is not None for trial in ledger.trials())
+            observer.started(folder.path, done, config.budget.trials, _seconds_left(context, clock))
+            with _graceful_interrupts(session.driver, observer):
+                best = session.driver.run()
+                if not _delivered(session, best):
+                    _deliver(context, ledger, clock, best, _seconds_left(context, clock), observer)
+    finally:
+        with suppress(RunFolderError):
+            _write_tables(folder)
+    observer.finished(folder.path)
+    return Result(folder.path, space=context.space)
+
+
+def _deliver(
+    context: Context, ledger: Ledger, clock: Clock, trial: Trial, seconds: float | None, observer: Observer
+) -> None:
+    deliver(
+        context,
+        trial,
+        log_test=lambda purpose: ledger.event(clock(), "test-opened", purpose),
+        seconds=seconds,
+        observer=observer,
+    )
+    ledger.event(clock(), "delivered", f"trial {trial.number}")
+
+
+def _delivered(session: Session, best: Trial) -> bool:
+    """Whether nothing happened since this network was delivered."""
+    events = session.ledger.events()
+    last = max(
+        (e.elapsed for e in events if e.kind == "delivered" and e.detail == f"trial {best.number}"),
+        default=None,
+    )
+    newest = max((trial.elapsed or 0.0 for trial in session.ledger.trials()), default=0.0)
+    return last is not None and newest <= last
+
+
+def _seconds_left(context: Context, clock: Clock) -> float | None:
+    budget = context.config.budget.seconds
+    return None if budget is None else max(budget - clock(), 1.0)
+
+
+def _choose(trials: list[Trial], number: int | None) -> Trial:
+    complete = {trial.number: trial for trial in trials if trial.complete}
+    if not complete:
+        raise SearchFailedError("No trial of this run was trained successfully yet; resume the search first.")
+    if number is None:
+        return max(complete.values(), key=lambda trial: trial.score)
+    if number not in complete:
+        raise ConfigurationError(
+            f"There is no complete trial {number}; there are {len(complete)}, see trials.csv."
+        )
+    return complete[number]
+
+
+def _write_tables(folder: RunFolder) -> None:
+    if folder.ledger.is_file():
+        write_trials_csv(folder.path)
+        write_report(folder.path)
+
+
+def _load_data(config: RunConfig, data: DataSource, folder: RunFolder) -> Dataset:
+    return load_data(
+        data,
+        resolution=config.resolution,
+        channels=config.channels,
+        seed=config.seed,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        cache=folder.path / "cache",
+    )
+
+
+def _name_of(data: DataSource) -> str:
+    return str(data) if isinstance(data, str | Path) else ARRAYS
+
+
+def _space_name(space: str | SearchSpace) -> str:
+    return space if isinstance(space, str) else space.name
+
+
+def _find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpace:
+    """The space that was given, or the preset in the configuration.
+
+    A space of the user's own is code; that a run folder names it is no reason to execute it.
+
+    Raises:
+        ConfigurationError: If the run's space is no preset and none is given.
+    """
+    if isinstance(given, SearchSpace):
+        return given
+    if given is None and (config.space.endswith(".py") or ":" in config.space):
+        raise ConfigurationError(
+            f"The space of this run is code ({config.space}), which is executed only if you name it again: "
+            "--space FILE.py:NAME (in Python: space=…)."
+        )
+    return load_space(given or config.space)
+
+
+@contextmanager
+def _graceful_interrupts(driver: Driver, observer: Observer) -> Iterator[None]:
+    """The first interrupt lets what runs finish and delivers the best; the second stops now."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if driver.interrupted:
+            raise KeyboardInterrupt
+        driver.interrupted = True
+        observer.stopping()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

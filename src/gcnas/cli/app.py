@@ -1,0 +1,72 @@
+"""The command ``gcnas``: its commands, its errors and its exit codes."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from gcnas._version import __version__
+from gcnas.cli import clean, data, deliver, inspect, search
+from gcnas.cli.display import StoppedError
+from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
+
+EXIT_ERROR, EXIT_NOTHING_FOUND, EXIT_INTERRUPTED = 1, 3, 130
+
+app = typer.Typer(
+    name="gcnas",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From a folder of images to a small, trained, exported network.",
+    epilog=(
+        "Exit codes: 0 done, 1 something given cannot be used, 2 wrong usage, 3 no network was found, "
+        "130 stopped by Ctrl-C (nothing finished is lost)."
+    ),
+)
+search.register(app)
+inspect.register(app)
+deliver.register(app)
+clean.register(app)
+app.add_typer(data.app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gcnas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        app()
+    except StoppedError:
+        _complain("Stopped. Nothing that was finished is lost; 'gcnas resume RUN' goes on.")
+        sys.exit(EXIT_INTERRUPTED)
+    except (SearchFailedError, LimitsTooTightError) as error:
+        _complain(str(error))
+        sys.exit(EXIT_NOTHING_FOUND)
+    except GCNASError as error:
+        _complain(str(error))
+        sys.exit(EXIT_ERROR)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has left; nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(message: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")

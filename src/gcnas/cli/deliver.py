@@ -1,0 +1,107 @@
+"""``gcnas finalize``, ``gcnas export`` and ``gcnas predict``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gcnas.cli.display import create_display
+from gcnas.cli.options import DataOption, RunArgument, SpaceOption, ThreadsOption, given
+from gcnas.errors import ConfigurationError, DataError
+
+
+class Format(StrEnum):
+    """Forms in which a network is exported."""
+
+    TORCH = "torch"
+    PYTHON = "python"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("finalize")(finalize)
+    app.command("export")(export)
+    app.command("predict")(predict)
+
+
+def finalize(
+    run: RunArgument,
+    trial: Annotated[
+        int | None, typer.Option("--trial", metavar="N", help="Which network. [default: the best]")
+    ] = None,
+    time: Annotated[str | None, typer.Option("--time", metavar="TIME", help="Wall clock, such as 10m.")] = None,
+    final_epochs: Annotated[
+        int | None,
+        typer.Option("--final-epochs", metavar="N", help="Passes over the data (most, under a time)."),
+    ] = None,
+    data: DataOption = None,
+    space: SpaceOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Train a network of the run for delivery, open the test split, and replace best/."""
+    from gcnas import api
+    from gcnas.config import Budget
+
+    seconds = None if time is None else Budget.parse(time).seconds
+    if time is not None and seconds is None:
+        raise ConfigurationError(f"--time is a time such as 90s or 10m, but got {time!r}.")
+    changes = given(final_epochs=final_epochs, threads=threads)
+    with create_display() as display:
+        api.finalize(run, trial=trial, seconds=seconds, data=data, space=space, observer=display, **changes)
+
+
+def export(
+    run: RunArgument,
+    format: Annotated[  # noqa: A002 - the option's name is the issue's
+        Format,
+        typer.Option("--format", "-f", help="torch: a torch.export program; python: source and weights."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="PATH", help="[default: in the current folder]")
+    ] = None,
+    space: SpaceOption = None,
+) -> None:
+    """Write the best network in another form; neither form needs gcnas."""
+    from gcnas import api
+    from gcnas.delivery import export_python, export_torch
+
+    result = api.load(run, space=space)
+    stem = run.resolve().name
+    if format is Format.TORCH:
+        path = export_torch(result.model, out or Path(f"{stem}.pt2"))
+    else:
+        path = export_python(result.run, out or Path(stem))
+    typer.echo(str(path))
+
+
+def predict(
+    run: RunArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES…", help="Image files, or folders of them.")],
+    output: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write a table with all probabilities.")
+    ] = None,
+    space: SpaceOption = None,
+) -> None:
+    """Classify image files with the run's network and its own preprocessing."""
+    from gcnas import api
+    from gcnas.delivery import image_files, predict_files, write_predictions
+
+    model = api.load(run, space=space).model
+    predictions = predict_files(model, image_files(images))
+    if output is not None:
+        predictions = write_predictions(output, model, predictions)
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    total = broken = 0
+    for prediction in predictions:
+        total += 1
+        if prediction.error is not None:
+            broken += 1
+            errors.print(f"passed over: {prediction.error}")
+        elif output is None:
+            typer.echo(f"{prediction.path}\t{prediction.label}\t{prediction.probability:.3f}")
+    if broken == total:
+        raise DataError(f"None of the {total} files could be read as an image.")
+    if output is not None:
+        typer.echo(str(output))

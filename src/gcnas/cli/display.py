@@ -1,0 +1,214 @@
+"""Progress: a live table with bars and the time left on a terminal, plain lines in a pipe."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from gcnas.run.observer import Observer
+from gcnas.run.trial import Trial
+
+ROWS = 8
+"""Trials that the live table shows."""
+
+
+class StoppedError(Exception):
+    """The user stopped a run by Ctrl-C; :class:`KeyboardInterrupt` itself would be taken by the parser."""
+
+
+@contextmanager
+def create_display() -> Iterator["PlainDisplay"]:
+    """The display that fits standard output.
+
+    Raises:
+        StoppedError: In place of KeyboardInterrupt.
+    """
+    try:
+        if sys.stdout.isatty():
+            display = LiveDisplay(Console(highlight=False))
+            with Live(display, console=display.console, refresh_per_second=4, transient=True):
+                yield display
+        else:
+            yield PlainDisplay(Console(highlight=False, soft_wrap=True))
+    except KeyboardInterrupt as interrupt:
+        raise StoppedError from interrupt
+
+
+class PlainDisplay(Observer):
+    """A line for each thing that happens."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._total: int | None = None
+        self._done = 0
+        self._deadline: float | None = None
+        self._seconds: list[float] = []
+
+    def started(self, run: Path, done: int, total: int | None, seconds: float | None) -> None:
+        """Say where everything lands."""
+        self._total, self._done = total, done
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        already = f", {done} trials done already" if done else ""
+        self.console.print(f"run folder: {escape(str(run))}{already}")
+
+    def note(self, message: str) -> None:
+        """Print the message."""
+        self.console.print(f"note: {escape(message)}")
+
+    def trial_finished(self, trial: Trial, best: Trial | None) -> None:
+        """Print the trial and the best so far."""
+        self._done += 1
+        self._count(trial)
+        total = "" if self._total is None else f"/{self._total}"
+        place = f"best {best.score:.4f} (trial {best.number})" if best is not None else "no best yet"
+        left = self.time_left()
+        facts = [
+            f"trial {trial.number}{total}",
+            _score(trial),
+            place,
+            f"{trial.cost.parameters:,} parameters",
+            f"{trial.cost.multiply_adds / 1e6:.2f} M multiply-adds",
+            _seconds(trial),
+            trial.proposal.source,
+            *([] if left is None else [f"{_duration(left)} left"]),
+        ]
+        self.console.print(escape("  ".join(facts)))
+
+    def stopping(self) -> None:
+        """Say what happens now."""
+        self.console.print(
+            "Stopping: what runs is finished, then the best network is trained and delivered. Ctrl-C again "
+            "stops now; nothing finished is lost."
+        )
+
+    def final_started(self, trial: Trial, seconds: float | None) -> None:
+        """Announce the final training."""
+        limit = "" if seconds is None else f", {_duration(seconds)}"
+        self.console.print(f"final training of trial {trial.number} ({trial.proposal.source}){limit}")
+
+    def final_finished(self, test_accuracy: float) -> None:
+        """Print the result."""
+        self.console.print(f"test accuracy {test_accuracy:.4f}")
+
+    def finished(self, run: Path) -> None:
+        """Print what to do next."""
+        self.console.print(f"network: {escape(str(run / 'best'))}\nreport:  {escape(str(run / 'report.html'))}")
+
+    def time_left(self) -> float | None:
+        """Seconds until the budget is spent, as far as can be told."""
+        if self._deadline is not None:
+            return max(0.0, self._deadline - time.monotonic())
+        if self._total is None or not self._seconds:
+            return None
+        return (self._total - self._done) * sum(self._seconds) / len(self._seconds)
+
+    def _count(self, trial: Trial) -> None:
+        if trial.evaluation is not None:
+            self._seconds.append(trial.evaluation.seconds)
+
+
+class LiveDisplay(PlainDisplay):
+    """A table of the last trials, the best one, and bars; drawn anew several times a second."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._last: deque[Trial] = deque(maxlen=ROWS)
+        self._best: Trial | None = None
+        self._what = "preparing"
+        self._share = 0.0
+        self._begin: float | None = None
+
+    def started(self, run: Path, done: int, total: int | None, seconds: float | None) -> None:
+        """Remember the budget."""
+        super().started(run, done, total, seconds)
+        self._begin = time.monotonic()
+
+    def trial_started(self, trial: Trial) -> None:
+        """Begin a bar."""
+        self._what, self._share = f"trial {trial.number}", 0.0
+
+    def progress(self, share: float) -> None:
+        """Move the bar."""
+        self._share = share
+
+    def trial_finished(self, trial: Trial, best: Trial | None) -> None:
+        """Add a row."""
+        self._done += 1
+        self._count(trial)
+        self._last.append(trial)
+        self._best = best
+
+    def final_started(self, trial: Trial, seconds: float | None) -> None:
+        """Begin the last bar."""
+        super().final_started(trial, seconds)
+        self._what, self._share = "final training", 0.0
+
+    def __rich__(self) -> RenderableType:
+        parts: list[RenderableType] = []
+        if self._last:
+            parts.append(self._table())
+        if self._best is not None:
+            parts.append(Text(f"best: trial {self._best.number}, {self._best.score:.4f}", style="bold green"))
+        parts.append(self._bars())
+        return Group(*parts)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("trial", "score", "params", "MACs", "depth", "seconds"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("source", no_wrap=True)
+        for trial in self._last:
+            style = "green" if self._best is not None and trial.number == self._best.number else ""
+            table.add_row(
+                str(trial.number),
+                _score(trial),
+                f"{trial.cost.parameters:,}",
+                f"{trial.cost.multiply_adds / 1e6:.2f}M",
+                str(trial.proposal.architecture.depth),
+                _seconds(trial),
+                trial.proposal.source,
+                style=style,
+            )
+        return table
+
+    def _bars(self) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(self._what, ProgressBar(total=1.0, completed=self._share, width=30), f"{self._share:.0%}")
+        left = self.time_left()
+        if self._total is not None:
+            share = self._done / self._total
+        elif self._deadline is not None and self._begin is not None:
+            share = (time.monotonic() - self._begin) / max(self._deadline - self._begin, 1e-3)
+        else:
+            share = 0.0
+        text = "" if left is None else f"{_duration(left)} left"
+        grid.add_row("budget", ProgressBar(total=1.0, completed=min(share, 1.0), width=30), text)
+        return grid
+
+
+def _score(trial: Trial) -> str:
+    evaluation = trial.evaluation
+    if evaluation is None or evaluation.score is None:
+        return f"failed ({evaluation.error_kind})" if evaluation is not None else "pending"
+    return f"{evaluation.score:.4f}"
+
+
+def _seconds(trial: Trial) -> str:
+    return "" if trial.evaluation is None else f"{trial.evaluation.seconds:.1f} s"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

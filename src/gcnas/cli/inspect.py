@@ -1,0 +1,60 @@
+"""``gcnas status`` and ``gcnas report``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gcnas.cli.options import RunArgument, SpaceOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("status")(status)
+    app.command("report")(report)
+
+
+def status(run: RunArgument) -> None:
+    """Print how far a run is, without disturbing it."""
+    from gcnas.report import summarize
+
+    summary = summarize(run)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    facts = {
+        "run": str(run),
+        "result": summary.sentence,
+        "references": summary.comparison or "none evaluated yet",
+        "budget": f"{summary.budget or 'unknown'}, {summary.elapsed:.0f} s used",
+        "trials": f"{summary.complete} complete, {summary.failed} failed, {summary.pending} pending",
+        "rejected": f"{summary.duplicates} duplicates, {summary.rejected} beyond a limit",
+        "test split": f"opened {len(summary.test_openings)} times",
+    }
+    for failure in summary.failures:
+        facts[f"failed: {failure.kind}"] = f"{failure.count}, first trial {failure.trial}: {failure.message}"
+    for name, fact in facts.items():
+        table.add_row(name, Text(fact))
+    for notice in summary.notices:
+        table.add_row("note", Text(notice))
+    Console(highlight=False).print(table)
+
+
+def report(
+    run: RunArgument,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="RUN", help="Draw another run's curve too, usually random search."),
+    ] = None,
+    space: SpaceOption = None,
+) -> None:
+    """Write report.html and trials.csv anew from the ledger."""
+    from gcnas.report import write_report, write_trials_csv
+    from gcnas.space import load_space
+
+    table = write_trials_csv(run)
+    page = write_report(run, against, space=None if space is None else load_space(space))
+    typer.echo(f"{page}\n{table}")

@@ -1,0 +1,27 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+RunArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
+SpaceOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--space",
+        metavar="NAME|FILE.py:NAME",
+        help="Search space: a preset, or a variable of your own Python file (which is executed).",
+    ),
+]
+DataOption: TypeAlias = Annotated[
+    str | None, typer.Option("--data", metavar="DATA", help="Where the run's data is now, if it moved.")
+]
+ThreadsOption: TypeAlias = Annotated[
+    int | None, typer.Option("--threads", metavar="N", help="CPU threads; by default all cores.")
+]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given on the command line."""
+    return {name: value for name, value in options.items() if value is not None}

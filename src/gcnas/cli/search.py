@@ -1,0 +1,185 @@
+"""``gcnas search`` and ``gcnas resume``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gcnas.cli.display import create_display
+from gcnas.cli.options import DataOption, RunArgument, SpaceOption, ThreadsOption, given
+
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        "-b",
+        metavar="BUDGET",
+        help="Candidates (200), or a time for everything (90s, 10m, 2h). [default: 10m]",
+    ),
+]
+ParamsOption = Annotated[
+    str | None, typer.Option("--max-params", metavar="N", help="Most parameters, such as 100k.")
+]
+MacsOption = Annotated[
+    str | None, typer.Option("--max-macs", metavar="N", help="Most multiply-adds an image, such as 5M.")
+]
+FinalEpochsOption = Annotated[
+    int | None, typer.Option("--final-epochs", metavar="N", help="Final training (its most, under a time).")
+]
+FinalShareOption = Annotated[
+    float | None,
+    typer.Option(
+        "--final-share",
+        metavar="X",
+        help="Share of a time kept for the final training, from 1/3. [default: 0.5]",
+    ),
+]
+CandidateOption = Annotated[
+    float | None, typer.Option("--candidate-seconds", metavar="S", help="Time limit of one candidate.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("search")(search)
+    app.command("resume")(resume)
+
+
+def search(
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="Image folder (a folder per class), CSV, npz file, or 'digits'."),
+    ],
+    budget: BudgetOption = None,
+    max_params: ParamsOption = None,
+    max_macs: MacsOption = None,
+    max_activations: Annotated[
+        str | None, typer.Option("--max-activations", metavar="N", help="Most numbers alive at once.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run folder. [default: runs/DATA-N]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that lies there.")] = False,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. [default: random]")
+    ] = None,
+    space: SpaceOption = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Root of all chance. [default: 0]")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", help="Training of each candidate.")
+    ] = None,
+    final_epochs: FinalEpochsOption = None,
+    final_share: FinalShareOption = None,
+    candidate_seconds: CandidateOption = None,
+    reward: Annotated[
+        str | None,
+        typer.Option("--reward", metavar="NAME", help="accuracy or balanced-accuracy. [default: accuracy]"),
+    ] = None,
+    references: Annotated[
+        bool | None,
+        typer.Option("--references/--no-references", help="Evaluate designs by people first. [default: yes]"),
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option("--resolution", metavar="N", help="Side of the images. [default: inferred]")
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option("--channels", metavar="NAME", help="grey, rgb or auto. [default: auto]")
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Mirror images in training. [default: measured]"),
+    ] = None,
+    validation_fraction: Annotated[
+        float | None,
+        typer.Option("--validation-fraction", metavar="X", help="Of the training images. [default: 0.2]"),
+    ] = None,
+    test_fraction: Annotated[
+        float | None,
+        typer.Option("--test-fraction", metavar="X", help="If the data has no test split. [default: 0.2]"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="N", help="Images a step. [default: 64]")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", metavar="X", help="Peak of the schedule. [default: 0.1]")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", metavar="X", help="[default: 0.002]")
+    ] = None,
+    threads: ThreadsOption = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="NAME", help="cpu, cuda, … [default: a GPU if there is one]"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="YAML file with these options; those given here win."),
+    ] = None,
+) -> None:
+    """Search a network for images, train it, export it.
+
+    Everything lands in the run folder; best/ holds a working network from the first candidate on. Ctrl-C once:
+    finish what runs and deliver the best so far; twice: stop now, nothing finished is lost.
+    """
+    from gcnas import api
+    from gcnas.config import RunConfig
+
+    options: dict[str, Any] = {} if config is None else RunConfig.from_yaml(config)
+    options.pop("data", None)
+    options |= given(
+        budget=budget,
+        max_params=max_params,
+        max_macs=max_macs,
+        max_activations=max_activations,
+        strategy=strategy,
+        space=space,
+        seed=seed,
+        epochs=epochs,
+        final_epochs=final_epochs,
+        final_share=final_share,
+        candidate_seconds=candidate_seconds,
+        reward=reward,
+        references=references,
+        resolution=resolution,
+        channels=channels,
+        flip=flip,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        threads=threads,
+        device=device,
+    )
+    with create_display() as display:
+        api.search(data, out=out, overwrite=overwrite, observer=display, **options)
+
+
+def resume(
+    run: RunArgument,
+    budget: BudgetOption = None,
+    max_params: ParamsOption = None,
+    max_macs: MacsOption = None,
+    final_epochs: FinalEpochsOption = None,
+    final_share: FinalShareOption = None,
+    candidate_seconds: CandidateOption = None,
+    data: DataOption = None,
+    space: SpaceOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Go on with a run that was stopped or killed, or raise its budget."""
+    from gcnas import api
+
+    changes = given(
+        budget=budget,
+        max_params=max_params,
+        max_macs=max_macs,
+        final_epochs=final_epochs,
+        final_share=final_share,
+        candidate_seconds=candidate_seconds,
+        threads=threads,
+    )
+    with create_display() as display:
+        api.resume(run, data=data, space=space, observer=display, **changes)

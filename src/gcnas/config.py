@@ -1,0 +1,240 @@
+"""The one typed configuration of a run: Python keywords, YAML file and command line."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from gcnas.errors import ConfigurationError
+from gcnas.records import Limits
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG]?)")
+_FACTORS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+
+MAX_TRIALS = 10_000_000
+MIN_SECONDS, MAX_SECONDS = 0.001, 1e9
+MAX_COUNT = 10**15
+
+
+class Budget(BaseModel):
+    """How much a search may cost: a number of candidates or a wall clock. Exactly one is set.
+
+    Attributes:
+        trials: Candidates to evaluate.
+        seconds: Wall clock for everything, final training and report included.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] | None = None
+    seconds: Annotated[float, Field(ge=MIN_SECONDS, le=MAX_SECONDS)] | None = None
+
+    @model_validator(mode="after")
+    def _one_is_set(self) -> Self:
+        if (self.trials is None) == (self.seconds is None):
+            raise ValueError("a budget is either trials or seconds")
+        return self
+
+    @classmethod
+    def parse(cls, text: Any) -> "Budget":
+        """Read ``200`` (candidates), ``90s``, ``10m`` or ``2h``.
+
+        Raises:
+            ConfigurationError: If the text is none of these, not positive, or beyond all reason.
+        """
+        if isinstance(text, Budget):
+            return text
+        written = str(text).strip().lower()
+        if match := _DURATION.fullmatch(written):
+            seconds = float(match[1]) * _UNITS[match[2]]
+            if MIN_SECONDS <= seconds <= MAX_SECONDS:
+                return cls(seconds=round(seconds, 3))
+        elif written.isdecimal() and len(written) < 20 and 1 <= int(written) <= MAX_TRIALS:
+            return cls(trials=int(written))
+        raise ConfigurationError(
+            f"A budget is a number of candidates (200) or a time (90s, 10m, 2h), but got {text!r}."
+        )
+
+    def __str__(self) -> str:
+        # Milliseconds, and never an exponent: the text is read again when a run is resumed.
+        return (
+            str(self.trials) if self.trials is not None else f"{self.seconds:.3f}".rstrip("0").rstrip(".") + "s"
+        )
+
+
+def parse_count(text: Any) -> int:
+    """Read ``50000``, ``100k``, ``5M`` or ``1.5M`` as a positive whole number.
+
+    Raises:
+        ConfigurationError: If it is none of these.
+    """
+    match = _COUNT.fullmatch(str(text).strip())
+    number = 0.0 if match is None else float(match[1]) * _FACTORS[match[2].lower()]
+    if not 0.5 < number <= MAX_COUNT:
+        raise ConfigurationError(f"A limit is a positive number such as 50000, 100k or 5M, but got {text!r}.")
+    return round(number)
+
+
+def _count_or_none(value: Any) -> int | None:
+    return None if value is None else parse_count(value)
+
+
+_T = TypeVar("_T")
+
+
+def _validated(parse: Callable[[Any], _T]) -> BeforeValidator:
+    """A reader as a validator: what it raises is told together with the field's name."""
+
+    def validate(value: Any) -> _T:
+        try:
+            return parse(value)
+        except ConfigurationError as error:
+            raise PydanticCustomError("gcnas", "{message}", {"message": str(error)}) from error
+
+    return BeforeValidator(validate)
+
+
+BudgetField = Annotated[Budget, _validated(Budget.parse), PlainSerializer(str)]
+CountField = Annotated[int | None, _validated(_count_or_none)]
+
+
+class RunConfig(BaseModel):
+    """Everything that decides a run; the resolved form is ``config.yaml`` in the run folder.
+
+    Attributes:
+        data: ``digits``, or the path of an image folder, a CSV or an npz file. ``<arrays>`` for arrays given
+            from Python, which a resumed run needs again.
+        budget: Number of candidates, or wall clock for everything.
+        max_params: Most parameters of the delivered network.
+        max_macs: Most multiply-adds of the delivered network, for one image.
+        max_activations: Most numbers alive at once in a forward pass, for one image.
+        strategy: Who proposes.
+        space: Name of a preset or ``FILE.py:NAME``.
+        epochs: Training of each candidate; None chooses by the size of the data and the budget.
+        final_epochs: Training of the delivered network; None chooses likewise.
+        final_share: Share of a wall-clock budget kept for the final training.
+        reward: What the search maximises on the validation split.
+        references: Whether designs by people are evaluated first.
+        resolution: Side of the square images; None keeps or infers it.
+        channels: ``grey``, ``rgb`` or ``auto``.
+        flip: Whether training mirrors images; None measures whether labels survive it.
+        validation_fraction: Share of the training images kept for the search's reward.
+        test_fraction: Share kept for the test, where the data has no test split.
+        batch_size: Images a training step.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: Weight decay of all weights but those of normalisation.
+        candidate_seconds: Time limit of one candidate; None derives it from a wall-clock budget.
+        threads: CPU threads; None takes all cores.
+        device: ``cpu``, ``cuda``, … ; None chooses a GPU where there is one.
+        seed: Root of all random streams.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    data: str
+    budget: BudgetField = Budget(seconds=600.0)
+    max_params: CountField = None
+    max_macs: CountField = None
+    max_activations: CountField = None
+    strategy: str = "random"
+    space: str = "cnn"
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    final_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    final_share: Annotated[float, Field(ge=1 / 3, lt=1)] = 0.5
+    reward: Literal["accuracy", "balanced-accuracy"] = "accuracy"
+    references: bool = True
+    resolution: Annotated[int, Field(ge=8, le=512)] | None = None
+    channels: Literal["auto", "grey", "rgb"] = "auto"
+    flip: bool | None = None
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 2e-3
+    candidate_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
+    device: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    @property
+    def limits(self) -> Limits:
+        """The limits on the delivered network."""
+        return Limits(self.max_params, self.max_macs, self.max_activations)
+
+    @classmethod
+    def create(cls, **values: Any) -> Self:
+        """Validate keywords.
+
+        Raises:
+            ConfigurationError: If a name or a value is wrong; the message names each.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            problems = "; ".join(_problem(problem, list(cls.model_fields)) for problem in error.errors())
+            # The message says it all; pydantic's own would only stand in the way.
+            raise ConfigurationError(f"The configuration is not valid. {problems}") from None
+
+    def changed(self, **changes: Any) -> Self:
+        """The same configuration with some values changed, validated."""
+        return type(self).create(**(self.model_dump() | changes))
+
+    def to_yaml(self) -> str:
+        """The content of ``config.yaml``."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> dict[str, Any]:
+        """Read the keywords of a YAML file, not yet validated.
+
+        Raises:
+            ConfigurationError: If the file is missing or does not hold names and values.
+        """
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from error
+        if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+            raise ConfigurationError(f"The configuration {path} must hold lines 'name: value'.")
+        return values
+
+
+def _problem(problem: ErrorDetails, options: list[str]) -> str:
+    """What is wrong with one value, in words."""
+    name = ".".join(map(str, problem["loc"])) or "configuration"
+    if problem["type"] == "extra_forbidden":
+        close = get_close_matches(name, options, n=1)
+        return f"{name}: there is no such option" + (f"; did you mean {close[0]}?" if close else "")
+    if problem["type"] in ("gcnas", "missing"):
+        return f"{name}: {problem['msg']}"
+    return f"{name}: {problem['msg']} (got {problem['input']!r})"
+
+
+def stream_seed(seed: int, name: str) -> int:
+    """Seed of a named random stream, independent of all other names.
+
+    Args:
+        seed: Root seed of the run.
+        name: Name of the stream, such as ``strategy``.
+
+    Returns:
+        A number below 2**63.
+    """
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,159 @@
+"""One image, from a file of any usual kind to (H, W, C) uint8."""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from gcnas.errors import DataError
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
+)
+"""File names that say that a file is an image, in lower case."""
+
+# Only formats that Pillow decodes by itself; EPS, for one, would start another program.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
+
+MAX_PIXELS = 80_000_000
+"""Largest image that is decoded, in pixels, so that a small file cannot fill the memory."""
+
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+
+# What Pillow raises on damaged files, apart from OSError.
+_DAMAGED = (
+    SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError, ArithmeticError,
+    AttributeError, RuntimeError,
+)  # fmt: skip
+
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silence Pillow's warnings on odd files; enter it in the main thread only, filters are global."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def inspect(path: Path) -> tuple[int, int, str]:
+    """Width and height as shown (orientation applied) and mode of an image file, from its header.
+
+    Raises:
+        DataError: The file is not an image; the message is the reason alone, without the path.
+    """
+    with _plain_reasons(), _open(path) as image:
+        width, height = image.size
+        return (height, width, image.mode) if _orientation(image) >= 5 else (width, height, image.mode)
+
+
+def decode(source: Path | bytes | Image.Image, resolution: tuple[int, int], channels: int) -> np.ndarray:
+    """Read an image as (H, W, C) uint8 at ``resolution`` (height, width).
+
+    The shorter side is resized, with antialiasing, and the centre is cut out of the longer one.
+
+    Raises:
+        DataError: The image cannot be decoded; the message is the reason alone, without the path.
+    """
+    with _plain_reasons():
+        if isinstance(source, Image.Image):
+            _check_size(source)
+            return _convert(source, resolution, channels)
+        with _open(source) as image:
+            return _convert(image, resolution, channels)
+
+
+def _open(source: Path | bytes) -> Image.Image:
+    if isinstance(source, Path) and source.stat().st_size == 0:
+        raise DataError("the file is empty")
+    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    try:
+        _check_size(image)
+    except DataError:
+        image.close()
+        raise
+    return image
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise DataError(f"{width} x {height} pixels are more than the {MAX_PIXELS:,} that are decoded")
+    if not width * height:
+        raise DataError("the image has no pixels")
+
+
+def _convert(image: Image.Image, resolution: tuple[int, int], channels: int) -> np.ndarray:
+    turn = _TRANSPOSITIONS.get(_orientation(image))
+    height, width = resolution
+    # JPEG decodes at 1/2, 1/4 or 1/8 of its size for less work; twice the target keeps the resizing smooth.
+    image.draft(None, (2 * max(height, width),) * 2)
+    image.load()
+    image = _eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if turn is not None:
+        image = image.transpose(turn)
+    if image.size != (width, height):
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Map 16-bit and float pixels to 0..255; other modes already have 8 bits per channel."""
+    if image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise DataError("the pixels are not all finite numbers")
+        values = values * 255 if values.max() <= 1 else values
+    elif image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.float64) / 257
+    else:
+        return image
+    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except (OSError, *_DAMAGED):  # damaged metadata is no reason to refuse the pixels
+        return 1
+
+
+@contextmanager
+def _plain_reasons() -> Iterator[None]:
+    """Turn whatever Pillow raises into a DataError that says the reason in plain words."""
+    try:
+        yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"more pixels than the {MAX_PIXELS:,} that are decoded") from error
+    except UnidentifiedImageError as error:
+        raise DataError("not an image, or of an unknown format") from error
+    except FileNotFoundError as error:
+        raise DataError("file not found") from error
+    except OSError as error:
+        raise DataError(error.strerror.lower() if error.strerror else f"damaged: {error}") from error
+    except MemoryError as error:
+        raise DataError("not enough memory to decode it") from error
+    except _DAMAGED as error:
+        raise DataError(f"damaged: {error}") from error

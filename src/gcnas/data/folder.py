@@ -1,0 +1,148 @@
+"""A folder with one folder of images per class, with or without folders per split above them."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gcnas.data.decode import SUFFIXES
+from gcnas.data.files import FileImages
+from gcnas.data.source import SPLIT_WORDS, TRAIN, UNSPLIT, Source, number_classes
+from gcnas.errors import DataError
+
+_LAYOUT = (
+    "Expected one folder per class (flowers/rose/1.jpg, flowers/tulip/2.jpg), "
+    "or such folders under train/, val/ and test/ (flowers/train/rose/1.jpg)"
+)
+_RUBBISH = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Image files of one split, with their class names."""
+
+    split: int
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    other_files: int
+    notices: tuple[str, ...]
+
+
+def read_folder(root: Path) -> Source:
+    """List the images of a folder; nothing is decoded yet.
+
+    Raises:
+        DataError: The folder does not have the expected layout.
+    """
+    splits = _split_folders(root)
+    if splits:
+        found = [_class_folders(root, folder, split) for split, folder in sorted(splits.items())]
+        left_out = [d.name for d in _folders(root) if d not in splits.values()]
+    else:
+        found, left_out = [_class_folders(root, root, UNSPLIT)], []
+    paths = [path for part in found for path in part.paths]
+    names = [name for part in found for name in part.names]
+    notices = [notice for part in found for notice in part.notices]
+    if left_out:
+        notices.append(f"Folders beside the splits were left out: {_listed(left_out)}.")
+    if len(set(names)) < 2:
+        raise DataError(f"{_LAYOUT}; found {_contents(root)} in {root}.{_nested_hint(root)}")
+    labels, class_names = number_classes(names, str(root))
+    return Source(
+        name=root.resolve().name or "images",
+        kind="folder",
+        images=FileImages(tuple(paths), tuple(str(path.relative_to(root)) for path in paths)),
+        labels=labels,
+        class_names=class_names,
+        given=np.repeat([part.split for part in found], [len(part.paths) for part in found]).astype(np.int8),
+        notices=tuple(notices),
+        other_files=sum(part.other_files for part in found),
+    )
+
+
+def _split_folders(root: Path) -> dict[int, Path]:
+    """Folders named as splits, by code; none unless they hold folders themselves."""
+    splits: dict[int, Path] = {}
+    for folder in _folders(root):
+        split = SPLIT_WORDS.get(folder.name.lower())
+        if split is None or not _folders(folder):
+            continue
+        if split in splits:
+            raise DataError(
+                f"A split has one folder; {splits[split].name}/ and {folder.name}/ in {root} mean the same. "
+                "Rename or merge them."
+            )
+        splits[split] = folder
+    if splits and TRAIN not in splits:
+        names = _listed([folder.name for folder in splits.values()])
+        raise DataError(f"{_LAYOUT}; found {names} but no folder 'train' in {root}.")
+    return splits
+
+
+def _class_folders(root: Path, folder: Path, split: int) -> _Found:
+    paths: list[Path] = []
+    names: list[str] = []
+    notices: list[str] = []
+    classes = _folders(folder)
+    direct, others = _images_in(folder)
+    if direct and classes:
+        notices.append(f"{len(direct):,} images beside the class folders were left out: they have no class.")
+    for class_folder in classes:
+        images: list[Path] = []
+        for at, subfolders, _ in os.walk(class_folder):
+            subfolders[:] = sorted(name for name in subfolders if _visible(name))
+            here, more = _images_in(Path(at))
+            images += here
+            others += more
+        if not images:
+            notices.append(f"{class_folder.relative_to(root)}/ has no images and was left out.")
+        paths += images
+        names += [class_folder.name] * len(images)
+    return _Found(split, tuple(paths), tuple(names), others, tuple(notices))
+
+
+def _images_in(folder: Path) -> tuple[list[Path], int]:
+    """Image files directly in a folder, sorted, and the number of other files."""
+    files = sorted(path for path in _entries(folder) if not path.is_dir())
+    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    return images, len(files) - len(images)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in _entries(folder) if path.is_dir())
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if _visible(path.name)]
+    except OSError as error:
+        raise DataError(f"{_LAYOUT}; {folder} cannot be read: {error.strerror}.") from error
+
+
+def _visible(name: str) -> bool:
+    return not name.startswith(".") and name not in _RUBBISH
+
+
+def _contents(root: Path) -> str:
+    folders = _folders(root)
+    images, others = _images_in(root)
+    if not folders and not images and not others:
+        return "nothing"
+    listed = f" ({_listed([folder.name for folder in folders])})" if folders else ""
+    kinds = "folder" if len(folders) == 1 else "folders"
+    return f"{len(folders)} {kinds}{listed}, {len(images)} images and {others} other files"
+
+
+def _nested_hint(root: Path) -> str:
+    """Unpacked archives often hold a single folder with everything in it."""
+    folders = _folders(root)
+    if len(folders) == 1 and len(_folders(folders[0])) >= 2:
+        return f" Did you mean {folders[0]}?"
+    return ""
+
+
+def _listed(names: Iterable[str], limit: int = 5) -> str:
+    names = sorted(names)
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -1,0 +1,78 @@
+"""Arrays of images in the layouts and number types that users have, as (N, H, W, C) uint8."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gcnas.errors import DataError
+
+_CHANNELS = (1, 3, 4)
+_ROWS_AT_ONCE = 4096
+
+
+def to_pixels(arrays: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+    """Bring the images of all splits into one layout and to uint8, by one scale.
+
+    Booleans and numbers up to 1 become 0..255, 16-bit integers keep their upper 8 bits.
+
+    Raises:
+        DataError: An array is not of images, or the splits differ in shape.
+    """
+    parts = [_layout(array, name) for array, name in zip(arrays, names, strict=True)]
+    shapes = {part.shape[1:] for part in parts}
+    if len(shapes) > 1:
+        shown = ", ".join(f"'{name}' {part.shape}" for name, part in zip(names, parts, strict=True))
+        raise DataError(f"All splits have images of one height, width and channels; given: {shown}.")
+    scale = _scale(parts, names)
+    return [_rescaled(part, scale) for part in parts]
+
+
+def _layout(array: np.ndarray, name: str) -> np.ndarray:
+    """(N, H, W, C) from (N, H, W), (N, H, W, C) or (N, C, H, W)."""
+    if array.ndim == 3:
+        array = array[..., np.newaxis]
+    elif array.ndim == 4 and array.shape[1] in _CHANNELS and array.shape[3] not in _CHANNELS:
+        array = array.transpose(0, 2, 3, 1)
+    if array.ndim != 4 or array.shape[3] not in _CHANNELS:
+        raise DataError(
+            f"Images have the shape (N, height, width) or (N, height, width, channels) with 1, 3 or 4 "
+            f"channels; '{name}' has {array.shape}. Reshape or transpose it."
+        )
+    if 0 in array.shape:
+        raise DataError(f"There must be at least one image of at least one pixel; '{name}' has {array.shape}.")
+    return array
+
+
+def _scale(parts: Sequence[np.ndarray], names: Sequence[str]) -> float:
+    """Factor that maps the numbers of all splits to 0..255."""
+    kinds = {part.dtype.kind for part in parts}
+    if all(part.dtype == np.uint8 for part in parts):
+        return 1.0
+    if kinds == {"b"}:
+        return 255.0
+    if not kinds <= set("iuf"):
+        types = ", ".join(str(part.dtype) for part in parts)
+        raise DataError(f"Pixels are integers, floats or booleans, the same in all splits; given: {types}.")
+    low, high = min(float(part.min()) for part in parts), max(float(part.max()) for part in parts)
+    if not np.isfinite([low, high]).all():
+        raise DataError(f"Pixels are finite numbers; {', '.join(names)} hold NaN or infinity.")
+    if "f" in kinds and low >= 0 and high <= 1:
+        return 255.0
+    if low >= 0 and high <= 255:
+        return 1.0
+    if kinds == {"u"} and all(part.dtype == np.uint16 for part in parts):
+        return 1 / 257
+    raise DataError(
+        f"Pixels go from 0 to 255 (floats also from 0 to 1); these go from {low:g} to {high:g}. "
+        "Undo any normalisation first."
+    )
+
+
+def _rescaled(part: np.ndarray, scale: float) -> np.ndarray:
+    if part.dtype == np.uint8:
+        return part
+    pixels = np.empty(part.shape, dtype=np.uint8)
+    for start in range(0, len(part), _ROWS_AT_ONCE):  # a float copy of everything would be large
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        pixels[rows] = np.round(part[rows].astype(np.float64) * scale)
+    return pixels

@@ -1,0 +1,116 @@
+"""Decoded images: in memory if they are few, in files that are mapped if they are many."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from gcnas.data.duplicates import digest
+from gcnas.data.source import Block, Images
+from gcnas.errors import DataError
+
+MEMORY_LIMIT = 2**30
+"""Bytes of pixels above which images are kept in files."""
+
+_ROWS_AT_ONCE = 1024
+
+Place = Callable[[str, np.ndarray], np.ndarray]
+"""Puts the images at some rows (n,) where they stay, under a name: ``place(name, rows)`` -> (n, H, W, C)."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What is known of all images once they are decoded.
+
+    Attributes:
+        digests: (N, 2) uint64.
+        broken: Reason by row, for images that could not be decoded.
+    """
+
+    digests: np.ndarray
+    broken: dict[int, str]
+
+
+@contextmanager
+def decoded(
+    images: Images, resolution: tuple[int, int], channels: int, cache: Path | None
+) -> Iterator[tuple[Decoded, Place]]:
+    """Decode all images once; inside the context, rows can be placed where they stay.
+
+    Raises:
+        DataError: The images need files and there is no ``cache`` folder, or no room in it.
+    """
+    shape = (len(images), *resolution, channels)
+    size = int(np.prod(shape, dtype=np.int64))
+    if size <= MEMORY_LIMIT:
+        pixels = np.zeros(shape, dtype=np.uint8)
+
+        def keep(block: Block) -> None:
+            pixels[block.start : block.start + len(block.pixels)] = block.pixels
+
+        yield _consume(images, resolution, channels, keep), lambda _, rows: pixels[rows]
+        return
+    folder = _cache_folder(cache, size)
+    with TemporaryDirectory(dir=folder, prefix="decoding-") as temporary:
+        path = Path(temporary) / "pixels"
+        with path.open("wb") as file:
+            # Plain writes: a full disk is then an OSError and not a bus error, as it is through a map.
+            facts = _consume(images, resolution, channels, lambda block: _write(file.write, block.pixels))
+        staged = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
+        yield facts, lambda name, rows: _to_file(folder / f"{name}.npy", staged, rows)
+
+
+def decode_only(images: Images, resolution: tuple[int, int], channels: int) -> Decoded:
+    """Decode all images and forget the pixels."""
+    return _consume(images, resolution, channels, lambda _: None)
+
+
+def _consume(
+    images: Images, resolution: tuple[int, int], channels: int, keep: Callable[[Block], None]
+) -> Decoded:
+    digests, broken = [np.empty((0, 2), dtype=np.uint64)], {}
+    for block in images.blocks(resolution, channels):
+        keep(block)
+        digests.append(digest(block.pixels))
+        broken.update(block.broken)
+    return Decoded(np.concatenate(digests), broken)
+
+
+def _write(write: Callable[[bytes], int], pixels: np.ndarray) -> None:
+    write(np.ascontiguousarray(pixels).tobytes())
+
+
+def _cache_folder(cache: Path | None, size: int) -> Path:
+    if cache is None:
+        raise DataError(
+            f"Images of more than {MEMORY_LIMIT / 2**30:g} GiB are kept in files; these take "
+            f"{size / 2**30:.1f} GiB. Give a cache folder, or a smaller resolution."
+        )
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(cache).free
+    except OSError as error:
+        raise DataError(f"The cache folder {cache} cannot be used: {error.strerror}. Give another.") from error
+    if free < 2 * size:
+        raise DataError(
+            f"Decoding these images takes {2 * size / 2**30:.1f} GiB of disk; {cache} has "
+            f"{free / 2**30:.1f} GiB free. Give another cache folder, or a smaller resolution."
+        )
+    return cache
+
+
+def _to_file(path: Path, staged: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Write rows as ``.npy`` and map them; the name appears only once the file is whole."""
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *staged.shape[1:])}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            _write(file.write, staged[rows[start : start + _ROWS_AT_ONCE]])
+    unfinished.replace(path)
+    mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped

@@ -1,0 +1,115 @@
+"""A CSV file with a path, a label and perhaps a split in each row."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gcnas.data.files import FileImages
+from gcnas.data.source import SPLIT_WORDS, UNSPLIT, Source, number_classes
+from gcnas.errors import DataError
+
+_PATH_WORDS = frozenset(
+    {"path", "image", "image_path", "imagepath", "file", "file_path", "filepath", "filename", "file_name"}
+)
+_LABEL_WORDS = frozenset({"label", "class", "target", "category", "class_name", "label_name"})
+_SPLIT_WORDS = frozenset({"split", "set", "subset", "partition"})
+_EXPECTED = "Expected rows of path,label or path,label,split, with or without a header"
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Positions of the columns; ``header`` is whether the first row names them."""
+
+    path: int
+    label: int
+    split: int | None
+    header: bool
+    others: tuple[str, ...] = ()
+
+
+def read_table(path: Path) -> Source:
+    """List the images of a CSV file; paths are relative to its folder. Nothing is decoded yet.
+
+    Raises:
+        DataError: The file is not such a table.
+    """
+    rows = _rows(path)
+    columns = _columns([cell.strip() for cell in rows[0][1]], path)
+    body = rows[1:] if columns.header else rows
+    if not body:
+        raise DataError(f"{_EXPECTED}; {path} has no rows below its header.")
+    needed = max(columns.path, columns.label, columns.split or 0) + 1
+    for line, cells in body:
+        if len(cells) < needed or not cells[columns.path].strip() or not cells[columns.label].strip():
+            raise DataError(f"{_EXPECTED}; line {line} of {path} has an empty or missing cell.")
+    shown = tuple(cells[columns.path].strip() for _, cells in body)
+    labels, class_names = number_classes([cells[columns.label].strip() for _, cells in body], str(path))
+    notices = (f"Columns not used: {', '.join(columns.others)}.",) if columns.others else ()
+    # Tables made on Windows separate folders by backslashes.
+    paths = tuple(path.parent / cell.replace("\\", "/") for cell in shown)
+    return Source(
+        name=path.stem,
+        kind="csv",
+        images=FileImages(paths, shown),
+        labels=labels,
+        class_names=class_names,
+        given=_splits(body, columns.split, path),
+        notices=notices,
+    )
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Line number and cells of every row that is not empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        delimiter = max(",;\t", key=first.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{_EXPECTED}, as UTF-8 text; {path} is not: {error.reason}.") from error
+    except csv.Error as error:
+        raise DataError(f"{_EXPECTED}; {path} cannot be read as CSV: {error}.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    if not rows:
+        raise DataError(f"{_EXPECTED}; {path} is empty.")
+    return rows
+
+
+def _columns(first: Sequence[str], path: Path) -> _Columns:
+    names = [name.lower().replace(" ", "_") for name in first]
+    at_path, at_label, at_split = (
+        next((i for i, name in enumerate(names) if name in words), None)
+        for words in (_PATH_WORDS, _LABEL_WORDS, _SPLIT_WORDS)
+    )
+    if at_path is not None and at_label is not None:
+        others = tuple(name for i, name in enumerate(first) if i not in (at_path, at_label, at_split))
+        return _Columns(at_path, at_label, at_split, True, others)
+    if len(first) in (2, 3) and Path(first[0]).suffix:
+        return _Columns(0, 1, 2 if len(first) == 3 else None, False)
+    raise DataError(
+        f"{_EXPECTED}; the first row of {path} is {', '.join(first[:6])[:80]!r}. "
+        "Name the columns path, label and, if there is one, split."
+    )
+
+
+def _splits(body: Sequence[tuple[int, list[str]]], column: int | None, path: Path) -> np.ndarray:
+    given = np.full(len(body), UNSPLIT, dtype=np.int8)
+    if column is None:
+        return given
+    words = [cells[column].strip().lower() for _, cells in body]
+    if not any(words):
+        return given
+    for row, word in enumerate(words):
+        if word not in SPLIT_WORDS:
+            raise DataError(
+                f"A split is train, validation or test; line {body[row][0]} of {path} says {word[:40]!r}. "
+                "Fill the column in every row or leave it out."
+            )
+        given[row] = SPLIT_WORDS[word]
+    return given

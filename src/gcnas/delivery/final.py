@@ -1,0 +1,95 @@
+"""The final training: the best architecture, on all but the test images, with a longer schedule."""
+
+import time
+from collections.abc import Callable
+
+from gcnas.config import stream_seed
+from gcnas.delivery.best import load_best, write_best
+from gcnas.errors import CandidateError, SearchFailedError
+from gcnas.network import Network
+from gcnas.run.context import Context
+from gcnas.run.observer import Observer
+from gcnas.run.trial import Trial
+from gcnas.training import EpochSchedule, ImageBatches, Measurement, Schedule, TimedSchedule, measure, train
+from gcnas.training.candidate import build_seeded
+
+RESERVE_SHARE = 0.06
+"""Share of the wall clock left, when the final training begins, that is kept for test, files and report."""
+
+RESERVE_SECONDS = 3.0
+"""The least of it."""
+
+
+def finalize(
+    context: Context,
+    trial: Trial,
+    *,
+    log_test: Callable[[str], None],
+    seconds: float | None = None,
+    observer: Observer | None = None,
+) -> Measurement:
+    """Train the network of a trial on search-train and validation, open the test split once, write ``best``.
+
+    If the training fails, the network as the search trained it is delivered, and the observer is told.
+
+    Args:
+        context: The run.
+        trial: The trial to deliver.
+        log_test: Called with the purpose before the test split opens.
+        seconds: Wall clock for everything; None trains the run's number of final epochs.
+        observer: Told what happens.
+
+    Returns:
+        The measurement on the test split.
+
+    Raises:
+        RunFolderError: If ``best`` cannot be written.
+    """
+    observer = observer or Observer()
+    start = time.monotonic()
+    observer.final_started(trial, seconds)
+    epochs: float | None
+    try:
+        network, epochs = _train(context, trial, seconds, observer)
+    except CandidateError as error:
+        observer.note(f"The final training failed ({error.kind}: {error}); using the search's own weights.")
+        network, epochs = _searched(context, trial), None
+    split = context.dataset.open_test(f"final test of trial {trial.number}", log_test)
+    test = measure(
+        network, ImageBatches(split, context.platform), context.space.fitted.classes, context.platform
+    )
+    elapsed = time.monotonic() - start
+    write_best(context, trial, network.cpu(), test=test, epochs=epochs, seconds=elapsed)
+    observer.final_finished(test.accuracy)
+    return test
+
+
+def _searched(context: Context, trial: Trial) -> Network:
+    """The network as the search trained it, from ``best``.
+
+    Raises:
+        SearchFailedError: If ``best`` holds another network.
+    """
+    model = load_best(context.folder, context.space)
+    if model.architecture != trial.proposal.architecture:
+        raise SearchFailedError(
+            f"The final training of trial {trial.number} failed, and {context.folder.best} holds another "
+            "network; try again with other final epochs, or another trial."
+        )
+    return model.network.to(context.platform.device)
+
+
+def _train(context: Context, trial: Trial, seconds: float | None, observer: Observer) -> tuple[Network, float]:
+    seed = stream_seed(context.config.seed, "final") % 2**31
+    network = build_seeded(context.space, trial.proposal.architecture, context.dataset, context.platform, seed)
+    batches = ImageBatches(
+        context.dataset.train_and_validation(), context.platform, context.recipe.augmentation
+    )
+    schedule: Schedule = EpochSchedule(context.amounts.final_epochs)
+    if seconds is not None:
+        usable = seconds - max(RESERVE_SECONDS, RESERVE_SHARE * seconds)
+        schedule = TimedSchedule(usable, context.amounts.final_epochs)
+    log = train(
+        network, batches, context.recipe, schedule, context.platform, seed=seed, on_step=observer.progress
+    )
+    return network, log.epochs

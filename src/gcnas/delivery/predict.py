@@ -1,0 +1,117 @@
+"""Classifying image files with a run's network and its own preprocessing."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gcnas.data.decode import SUFFIXES
+from gcnas.delivery.best import Model
+from gcnas.errors import DataError
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says about one image.
+
+    Attributes:
+        path: The file.
+        label: Name of the most probable class; None if the file could not be read.
+        probability: Its probability.
+        probabilities: Probability of every class, in the order of the model's class names.
+        error: Why the file could not be read.
+    """
+
+    path: Path
+    label: str | None = None
+    probability: float | None = None
+    probabilities: tuple[float, ...] = ()
+    error: str | None = None
+
+
+def predict_arrays(model: Model, images: np.ndarray) -> np.ndarray:
+    """Probabilities ``N x classes`` of images ``N x H x W x C`` uint8 that are preprocessed already."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            batch = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH]))
+            logits = model.network(batch.permute(0, 3, 1, 2).float() / 255)
+            parts.append(logits.softmax(1).numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, len(model.class_names)))
+
+
+def predict_files(model: Model, paths: Iterable[Path]) -> Iterator[Prediction]:
+    """Classify image files one batch at a time; a broken file is reported and passed over."""
+    waiting: list[Path] = []
+    for path in paths:
+        waiting.append(path)
+        if len(waiting) == BATCH:
+            yield from _predict_batch(model, waiting)
+            waiting = []
+    yield from _predict_batch(model, waiting)
+
+
+def image_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files named, and all image files in the folders named, in order.
+
+    Raises:
+        DataError: If a path does not exist, or a folder holds no image.
+    """
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if not found:
+                raise DataError(f"The folder {path} holds no image file.")
+            yield from found
+        elif path.exists():
+            yield path
+        else:
+            raise DataError(f"There is no file {path}.")
+
+
+def write_predictions(output: Path, model: Model, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """Write predictions into a CSV file while they pass.
+
+    Columns: path, label, probability, one for each class, error.
+
+    Raises:
+        DataError: If the file cannot be written.
+    """
+    try:
+        with output.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "label", "probability", *model.class_names, "error"])
+            for prediction in predictions:
+                scores = prediction.probabilities or [""] * len(model.class_names)
+                writer.writerow(
+                    [prediction.path, prediction.label, prediction.probability, *scores, prediction.error]
+                )
+                yield prediction
+    except OSError as error:
+        raise DataError(f"{output} cannot be written: {error}.") from error
+
+
+def _predict_batch(model: Model, paths: Sequence[Path]) -> Iterator[Prediction]:
+    images: dict[Path, np.ndarray] = {}
+    errors: dict[Path, str] = {}
+    for path in paths:
+        try:
+            images[path] = model.preprocessing.load_image(path)
+        except DataError as error:
+            errors[path] = str(error)
+    scores = predict_arrays(model, np.stack(list(images.values()))) if images else np.zeros((0, 1))
+    rows = dict(zip(images, scores, strict=True))
+    for path in paths:
+        if path in errors:
+            yield Prediction(path, error=errors[path])
+        else:
+            row = rows[path]
+            best = int(row.argmax())
+            yield Prediction(
+                path, model.class_names[best], float(row[best]), tuple(float(value) for value in row)
+            )

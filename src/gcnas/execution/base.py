@@ -1,0 +1,64 @@
+"""What every executor is: where evaluations run."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gcnas.records import Evaluation, Fidelity, Proposal
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation to run.
+
+    Attributes:
+        trial: Number of the trial.
+        proposal: What to evaluate.
+        fidelity: How much training it gets.
+        seconds: Time limit; None for none.
+    """
+
+    trial: int
+    proposal: Proposal
+    fidelity: Fidelity
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job.
+
+    Attributes:
+        job: The job.
+        evaluation: Its result, complete or failed.
+        weights: Trained weights by name (tensors on the CPU), where there are any.
+    """
+
+    job: Job
+    evaluation: Evaluation
+    weights: Mapping[str, Any] | None = None
+
+
+class Executor(ABC):
+    """Runs jobs.
+
+    Contract:
+        - ``submit`` takes a job without waiting for it; at most ``capacity`` are under way.
+        - ``wait`` blocks until at least one job is done and gives all that are; each job once.
+        - A job never raises: its failure is an outcome. ``KeyboardInterrupt`` may pass; the jobs under way are
+          then lost.
+    """
+
+    capacity: int = 1
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Take a job."""
+
+    @abstractmethod
+    def wait(self) -> list[Outcome]:
+        """Wait for results."""
+
+    def close(self) -> None:  # noqa: B027 - an executor that holds nothing has nothing to free
+        """Free what the executor holds; jobs under way are lost."""

@@ -1,0 +1,22 @@
+"""Immutable records that cross the folders of the package."""
+
+from gcnas.records.architecture import Architecture, HyperparameterValue, Layer
+from gcnas.records.evaluation import Evaluation, EvaluationState, Fidelity, Proposal
+from gcnas.records.limits import Cost, Limits
+from gcnas.records.trajectory import STOP, LayerAction, LayerMask, Trajectory
+
+__all__ = [
+    "STOP",
+    "Architecture",
+    "Cost",
+    "Evaluation",
+    "EvaluationState",
+    "Fidelity",
+    "HyperparameterValue",
+    "Layer",
+    "LayerAction",
+    "LayerMask",
+    "Limits",
+    "Proposal",
+    "Trajectory",
+]

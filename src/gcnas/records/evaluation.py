@@ -1,0 +1,77 @@
+"""Proposals and their evaluations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from gcnas.records.architecture import Architecture
+from gcnas.records.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How much training an evaluation gets.
+
+    Attributes:
+        epochs: Passes over the search-train split.
+        seed: Seed of initial weights, order and augmentation; equal for all candidates of one fidelity, so
+            that their comparison is paired.
+    """
+
+    epochs: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An architecture that a strategy wants evaluated.
+
+    Attributes:
+        architecture: Canonical form: what is built.
+        trajectory: Raw decisions and masks: what the strategy learns from.
+        source: Who proposed it: ``random``, ``reference``, ``policy``, ``edit`` and so on.
+    """
+
+    architecture: Architecture
+    trajectory: Trajectory
+    source: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the architecture."""
+        return self.architecture.fingerprint
+
+
+class EvaluationState(StrEnum):
+    """What became of a proposal."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INFEASIBLE = "infeasible"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a strategy is told about a proposal.
+
+    Attributes:
+        proposal: The proposal.
+        state: What became of it. A ``DUPLICATE`` carries the score of the evaluation that it repeats.
+        score: Reward on the validation split, higher is better; None unless there is one.
+        fidelity: The training behind the score; None where nothing was trained.
+        metrics: Further figures by name, such as ``balanced_accuracy`` or ``loss``.
+        error_kind: Class of failure (see :mod:`gcnas.errors`) or the limit exceeded.
+        error: Message of the failure.
+        seconds: Wall clock of the evaluation.
+    """
+
+    proposal: Proposal
+    state: EvaluationState
+    score: float | None = None
+    fidelity: Fidelity | None = None
+    metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    error_kind: str | None = None
+    error: str | None = None
+    seconds: float = 0.0

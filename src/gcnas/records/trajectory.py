@@ -1,0 +1,107 @@
+"""The raw decisions of a strategy with the masks that were in force: what policies learn from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gcnas.errors import SpaceError
+
+STOP = -1
+"""Code of the decision to add no further layer."""
+
+
+@dataclass(frozen=True)
+class LayerAction:
+    """All decisions for one layer.
+
+    Attributes:
+        type: Code of the layer type (its position in the space's list), or :data:`STOP`.
+        hyperparameters: Index of the chosen option for each hyper-parameter of the type, in its order.
+        connections: For each distance 2, 3, … m: 1 if the layer also reads the node at that distance. The
+            node at distance 1 is always read.
+    """
+
+    type: int
+    hyperparameters: tuple[int, ...] = ()
+    connections: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayerMask:
+    """What was allowed when a :class:`LayerAction` was chosen.
+
+    Attributes:
+        types: One flag per layer type, then one for STOP.
+        hyperparameters: One flag per option, for each hyper-parameter of the chosen type.
+        connections: One flag per distance 2, 3, … m: whether that connection may be made.
+    """
+
+    types: tuple[bool, ...]
+    hyperparameters: tuple[tuple[bool, ...], ...] = ()
+    connections: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The decisions that led to an architecture, one :class:`LayerAction` per layer and a last STOP."""
+
+    actions: tuple[LayerAction, ...]
+    masks: tuple[LayerMask, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form: lists of integers, masks as strings of 0 and 1."""
+        return {
+            "actions": [[a.type, list(a.hyperparameters), list(a.connections)] for a in self.actions],
+            "masks": [
+                [_bits(m.types), [_bits(h) for h in m.hyperparameters], _bits(m.connections)]
+                for m in self.masks
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> "Trajectory":
+        """Read the JSON form.
+
+        Raises:
+            SpaceError: If the data does not have the form that :meth:`to_json` writes.
+        """
+        try:
+            actions = [_items(action) for action in _items(data["actions"])]
+            masks = [_items(mask) for mask in _items(data["masks"])]
+            return cls(
+                tuple(
+                    LayerAction(_integer(kind), _integers(hypers), _integers(connections))
+                    for kind, hypers, connections in actions
+                ),
+                tuple(
+                    LayerMask(_flags(types), tuple(map(_flags, _items(hypers))), _flags(connections))
+                    for types, hypers, connections in masks
+                ),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpaceError(f"A trajectory is not of the form it was written in: {error}.") from error
+
+
+def _bits(flags: tuple[bool, ...]) -> str:
+    return "".join("1" if flag else "0" for flag in flags)
+
+
+def _flags(bits: object) -> tuple[bool, ...]:
+    if not isinstance(bits, str) or not set(bits) <= {"0", "1"}:
+        raise TypeError("a mask is a string of 0 and 1")
+    return tuple(bit == "1" for bit in bits)
+
+
+def _items(data: object) -> list[Any]:
+    if not isinstance(data, list):
+        raise TypeError(f"a list was expected, not {type(data).__name__}")
+    return data
+
+
+def _integer(data: object) -> int:
+    if type(data) is not int:
+        raise TypeError(f"a whole number was expected, not {type(data).__name__}")
+    return data
+
+
+def _integers(data: object) -> tuple[int, ...]:
+    return tuple(map(_integer, _items(data)))

@@ -1,0 +1,21 @@
+"""What a run found, as a summary, a table and a report."""
+
+from gcnas.report.drawing import draw
+from gcnas.report.html import write_report
+from gcnas.report.layers import LayerRow, describe, layer_table
+from gcnas.report.record import RunRecord, read_run
+from gcnas.report.summary import RunSummary, summarize
+from gcnas.report.table import write_trials_csv
+
+__all__ = [
+    "LayerRow",
+    "RunRecord",
+    "RunSummary",
+    "describe",
+    "draw",
+    "layer_table",
+    "read_run",
+    "summarize",
+    "write_report",
+    "write_trials_csv",
+]

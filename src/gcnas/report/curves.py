@@ -1,0 +1,57 @@
+"""Curves over the trials of a run."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from gcnas.run.trial import Trial
+
+Curve = tuple[tuple[int, float], ...]
+"""Pairs of trial number and score."""
+
+MAX_STEPS = 200
+
+
+def best_so_far(trials: Iterable[Trial]) -> Curve:
+    """Trial number and best score, at every improvement and at the last finished trial."""
+    curve: list[tuple[int, float]] = []
+    last = 0
+    for trial in trials:
+        if trial.evaluation is None:
+            continue
+        last = trial.number
+        if trial.complete and (not curve or trial.score > curve[-1][1]):
+            curve.append((trial.number, trial.score))
+    if curve and last > curve[-1][0]:
+        curve.append((last, curve[-1][1]))
+    return tuple(curve)
+
+
+def expected_best(scores: Sequence[float]) -> Curve:
+    """Mean of the best of the first n scores over all orders of the scores, by n.
+
+    The k-th best of N is the best of n drawn without replacement with the probability that none of the k - 1
+    better ones is drawn times that of drawing it then: ``prod_{i<k} (N-n-i+1)/(N-i+1) * n/(N-k+1)``.
+    """
+    total = len(scores)
+    if not total:
+        return ()
+    ranked = np.sort(np.asarray(scores, dtype=float))[::-1]
+    left = total - np.arange(total)
+    curve = []
+    for n in np.unique(np.linspace(1, total, min(total, MAX_STEPS)).round().astype(int)):
+        missed = np.clip((left - n) / left, 0, None).cumprod()
+        probabilities = np.concatenate(([1.0], missed[:-1])) * np.minimum(n / left, 1)
+        curve.append((int(n), float(probabilities @ ranked)))
+    return tuple(curve)
+
+
+def pareto_front(trials: Iterable[Trial]) -> tuple[Trial, ...]:
+    """Complete trials that none beats in score with as few parameters, the smallest first."""
+    front: list[Trial] = []
+    for trial in sorted(
+        (trial for trial in trials if trial.complete), key=lambda t: (t.cost.parameters, -t.score, t.number)
+    ):
+        if not front or trial.score > front[-1].score:
+            front.append(trial)
+    return tuple(front)

@@ -1,0 +1,115 @@
+"""The table of facts at the head of the report."""
+
+from typing import Any
+
+from gcnas.report.numbers import counted, duration, interval, percent, short, whole
+from gcnas.report.record import Delivered, RunRecord
+from gcnas.report.summary import RunSummary
+
+Facts = list[tuple[str, str]]
+
+
+def facts(folder: RunRecord, summary: RunSummary) -> list[tuple[str, Facts]]:
+    """Groups of facts, each a heading and pairs of name and value; what is not known is left out."""
+    groups = [
+        ("Network", _network(folder, summary)),
+        ("Search", _search(folder, summary)),
+        ("Data and device", _data(folder)),
+    ]
+    return [(heading, pairs) for heading, pairs in groups if pairs]
+
+
+def _network(folder: RunRecord, summary: RunSummary) -> Facts:
+    delivered, trial = folder.delivered, summary.delivered
+    pairs = _accuracies(delivered)
+    if delivered is None and trial is not None:
+        pairs = [("Test accuracy", "not measured yet"), (summary.reward.capitalize(), percent(trial.score))]
+    if trial is not None:
+        config, cost = folder.config, trial.cost
+        pairs += [
+            ("Parameters", whole(cost.parameters) + _limit(config.get("max_params"))),
+            ("Multiply-adds", short(cost.multiply_adds) + _limit(config.get("max_macs"))),
+            ("Peak activations", short(cost.activations) + _limit(config.get("max_activations"))),
+            ("Layers", str(trial.proposal.architecture.depth)),
+            ("Found as", f"trial {trial.number} ({trial.proposal.source})"),
+        ]
+    if delivered is not None and delivered.final and delivered.epochs is not None:
+        pairs.append(
+            ("Final training", f"{counted(delivered.epochs, 'epoch')} in {duration(delivered.seconds)}")
+        )
+    return pairs
+
+
+def _accuracies(delivered: Delivered | None) -> Facts:
+    if delivered is None:
+        return []
+    test, validation = delivered.test_accuracy, delivered.validation_accuracy
+    pairs = [("Test accuracy", "not measured yet" if test is None else percent(test))]
+    if test is not None and delivered.test_images:
+        low, high = interval(test, delivered.test_images)
+        images = whole(delivered.test_images)
+        pairs.append(("95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %, {images} images"))
+    pairs += _balanced("Test, balanced", delivered.test_balanced_accuracy, test)
+    if validation is not None:
+        pairs.append(("Validation accuracy", percent(validation)))
+    return pairs + _balanced("Validation, balanced", delivered.validation_balanced_accuracy, validation)
+
+
+def _balanced(name: str, balanced: float | None, plain: float | None) -> Facts:
+    """Balanced accuracy where it reads differently from the plain one."""
+    return [] if balanced is None or percent(balanced) == percent(plain) else [(name, percent(balanced))]
+
+
+def _limit(limit: Any) -> str:
+    return f" (\u2264\u00a0{short(limit)})" if type(limit) is int else ""
+
+
+def _search(folder: RunRecord, summary: RunSummary) -> Facts:
+    pairs = [
+        ("Strategy", str(folder.config.get("strategy", "unknown"))),
+        ("Space", str(folder.config.get("space", "unknown"))),
+        ("Trained", whole(summary.complete)),
+        ("Failed", whole(summary.failed)),
+        ("Pending", whole(summary.pending)),
+        ("Repeated", whole(summary.duplicates)),
+        ("Beyond a limit", whole(summary.rejected)),
+        ("Time", duration(summary.elapsed)),
+    ]
+    if summary.budget is not None:
+        pairs.append(("Budget", _budget(summary.budget)))
+    epochs = sorted({trial.fidelity.epochs for trial in folder.trials})
+    if epochs:
+        span = whole(epochs[0]) if len(epochs) == 1 else f"{whole(epochs[0])} to {whole(epochs[-1])}"
+        pairs.append(("Epochs each", span))
+    if "seed" in folder.config:
+        pairs.append(("Seed", str(folder.config["seed"])))
+    return pairs
+
+
+def _budget(budget: str) -> str:
+    """The budget as it was written, ``200`` or ``600s``, in words."""
+    if budget.isdecimal():
+        return counted(int(budget), "candidate")
+    seconds = budget.removesuffix("s")
+    return duration(float(seconds)) if seconds.replace(".", "", 1).isdecimal() else budget
+
+
+def _data(folder: RunRecord) -> Facts:
+    data, meta = folder.data, folder.meta
+    image, classes, counts = meta.get("image"), data.get("classes"), data.get("counts")
+    platform = meta.get("platform")
+    pairs: Facts = []
+    if "name" in data:
+        pairs.append(("Data", str(data["name"])))
+    if isinstance(image, dict):
+        sides = (str(image.get(name, "?")) for name in ("channels", "height", "width"))
+        pairs.append(("Images", " \u00d7 ".join(sides)))
+    if isinstance(classes, list):
+        pairs.append(("Classes", whole(len(classes))))
+    if isinstance(counts, dict):
+        pairs += [
+            (f"Split {split}", f"{whole(n) if isinstance(n, int) else n} images") for split, n in counts.items()
+        ]
+    if isinstance(platform, dict):
+        pairs += [(str(name).replace("_", " ").capitalize(), str(value)) for name, value in platform.items()]
+    return pairs

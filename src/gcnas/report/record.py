@@ -1,0 +1,177 @@
+"""Reading a run folder, whole or in parts, as whoever killed the run left it."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gcnas.config import RunConfig
+from gcnas.errors import ConfigurationError, SpaceError
+from gcnas.records import Architecture
+from gcnas.run.ledger import LedgerReader
+from gcnas.run.trial import Event, Rejection, Trial
+
+CONFIG = "config.yaml"
+METRICS = "best/metrics.json"
+ARCHITECTURE = "best/architecture.json"
+REWARDS = {"accuracy": "validation accuracy", "balanced-accuracy": "balanced validation accuracy"}
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What ``best/metrics.json`` says; None where it says nothing usable.
+
+    Attributes:
+        final: Whether the final training is behind it.
+        confusion: Test images by true class (rows) and predicted class.
+    """
+
+    final: bool
+    trial: int | None
+    fingerprint: str | None
+    source: str | None
+    parameters: int | None
+    multiply_adds: int | None
+    activations: int | None
+    depth: int | None
+    classes: tuple[str, ...]
+    validation_accuracy: float | None
+    validation_balanced_accuracy: float | None
+    test_accuracy: float | None
+    test_balanced_accuracy: float | None
+    test_images: int | None
+    confusion: tuple[tuple[int, ...], ...] | None
+    epochs: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The content of a run folder.
+
+    Attributes:
+        path: The folder.
+        meta: Facts fixed when the run began.
+        config: The resolved configuration, not validated; empty if missing.
+        delivered: Content of ``best/metrics.json``; None if missing.
+        architecture: Content of ``best/architecture.json``; None if missing.
+        missing: One sentence for each part that is absent or cannot be read.
+    """
+
+    path: Path
+    meta: dict[str, Any]
+    trials: tuple[Trial, ...]
+    rejections: tuple[Rejection, ...]
+    events: tuple[Event, ...]
+    config: dict[str, Any]
+    delivered: Delivered | None
+    architecture: Architecture | None
+    missing: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.resolve().name
+
+    @property
+    def reward(self) -> str:
+        """What the scores are, in words."""
+        return REWARDS.get(str(self.config.get("reward", "accuracy")), "score")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Facts about the data; empty if the ledger holds none."""
+        data = self.meta.get("data")
+        return data if isinstance(data, dict) else {}
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read a run folder; only its ledger must be there.
+
+    Raises:
+        RunFolderError: If there is no readable ledger.
+    """
+    with LedgerReader(path / "run.db") as ledger:
+        meta, trials = ledger.meta(), tuple(ledger.trials())
+        rejections, events = tuple(ledger.rejections()), tuple(ledger.events())
+    missing: list[str] = []
+    config: dict[str, Any] = {}
+    try:
+        config = RunConfig.from_yaml(path / CONFIG)
+    except (ConfigurationError, RecursionError):
+        missing.append(_sentence(path, CONFIG))
+    metrics = _json(path, METRICS, missing)
+    if metrics is not None and not isinstance(metrics, dict):
+        missing.append(f"{METRICS} does not hold an object.")
+    written = _json(path, ARCHITECTURE, missing)
+    architecture = None
+    try:
+        architecture = None if written is None else Architecture.from_json(written)
+    except SpaceError as error:
+        missing.append(f"{ARCHITECTURE} does not hold an architecture: {error}")
+    delivered = _delivered(metrics) if isinstance(metrics, dict) else None
+    return RunRecord(path, meta, trials, rejections, events, config, delivered, architecture, tuple(missing))
+
+
+def _json(path: Path, name: str, missing: list[str]) -> Any:
+    try:
+        return json.loads((path / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        missing.append(_sentence(path, name))
+        return None
+
+
+def _sentence(path: Path, name: str) -> str:
+    return f"{name} {'cannot be read' if (path / name).exists() else 'is missing'}."
+
+
+def _delivered(metrics: dict[str, Any]) -> Delivered:
+    classes = metrics.get("classes")
+    return Delivered(
+        final=metrics.get("state") == "final",
+        trial=_whole(metrics.get("trial")),
+        fingerprint=_text(metrics.get("fingerprint")),
+        source=_text(metrics.get("source")),
+        parameters=_whole(metrics.get("parameters")),
+        multiply_adds=_whole(metrics.get("multiply_adds")),
+        activations=_whole(metrics.get("activations")),
+        depth=_whole(metrics.get("depth")),
+        classes=tuple(map(str, classes)) if isinstance(classes, list) else (),
+        validation_accuracy=_share(metrics.get("validation_accuracy")),
+        validation_balanced_accuracy=_share(metrics.get("validation_balanced_accuracy")),
+        test_accuracy=_share(metrics.get("test_accuracy")),
+        test_balanced_accuracy=_share(metrics.get("test_balanced_accuracy")),
+        test_images=_whole(metrics.get("test_images")),
+        confusion=_confusion(metrics.get("test_confusion")),
+        epochs=_whole(metrics.get("epochs")),
+        seconds=_number(metrics.get("seconds")),
+    )
+
+
+def _whole(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | None:
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else None
+
+
+def _share(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 <= number <= 1 else None
+
+
+def _confusion(value: Any) -> tuple[tuple[int, ...], ...] | None:
+    """A square matrix of counts with something in it, or None."""
+    if not isinstance(value, list) or not value:
+        return None
+    square = all(isinstance(row, list) and len(row) == len(value) for row in value)
+    if not square or not all(_whole(entry) is not None for row in value for entry in row):
+        return None
+    return tuple(map(tuple, value)) if any(map(any, value)) else None

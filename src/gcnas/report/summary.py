@@ -1,0 +1,296 @@
+"""What a run found, in a few facts and sentences."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcnas.records import EvaluationState
+from gcnas.report.curves import Curve, best_so_far, expected_best
+from gcnas.report.numbers import counted, percent, points, short, whole
+from gcnas.report.record import Delivered, RunRecord, read_run
+from gcnas.run.trial import Event, Rejection, Trial
+
+
+@dataclass(frozen=True)
+class FailureKind:
+    """Failures of one kind: how many, and the first one's trial and message."""
+
+    kind: str
+    count: int
+    trial: int
+    message: str
+
+
+@dataclass(frozen=True)
+class LimitRejections:
+    """Proposals beyond one limit: how many, and the first one's figures."""
+
+    limit: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The facts of a run.
+
+    Attributes:
+        name: Name of the run folder.
+        state: ``empty`` (no network yet), ``search`` (best of the search so far) or ``final``.
+        sentence: The result in one line.
+        comparison: The best searched network beside the best reference design; None while neither is there.
+        reward: What the scores are, in words.
+        trials: Number of trials, pending ones included.
+        complete: Number of trials with a score.
+        pending: Number of trials without a result.
+        failures: Failed trials by kind, the most frequent first.
+        duplicates: Proposals that repeated an earlier one.
+        limits: Proposals beyond a limit, by limit.
+        best: Trial of the best score.
+        delivered: Trial that ``best/`` holds; the best one while ``best/`` does not say.
+        best_reference: Best trial among the reference designs.
+        best_searched: Best trial that is no reference design.
+        curve: Best score so far by trial.
+        elapsed: Seconds of the run so far.
+        budget: Budget as configured, such as ``200`` or ``600s``; None if unknown.
+        test_openings: Every opening of the test split.
+        other_name: Name of the run compared with.
+        other_curve: Best score so far by trial of that run.
+        other_expected: Where that run is random search: its mean best score over all orders of its proposals.
+        notices: What is missing in the run folder or does not fit together.
+    """
+
+    name: str
+    state: str
+    sentence: str
+    comparison: str | None
+    reward: str
+    trials: int
+    complete: int
+    pending: int
+    failures: tuple[FailureKind, ...]
+    duplicates: int
+    limits: tuple[LimitRejections, ...]
+    best: Trial | None
+    delivered: Trial | None
+    best_reference: Trial | None
+    best_searched: Trial | None
+    curve: Curve
+    elapsed: float
+    budget: str | None
+    test_openings: tuple[Event, ...]
+    other_name: str | None
+    other_curve: Curve
+    other_expected: Curve
+    notices: tuple[str, ...]
+
+    @property
+    def failed(self) -> int:
+        """Number of failed trials."""
+        return sum(failure.count for failure in self.failures)
+
+    @property
+    def rejected(self) -> int:
+        """Number of proposals beyond a limit."""
+        return sum(limit.count for limit in self.limits)
+
+
+def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) -> RunSummary:
+    """Compute the summary of a run folder.
+
+    Args:
+        run: The run folder, or what was read from it.
+        against: Another run to compare with, usually random search.
+
+    Raises:
+        RunFolderError: If a folder holds no readable ledger.
+    """
+    folder = run if isinstance(run, RunRecord) else read_run(run)
+    other = read_run(against) if isinstance(against, Path) else against
+    best = _best(folder.trials)
+    delivered = _delivered_trial(folder) or best
+    reference = _best([trial for trial in folder.trials if is_reference(trial)])
+    searched = _best([trial for trial in folder.trials if not is_reference(trial)])
+    budget = folder.config.get("budget")
+    return RunSummary(
+        name=folder.name,
+        state="empty" if best is None and folder.delivered is None else _state(folder.delivered),
+        sentence=_sentence(folder, delivered),
+        comparison=_comparison(folder, delivered, reference, searched),
+        reward=folder.reward,
+        trials=len(folder.trials),
+        complete=sum(trial.complete for trial in folder.trials),
+        pending=sum(trial.evaluation is None for trial in folder.trials),
+        failures=_failures(folder.trials),
+        duplicates=sum(rejection.reason == "duplicate" for rejection in folder.rejections),
+        limits=_limits(folder.rejections),
+        best=best,
+        delivered=delivered,
+        best_reference=reference,
+        best_searched=searched,
+        curve=best_so_far(folder.trials),
+        elapsed=_elapsed(folder),
+        budget=None if budget is None else str(budget),
+        test_openings=tuple(event for event in folder.events if event.kind == "test-opened"),
+        other_name=None if other is None else other.name,
+        other_curve=() if other is None else best_so_far(other.trials),
+        other_expected=() if other is None else _expected_random(other),
+        notices=folder.missing + _mismatches(folder, other),
+    )
+
+
+def is_reference(trial: Trial) -> bool:
+    """Whether the trial is a design by people, evaluated before the search."""
+    return trial.proposal.source.startswith("reference")
+
+
+def _best(trials: Sequence[Trial]) -> Trial | None:
+    """The complete trial of the highest score, the earliest among equals."""
+    complete = [trial for trial in trials if trial.complete]
+    return max(complete, key=lambda trial: (trial.score, -trial.number), default=None)
+
+
+def _delivered_trial(folder: RunRecord) -> Trial | None:
+    number = None if folder.delivered is None else folder.delivered.trial
+    return next((trial for trial in folder.trials if trial.number == number), None)
+
+
+def _state(delivered: Delivered | None) -> str:
+    return "final" if delivered is not None and delivered.final else "search"
+
+
+def _elapsed(folder: RunRecord) -> float:
+    times = [trial.elapsed for trial in folder.trials if trial.elapsed is not None]
+    return max(times + [event.elapsed for event in folder.events], default=0.0)
+
+
+def _sentence(folder: RunRecord, trial: Trial | None) -> str:
+    delivered = folder.delivered
+    if trial is None and delivered is None:
+        return _nothing_yet(folder)
+    parameters = delivered.parameters if delivered else None
+    multiply_adds = delivered.multiply_adds if delivered else None
+    if trial is not None:
+        parameters = trial.cost.parameters if parameters is None else parameters
+        multiply_adds = trial.cost.multiply_adds if multiply_adds is None else multiply_adds
+    size = f"with {whole(parameters)} parameters and {short(multiply_adds)} multiply-adds"
+    number = trial.number if trial else delivered.trial if delivered else None
+    source = trial.proposal.source if trial else delivered.source if delivered else None
+    finished = sum(trial.evaluation is not None for trial in folder.trials)
+    origin = f"trial {whole(number)} of {whole(finished)} (source {source or 'unknown'})"
+    if delivered is not None and delivered.test_accuracy is not None:
+        return f"Test accuracy {percent(delivered.test_accuracy)} {size}, found as {origin}."
+    score = trial.score if trial else delivered.validation_accuracy if delivered else None
+    return f"{folder.reward.capitalize()} {percent(score)} {size}, {origin}; no final training and no test yet."
+
+
+def _nothing_yet(folder: RunRecord) -> str:
+    if not folder.trials:
+        return "No network yet: no candidate was proposed."
+    failed = sum(trial.evaluation is not None for trial in folder.trials)
+    pending = len(folder.trials) - failed
+    return f"No network yet: {counted(failed, 'candidate')} failed, {whole(pending)} pending."
+
+
+def _comparison(
+    folder: RunRecord, delivered: Trial | None, reference: Trial | None, searched: Trial | None
+) -> str | None:
+    if reference is None:
+        return (
+            None if searched is None else "No reference design was evaluated, so there is none to compare with."
+        )
+    if searched is None:
+        return (
+            f"Only reference designs have been evaluated so far, the best one with {percent(reference.score)}."
+        )
+    difference = searched.score - reference.score
+    if difference > 0:
+        sentence = (
+            f"Search improved on the best reference design (trial {reference.number}, "
+            f"{percent(reference.score)}) by {points(difference)} of {folder.reward}."
+        )
+        return sentence + _noise(folder, reference.score, difference)
+    end = ", so the reference was delivered" if delivered is not None and is_reference(delivered) else ""
+    return (
+        f"No searched network beat the reference design (trial {reference.number}, {percent(reference.score)}; "
+        f"best searched: trial {searched.number}, {percent(searched.score)}){end}."
+    )
+
+
+def _noise(folder: RunRecord, accuracy: float, difference: float) -> str:
+    """A warning where the difference is within the standard error of an accuracy on so few images."""
+    counts = folder.data.get("counts")
+    images = counts.get("validation") if isinstance(counts, dict) else None
+    if not isinstance(images, int) or images < 1 or not 0 <= accuracy <= 1:
+        return ""
+    error = math.sqrt(accuracy * (1 - accuracy) / images)
+    if difference >= 2 * error:
+        return ""
+    return (
+        f" That is little: an accuracy measured on {whole(images)} images has a standard error of "
+        f"{100 * error:.1f} points."
+    )
+
+
+def _failures(trials: Sequence[Trial]) -> tuple[FailureKind, ...]:
+    failed = [t for t in trials if t.evaluation is not None and t.evaluation.state is EvaluationState.FAILED]
+    kinds = Counter(_kind(trial) for trial in failed)
+    firsts: dict[str, Trial] = {}
+    for trial in failed:
+        firsts.setdefault(_kind(trial), trial)
+    return tuple(
+        FailureKind(kind, count, firsts[kind].number, _message(firsts[kind]))
+        for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+def _kind(trial: Trial) -> str:
+    return (trial.evaluation.error_kind if trial.evaluation else None) or "unknown"
+
+
+def _message(trial: Trial) -> str:
+    return (trial.evaluation.error if trial.evaluation else None) or "no message"
+
+
+def _limits(rejections: Sequence[Rejection]) -> tuple[LimitRejections, ...]:
+    """Groups by the first word of the detail, which names the limit: ``parameters 91,234 > 78,000``."""
+    groups: dict[str, list[str]] = {}
+    for rejection in rejections:
+        if rejection.reason != "duplicate":
+            groups.setdefault((rejection.detail.split() or [rejection.reason])[0], []).append(rejection.detail)
+    return tuple(
+        LimitRejections(limit, len(details), details[0])
+        for limit, details in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    )
+
+
+def _expected_random(other: RunRecord) -> Curve:
+    if other.config.get("strategy") != "random":
+        return ()
+    return expected_best([trial.score for trial in other.trials if trial.complete and not is_reference(trial)])
+
+
+def _mismatches(folder: RunRecord, other: RunRecord | None) -> tuple[str, ...]:
+    notices = []
+    delivered, trial = folder.delivered, _delivered_trial(folder)
+    if delivered is not None and trial is None:
+        notices.append("best/metrics.json names a trial that is not in the ledger.")
+    elif (
+        delivered is not None
+        and trial is not None
+        and delivered.fingerprint
+        not in (
+            None,
+            trial.proposal.fingerprint,
+        )
+    ):
+        notices.append("best/metrics.json and the ledger name different networks for the delivered trial.")
+    if other is not None and other.data.get("fingerprint") != folder.data.get("fingerprint"):
+        notices.append(f"The run {other.name} compared with used other data; the two curves do not compare.")
+    if other is not None and other.reward != folder.reward:
+        notices.append(
+            f"The run {other.name} compared with maximised {other.reward}; the curves do not compare."
+        )
+    return tuple(notices)

@@ -1,0 +1,73 @@
+"""``trials.csv``: all trials of a run for a spreadsheet or pandas."""
+
+import csv
+import io
+from pathlib import Path
+
+from gcnas.report.layers import describe
+from gcnas.run.folder import write_text
+from gcnas.run.ledger import LedgerReader
+from gcnas.run.trial import Trial
+
+COLUMNS = (
+    "trial",
+    "fingerprint",
+    "source",
+    "depth",
+    "parameters",
+    "multiply_adds",
+    "activations",
+    "epochs",
+    "score",
+    "state",
+    "error_kind",
+    "error",
+    "attempts",
+    "seconds",
+    "elapsed",
+    "layers",
+)
+
+
+def write_trials_csv(run: Path) -> Path:
+    """Write ``trials.csv`` in a run folder: one row per trial, those not yet evaluated as ``pending``.
+
+    Texts are on one line. One that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    Raises:
+        RunFolderError: If there is no readable ledger or the folder cannot be written.
+    """
+    with LedgerReader(run / "run.db") as ledger:
+        trials = ledger.trials()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_row(trial) for trial in trials)
+    return write_text(run / "trials.csv", text.getvalue())
+
+
+def _row(trial: Trial) -> tuple[str | int, ...]:
+    proposal, evaluation = trial.proposal, trial.evaluation
+    return (
+        trial.number,
+        proposal.fingerprint,
+        _harmless(proposal.source),
+        proposal.architecture.depth,
+        trial.cost.parameters,
+        trial.cost.multiply_adds,
+        trial.cost.activations,
+        trial.fidelity.epochs,
+        "" if evaluation is None or evaluation.score is None else repr(evaluation.score),
+        "pending" if evaluation is None else str(evaluation.state),
+        _harmless(None if evaluation is None else evaluation.error_kind),
+        _harmless(None if evaluation is None else evaluation.error),
+        trial.attempts,
+        "" if evaluation is None else f"{evaluation.seconds:.3f}",
+        "" if trial.elapsed is None else f"{trial.elapsed:.3f}",
+        _harmless(describe(proposal.architecture)),
+    )
+
+
+def _harmless(text: str | None) -> str:
+    line = " ".join((text or "").split())
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line

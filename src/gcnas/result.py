@@ -1,0 +1,73 @@
+"""What a search gives back."""
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gcnas.delivery import Model, Prediction, load_best, predict_files
+from gcnas.run.folder import RunFolder
+from gcnas.run.ledger import LedgerReader
+from gcnas.run.trial import Trial
+from gcnas.space import SearchSpace
+
+
+class Result:
+    """A run folder seen from Python.
+
+    Args:
+        run: The run folder.
+        space: Its space.
+
+    Attributes:
+        run: The run folder.
+    """
+
+    def __init__(self, run: Path, *, space: SearchSpace) -> None:
+        self.run = run
+        self._folder = RunFolder(run)
+        self._space = space
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Content of ``best/metrics.json``: accuracies, cost, confusion matrix; empty if nothing finished."""
+        path = self._folder.best / "metrics.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Share of the test images classified correctly; None before the final training."""
+        return self.metrics.get("test_accuracy")
+
+    @property
+    def validation_accuracy(self) -> float | None:
+        """The same for the validation images, as the search trained the network."""
+        return self.metrics.get("validation_accuracy")
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials so far."""
+        with LedgerReader(self._folder.ledger) as ledger:
+            return ledger.trials()
+
+    @cached_property
+    def model(self) -> Model:
+        """The delivered network with its preprocessing.
+
+        Raises:
+            RunFolderError: If there is none yet.
+        """
+        return load_best(self._folder, self._space)
+
+    def predict(self, images: Iterable[str | Path]) -> list[Prediction]:
+        """Classify image files with the run's own preprocessing."""
+        return list(predict_files(self.model, map(Path, images)))
+
+    def __repr__(self) -> str:
+        figures = ", ".join(
+            f"{name}={self.metrics[name]}"
+            for name in ("test_accuracy", "validation_accuracy", "parameters", "multiply_adds")
+            if self.metrics.get(name) is not None
+        )
+        return f"Result({str(self.run)!r}{', ' if figures else ''}{figures})"

@@ -1,0 +1,1 @@
+"""The run: driver, budget, ledger, middlewares, resume."""

@@ -1,0 +1,82 @@
+"""What belongs to a run and does not change while it goes: data, space, platform, recipe, amounts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gcnas.config import RunConfig, stream_seed
+from gcnas.data import Dataset
+from gcnas.records import Fidelity
+from gcnas.run.amounts import Amounts
+from gcnas.run.folder import RunFolder
+from gcnas.space import InputShape, SearchSpace
+from gcnas.training import Augmentation, Platform, Recipe
+
+SHIFT_SHARE = 1 / 12
+"""Shifted crops move an image by at most this share of its shorter side."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The fixed surroundings of a run.
+
+    Attributes:
+        config: Resolved configuration.
+        folder: The run folder.
+        dataset: The data.
+        space: The space, fitted to the data and the limits.
+        platform: Device and its settings.
+        amounts: Training that candidates and the delivered network get.
+    """
+
+    config: RunConfig
+    folder: RunFolder
+    dataset: Dataset
+    space: SearchSpace
+    platform: Platform
+    amounts: Amounts
+
+    @property
+    def recipe(self) -> Recipe:
+        """The one recipe of the run."""
+        config, (_, height, width) = self.config, self.dataset.image_shape
+        return Recipe(
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            augmentation=Augmentation(
+                shift=max(1, round(min(height, width) * SHIFT_SHARE)),
+                mirror=self.dataset.mirror if config.flip is None else config.flip,
+            ),
+        )
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """Training of each candidate; all share one seed."""
+        return Fidelity(self.amounts.epochs, stream_seed(self.config.seed, "candidate") % 2**31)
+
+    def facts(self) -> dict[str, Any]:
+        """What the ledger keeps, so that a resumed run can be held against it."""
+        dataset = self.dataset
+        return {
+            "image": vars(self.space.fitted),
+            "space": self.space.fingerprint,
+            "platform": self.platform.to_json(),
+            "amounts": vars(self.amounts),
+            "data": {
+                "name": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "classes": list(dataset.class_names),
+                "counts": {
+                    "train": len(dataset.train_index),
+                    "validation": len(dataset.validation_index),
+                    "test": dataset.size_test,
+                },
+                "notices": list(dataset.notices),
+            },
+        }
+
+
+def fit_space(space: SearchSpace, dataset: Dataset, config: RunConfig) -> SearchSpace:
+    """The space for the shape and the classes of the data, and for the limits."""
+    channels, height, width = dataset.image_shape
+    return space.fit(InputShape(channels, height, width, len(dataset.class_names)), config.limits)

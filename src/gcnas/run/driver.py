@@ -1,0 +1,237 @@
+"""The driver: asks, has evaluated, tells, and writes each step into the ledger, until the budget is spent."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gcnas.errors import LimitsTooTightError, SearchFailedError
+from gcnas.execution import Executor, Job, Outcome
+from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal
+from gcnas.run.ledger import MAX_ATTEMPTS, Ledger
+from gcnas.run.observer import Observer
+from gcnas.run.trial import Rejection, Trial
+from gcnas.space import SearchSpace
+from gcnas.strategy import Strategy
+
+FIRST_FAILURES = 5
+"""If the first so many trials all fail, the search ends: something is wrong with more than a candidate."""
+
+GRACE = 1.1
+"""A candidate under way may run this far past the end of the search."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When a search ends.
+
+    Attributes:
+        trials: Most trials.
+        seconds: Wall clock of the search (without the final training).
+        candidate_seconds: Time limit of one candidate.
+    """
+
+    trials: int | None = None
+    seconds: float | None = None
+    candidate_seconds: float | None = None
+
+
+class Clock:
+    """Seconds that a run has been alive, those of earlier processes included."""
+
+    def __init__(self, elapsed: float = 0.0) -> None:
+        self._origin = time.monotonic() - elapsed
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self._origin
+
+
+class Driver:
+    """Runs a search.
+
+    Args:
+        ledger: Open ledger; trials that are pending in it are evaluated first.
+        space: Fitted space.
+        strategy: Who proposes, with its middlewares, in the state that the ledger holds.
+        rejections: The list in which the middlewares note what they reject.
+        executor: Where evaluations run.
+        fidelity: Training of each candidate.
+        stop: When to end.
+        clock: Seconds of the run.
+        keep_best: Writes the best network so far; called before its result is committed.
+        observer: Told what happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        space: SearchSpace,
+        strategy: Strategy,
+        rejections: list[Rejection],
+        executor: Executor,
+        fidelity: Fidelity,
+        stop: Stop,
+        clock: Clock,
+        keep_best: Callable[[Trial, Mapping[str, Any]], None],
+        observer: Observer,
+    ) -> None:
+        self._ledger, self._space, self._strategy, self._rejections = ledger, space, strategy, rejections
+        self._executor, self._fidelity, self._stop, self._clock = executor, fidelity, stop, clock
+        self._keep_best, self._observer = keep_best, observer
+        trials = ledger.trials()
+        self._count = len(trials)
+        self._finished = [trial for trial in trials if trial.evaluation is not None]
+        self._pending = {trial.number: trial for trial in trials if trial.evaluation is None}
+        self._exhausted = False
+        self.interrupted = False
+
+    @property
+    def best(self) -> Trial | None:
+        """The complete trial with the highest score; of equal ones the first."""
+        complete = [trial for trial in self._finished if trial.complete]
+        return max(complete, key=lambda trial: trial.score, default=None)
+
+    def run(self) -> Trial:
+        """Search until the budget is spent, the space is exhausted, or :attr:`interrupted` is set.
+
+        Returns:
+            The best trial.
+
+        Raises:
+            SearchFailedError: If the first trials all fail, or none succeeded at the end.
+            LimitsTooTightError: If nothing stays within the limits, and nothing was evaluated.
+            RunFolderError: If the ledger or ``best`` cannot be written.
+        """
+        try:
+            self._take_up()
+            while self._pending:
+                for outcome in self._executor.wait():
+                    self._settle(outcome)
+        except KeyboardInterrupt:
+            # Nobody died: what was under way does not use up one of its attempts.
+            for number in self._pending:
+                self._ledger.count_attempt(number, -1)
+            raise
+        if self.best is None:
+            raise SearchFailedError(self._why_nothing())
+        return self.best
+
+    def _take_up(self) -> None:
+        """Start what an earlier process left pending, give up what it died of, and ask for the rest."""
+        left = list(self._pending.values())
+        for trial in left:
+            if trial.attempts < MAX_ATTEMPTS:
+                self._submit(trial)
+        self._commit([], self._ask())
+        for trial in left:
+            if trial.attempts >= MAX_ATTEMPTS:
+                self._settle(Outcome(self._job(trial), _died(trial)))
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Tell the strategy, keep the network if it is the best, ask for more, and commit all of it at once."""
+        trial = replace(
+            self._pending.pop(outcome.job.trial), evaluation=outcome.evaluation, elapsed=self._clock()
+        )
+        previous = self.best
+        self._finished.append(trial)
+        self._strategy.tell([outcome.evaluation])
+        problem = None
+        if trial is self.best and trial is not previous and outcome.weights is not None:
+            try:
+                self._keep_best(trial, outcome.weights)
+            except Exception as error:  # noqa: BLE001 - raised again once the evaluation is safe
+                problem = error
+        self._commit([trial], self._ask())
+        self._observer.trial_finished(trial, self.best)
+        if problem is not None:
+            raise problem
+        self._check_first_failures()
+
+    def _ask(self) -> list[Trial]:
+        """New trials for the places that are free."""
+        places = self._executor.capacity - len(self._pending)
+        if self._stop.trials is not None:
+            places = min(places, self._stop.trials - self._count)
+        if places < 1 or self.interrupted or self._exhausted or self._out_of_time():
+            return []
+        try:
+            proposals = self._strategy.ask(places)
+        except LimitsTooTightError as error:
+            if self.best is None and not self._pending:
+                self._write_rejections()
+                raise
+            self._observer.note(f"The search ends early. {error}")
+            proposals = []
+        if not proposals:
+            self._exhausted = True
+            self._observer.note("The search ends early: the strategy has nothing new left to propose.")
+        return [self._number(proposal) for proposal in proposals]
+
+    def _number(self, proposal: Proposal) -> Trial:
+        self._count += 1
+        return Trial(self._count, proposal, self._space.cost(proposal.architecture), self._fidelity)
+
+    def _out_of_time(self) -> bool:
+        """Whether the time left would not hold another candidate of the usual length."""
+        if self._stop.seconds is None:
+            return False
+        usual = sorted(trial.evaluation.seconds for trial in self._finished if trial.evaluation)
+        expected = usual[len(usual) // 2] if usual else 0.0
+        return self._clock() + expected > self._stop.seconds
+
+    def _commit(self, finished: list[Trial], asked: list[Trial]) -> None:
+        """One transaction: what finished, what was asked, and the strategy after both."""
+        self._ledger.commit(
+            finished=finished,
+            pending=asked,
+            rejections=self._drain_rejections(),
+            state=self._strategy.state_dict(),
+        )
+        for trial in asked:
+            self._submit(trial)
+
+    def _drain_rejections(self) -> list[Rejection]:
+        drained = [replace(rejection, trials_before=self._count) for rejection in self._rejections]
+        self._rejections.clear()
+        return drained
+
+    def _write_rejections(self) -> None:
+        self._ledger.commit(rejections=self._drain_rejections())
+
+    def _submit(self, trial: Trial) -> None:
+        self._pending[trial.number] = trial
+        self._ledger.count_attempt(trial.number)
+        self._observer.trial_started(trial)
+        self._executor.submit(self._job(trial))
+
+    def _job(self, trial: Trial) -> Job:
+        limit = self._stop.candidate_seconds
+        if self._stop.seconds is not None:
+            left = GRACE * self._stop.seconds - self._clock()
+            limit = max(left, 1.0) if limit is None else max(min(limit, left), 1.0)
+        return Job(trial.number, trial.proposal, trial.fidelity, limit)
+
+    def _check_first_failures(self) -> None:
+        first = sorted(self._finished, key=lambda trial: trial.number)[:FIRST_FAILURES]
+        if len(first) == FIRST_FAILURES and len(self._finished) == FIRST_FAILURES and self.best is None:
+            raise SearchFailedError(self._why_nothing())
+
+    def _why_nothing(self) -> str:
+        failed = [trial for trial in self._finished if trial.evaluation is not None]
+        if not failed:
+            return "No candidate was evaluated: the budget is too small for even one. Give it more."
+        error = failed[0].evaluation
+        reason = f"{error.error_kind}: {error.error}" if error is not None else ""
+        return f"All {len(failed)} candidates failed. The first failure was {reason}"
+
+
+def _died(trial: Trial) -> Evaluation:
+    return Evaluation(
+        trial.proposal,
+        EvaluationState.FAILED,
+        fidelity=trial.fidelity,
+        error_kind="crash",
+        error=f"The process died {trial.attempts} times during this evaluation.",
+    )

@@ -1,0 +1,54 @@
+"""How long a candidate will take, from the run's own evaluations."""
+
+import numpy as np
+
+from gcnas.records import Architecture
+from gcnas.space import SearchSpace
+
+MIN_OBSERVATIONS = 4
+"""Evaluations needed before anything is predicted."""
+
+
+class DurationModel:
+    """Seconds of an evaluation as a non-negative linear function of what the network does.
+
+    Multiply-adds alone do not predict the time on a CPU: depthwise layers move much data for few of them. So
+    the numbers that all layers write are the second input.
+
+    Args:
+        space: Fitted space.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+        self._features: list[tuple[float, float, float]] = []
+        self._seconds: list[float] = []
+        self._weights: np.ndarray | None = None
+
+    def observe(self, architecture: Architecture, seconds: float) -> None:
+        """Learn from an evaluation."""
+        self._features.append(self._describe(architecture))
+        self._seconds.append(seconds)
+        self._weights = None
+
+    def predict(self, architecture: Architecture) -> float | None:
+        """Seconds, or None while too little is known."""
+        if len(self._seconds) < MIN_OBSERVATIONS:
+            return None
+        if self._weights is None:
+            self._weights = self._fit()
+        return float(np.dot(self._describe(architecture), self._weights))
+
+    def _fit(self) -> np.ndarray:
+        from scipy.optimize import nnls  # slow to import, and short searches never predict
+
+        features, seconds = np.asarray(self._features), np.asarray(self._seconds)
+        # Relative errors count, so each row is divided by its seconds.
+        rows = features / seconds[:, None].clip(1e-6)
+        scale = rows.max(0).clip(1e-12)
+        return np.asarray(nnls(rows / scale, np.ones(len(rows)))[0] / scale)
+
+    def _describe(self, architecture: Architecture) -> tuple[float, float, float]:
+        plans = self._space.plan(architecture)
+        written = sum(plan.output.numbers + plan.merge.output.numbers + plan.cost.activations for plan in plans)
+        return 1.0, float(sum(plan.cost.multiply_adds for plan in plans)), float(written)

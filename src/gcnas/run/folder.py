@@ -1,0 +1,178 @@
+"""The run folder: where everything of a run lies, written so that no kill leaves a file half done."""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gcnas.errors import RunFolderError
+from gcnas.files import write_atomically
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+class RunFolder:
+    """Paths of a run folder.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ledger = path / "run.db"
+        self.config = path / "config.yaml"
+        self.trials = path / "trials.csv"
+        self.best = path / "best"
+        self.report = path / "report.html"
+        self.logs = path / "logs"
+
+    @classmethod
+    def create(cls, path: Path, *, overwrite: bool = False) -> "RunFolder":
+        """Make a new run folder.
+
+        Args:
+            path: Where; must not exist, or be empty.
+            overwrite: Whether a run that lies there is deleted first.
+
+        Raises:
+            RunFolderError: If something lies there that may not be deleted, or the folder cannot be made.
+        """
+        folder = cls(path)
+        try:
+            if overwrite and folder.ledger.is_file():
+                with folder.locked():
+                    shutil.rmtree(path)
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                is_run = folder.ledger.is_file()
+                hint = (
+                    f"go on with 'gcnas resume {path}', or start anew with --overwrite"
+                    if is_run
+                    else "choose another folder with --out"
+                )
+                raise RunFolderError(f"{path} already holds {'a run' if is_run else 'other files'}; {hint}.")
+            folder.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"The run folder {path} cannot be made: {error}.") from error
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing run folder; a swap of ``best`` that was cut short is completed.
+
+        Raises:
+            RunFolderError: If there is no run.
+        """
+        folder = cls(path)
+        if not folder.ledger.is_file():
+            raise RunFolderError(f"{path} is not a run folder: it has no {folder.ledger.name}.")
+        kept = folder.path / "best.old"
+        if kept.is_dir() and not folder.best.exists():
+            with contextlib.suppress(OSError):
+                kept.rename(folder.best)
+        return folder
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; the lock of a process that dies is free.
+
+        Raises:
+            RunFolderError: If another process holds it.
+        """
+        try:
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunFolderError(f"The run folder {self.path} cannot be written: {error}.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise RunFolderError(
+                f"Another process is working on {self.path}; wait for it, or stop it first."
+            ) from error
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def write_best(self, fill: Callable[[Path], None]) -> None:
+        """Replace ``best`` as a whole: readers see the old folder or the new one, never a mixture.
+
+        Args:
+            fill: Writes the files into the folder that it is given.
+
+        Raises:
+            RunFolderError: If the disk refuses; then the old folder stays.
+        """
+        fresh = Path(tempfile.mkdtemp(prefix=".best-", dir=self.path))
+        try:
+            fill(fresh)
+            fresh.chmod(0o755)
+            for file in fresh.iterdir():
+                _sync(file)
+            _swap(fresh, self.best, self.path / "best.old")
+        except OSError as error:
+            raise RunFolderError(f"{self.best} cannot be written: {error}. The old one is kept.") from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def default_path(data: str, root: Path = Path("runs")) -> Path:
+    """The first free ``runs/<data>-<n>``."""
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(data).stem).strip("-").lower() or "run"
+    number = 1
+    while (root / f"{stem}-{number}").exists():
+        number += 1
+    return root / f"{stem}-{number}"
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Replace a text file as a whole, in UTF-8.
+
+    Raises:
+        RunFolderError: If the disk refuses; then the old file stays.
+    """
+    try:
+        # Names of files in another encoding hold surrogates and reach error messages.
+        write_atomically(path, text.encode("utf-8", errors="replace"))
+    except OSError as error:
+        raise RunFolderError(
+            f"{path} cannot be written ({error.strerror}). Mend the permissions or make room, then write it again."
+        ) from error
+    return path
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _swap(fresh: Path, target: Path, aside: Path) -> None:
+    """Put ``fresh`` in the place of ``target``; what was there ends in ``fresh`` or is deleted."""
+    if not target.exists():
+        fresh.rename(target)
+    elif not _exchange(fresh, target):
+        # Two renames where the system cannot exchange: RunFolder.open mends a kill between them.
+        shutil.rmtree(aside, ignore_errors=True)
+        target.rename(aside)
+        fresh.rename(target)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(left: Path, right: Path) -> bool:
+    """Exchange two paths in one step; False where the system (only Linux can) or its files do not allow it."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    result = rename(_AT_FDCWD, os.fsencode(left), _AT_FDCWD, os.fsencode(right), _RENAME_EXCHANGE)
+    return bool(result == 0)

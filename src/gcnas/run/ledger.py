@@ -1,0 +1,372 @@
+"""The ledger: a run's single record, an SQLite file with a single writer.
+
+One transaction holds the results that arrived, the state of the strategy that has learnt from them, and the
+proposals now pending. A run killed at any instant therefore resumes to the same proposals.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from gcnas.errors import RunFolderError
+from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
+from gcnas.run.trial import Event, Rejection, Trial
+from gcnas.strategy import StrategyState
+
+SCHEMA_VERSION = 1
+MAX_ATTEMPTS = 2
+"""An evaluation during which the process died is repeated once, then failed."""
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE trials (
+    trial INTEGER PRIMARY KEY,
+    fingerprint TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'complete', 'failed')),
+    architecture TEXT NOT NULL,
+    trajectory TEXT NOT NULL,
+    depth INTEGER NOT NULL,
+    parameters INTEGER NOT NULL,
+    multiply_adds INTEGER NOT NULL,
+    activations INTEGER NOT NULL,
+    epochs INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    score REAL,
+    metrics TEXT NOT NULL DEFAULT '{}',
+    error_kind TEXT,
+    error TEXT,
+    seconds REAL,
+    elapsed REAL
+) STRICT;
+CREATE TRIGGER finished_is_final BEFORE UPDATE ON trials WHEN OLD.state != 'pending'
+    BEGIN SELECT RAISE(ABORT, 'a finished evaluation cannot be changed'); END;
+CREATE TRIGGER finished_stays BEFORE DELETE ON trials WHEN OLD.state != 'pending'
+    BEGIN SELECT RAISE(ABORT, 'a finished evaluation cannot be deleted'); END;
+CREATE TABLE rejections (
+    id INTEGER PRIMARY KEY,
+    trials_before INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    source TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE strategy (
+    id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, tensors BLOB NOT NULL
+) STRICT;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY, elapsed REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL
+) STRICT;
+"""
+
+
+class LedgerReader:
+    """Read-only view of a ledger; never locks or harms the run that writes it.
+
+    Args:
+        path: The ``run.db`` of a run folder.
+
+    Raises:
+        RunFolderError: If the file is missing, no ledger, damaged, or written by a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise RunFolderError(f"{path.parent} is not a run folder: it has no {path.name}.")
+        self._path = path
+        self._connection = self._connect()
+        with self._reading():
+            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{path} was written by a newer version of GC-NAS (ledger {version}, this version reads up to "
+                f"{SCHEMA_VERSION}); install a newer version to use it."
+            )
+        if version < 1:
+            raise RunFolderError(f"{path} is not a ledger of GC-NAS.")
+
+    def _connect(self) -> sqlite3.Connection:
+        # A live ledger needs its -shm file; without write access to the folder only an immutable view works.
+        for mode in ("mode=ro", "mode=ro&immutable=1"):
+            connection = sqlite3.connect(
+                f"{self._path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=30
+            )
+            try:
+                connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError:
+                connection.close()
+            except sqlite3.DatabaseError as error:
+                connection.close()
+                raise self._damaged(error) from error
+            else:
+                return connection
+        raise RunFolderError(f"{self._path} cannot be read; check the permissions of the run folder.")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.DatabaseError, json.JSONDecodeError, KeyError, ValueError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> RunFolderError:
+        return RunFolderError(
+            f"{self._path} is damaged ({error}). What can still be read: sqlite3 {self._path.name} .recover"
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def meta(self) -> dict[str, Any]:
+        """Facts fixed when the run began, by name."""
+        with self._reading():
+            rows = self._connection.execute("SELECT name, value FROM meta").fetchall()
+            return {name: json.loads(value) for name, value in rows}
+
+    def trials(self) -> list[Trial]:
+        """All trials in the order of their numbers."""
+        with self._reading():
+            self._connection.row_factory = sqlite3.Row
+            rows = self._connection.execute("SELECT * FROM trials ORDER BY trial").fetchall()
+            self._connection.row_factory = None
+            return [_trial(row) for row in rows]
+
+    def rejections(self) -> list[Rejection]:
+        """All proposals that were not evaluated, in order."""
+        with self._reading():
+            query = "SELECT trials_before, fingerprint, source, reason, detail FROM rejections ORDER BY id"
+            return [Rejection(*row) for row in self._connection.execute(query)]
+
+    def events(self) -> list[Event]:
+        """All events in order."""
+        with self._reading():
+            return [
+                Event(*row)
+                for row in self._connection.execute("SELECT elapsed, kind, detail FROM events ORDER BY id")
+            ]
+
+    def strategy_state(self) -> StrategyState:
+        """State of the strategy after all results in the ledger."""
+        with self._reading():
+            row = self._connection.execute("SELECT state, tensors FROM strategy").fetchone()
+            return StrategyState() if row is None else StrategyState(json.loads(row[0]), load_tensors(row[1]))
+
+
+class Ledger(LedgerReader):
+    """The writer of a ledger; there is one per run, held by the driver.
+
+    Args:
+        path: The ``run.db``, made if it does not exist.
+        meta: Facts to fix when the ledger is made; ignored where it exists.
+
+    Raises:
+        RunFolderError: As for :class:`LedgerReader`, or if the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, meta: Mapping[str, Any] | None = None) -> None:
+        if not path.exists():
+            _create(path, meta or {})
+        super().__init__(path)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = _open_writer(self._path)
+        try:
+            if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise self._damaged(sqlite3.DatabaseError("its pages do not fit together"))
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+        return connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.DatabaseError as error:
+            raise RunFolderError(
+                f"{self._path} cannot be written ({error}). Everything up to here is kept: make room or "
+                "mend the permissions, then resume."
+            ) from error
+
+    def commit(
+        self,
+        *,
+        finished: Sequence[Trial] = (),
+        pending: Sequence[Trial] = (),
+        rejections: Sequence[Rejection] = (),
+        state: StrategyState | None = None,
+    ) -> None:
+        """Write in one transaction what finished, what is pending from now on, and what the strategy learnt.
+
+        Args:
+            finished: Trials with their evaluations; each must be pending in the ledger.
+            pending: New trials.
+            rejections: Proposals that were not evaluated.
+            state: The strategy after all of this.
+
+        Raises:
+            RunFolderError: If the file cannot be written; then nothing of it is.
+        """
+        with self._transaction() as connection:
+            for trial in finished:
+                _finish(connection, trial)
+            for trial in pending:
+                _insert(connection, trial)
+            connection.executemany(
+                "INSERT INTO rejections (trials_before, fingerprint, source, reason, detail) "
+                "VALUES (?, ?, ?, ?, ?)",
+                [(r.trials_before, r.fingerprint, r.source, r.reason, r.detail) for r in rejections],
+            )
+            if state is not None:
+                connection.execute(
+                    "INSERT OR REPLACE INTO strategy VALUES (1, ?, ?)",
+                    (json.dumps(state.values), save_tensors(state.tensors)),
+                )
+
+    def count_attempt(self, trial: int, change: int = 1) -> None:
+        """Count one more attempt to evaluate a pending trial, or take one back."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE trials SET attempts = attempts + ? WHERE trial = ?", (change, trial))
+
+    def event(self, elapsed: float, kind: str, detail: str) -> None:
+        """Remember an event."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO events (elapsed, kind, detail) VALUES (?, ?, ?)", (elapsed, kind, detail)
+            )
+
+    def set_meta(self, name: str, value: Any) -> None:
+        """Set or change a fact."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+
+def _open_writer(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.DatabaseError as error:
+        raise RunFolderError(f"{path} cannot be opened for writing ({error}).") from error
+    return connection
+
+
+def _create(path: Path, meta: Mapping[str, Any]) -> None:
+    connection = _open_writer(path)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _statements(_SCHEMA):
+            connection.execute(statement)
+        connection.executemany(
+            "INSERT INTO meta VALUES (?, ?)", [(name, json.dumps(value)) for name, value in meta.items()]
+        )
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        raise RunFolderError(f"{path} cannot be written ({error}).") from error
+    finally:
+        connection.close()
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _insert(connection: sqlite3.Connection, trial: Trial) -> None:
+    proposal, cost = trial.proposal, trial.cost
+    connection.execute(
+        "INSERT INTO trials (trial, fingerprint, source, state, architecture, trajectory, depth, parameters, "
+        "multiply_adds, activations, epochs, seed) VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            trial.number,
+            proposal.fingerprint,
+            proposal.source,
+            json.dumps(proposal.architecture.to_json()),
+            json.dumps(proposal.trajectory.to_json()),
+            proposal.architecture.depth,
+            cost.parameters,
+            cost.multiply_adds,
+            cost.activations,
+            trial.fidelity.epochs,
+            trial.fidelity.seed,
+        ),
+    )
+
+
+def _finish(connection: sqlite3.Connection, trial: Trial) -> None:
+    evaluation = trial.evaluation
+    if evaluation is None:
+        raise ValueError(f"Trial {trial.number} has no evaluation.")
+    updated = connection.execute(
+        "UPDATE trials SET state = ?, score = ?, metrics = ?, error_kind = ?, error = ?, seconds = ?, "
+        "elapsed = ? WHERE trial = ?",
+        (
+            str(evaluation.state),
+            evaluation.score,
+            json.dumps(dict(evaluation.metrics)),
+            evaluation.error_kind,
+            # Names of files in another encoding hold surrogates, which SQLite refuses.
+            None if evaluation.error is None else evaluation.error.encode(errors="replace").decode(),
+            evaluation.seconds,
+            trial.elapsed,
+            trial.number,
+        ),
+    )
+    if updated.rowcount != 1:
+        raise ValueError(f"Trial {trial.number} is not in the ledger.")
+
+
+def _trial(row: sqlite3.Row) -> Trial:
+    proposal = Proposal(
+        Architecture.from_json(json.loads(row["architecture"])),
+        Trajectory.from_json(json.loads(row["trajectory"])),
+        row["source"],
+    )
+    fidelity = Fidelity(row["epochs"], row["seed"])
+    evaluation = None
+    if row["state"] != "pending":
+        evaluation = Evaluation(
+            proposal,
+            EvaluationState(row["state"]),
+            row["score"],
+            fidelity,
+            json.loads(row["metrics"]),
+            row["error_kind"],
+            row["error"],
+            row["seconds"],
+        )
+    return Trial(
+        row["trial"],
+        proposal,
+        Cost(row["parameters"], row["multiply_adds"], row["activations"]),
+        fidelity,
+        evaluation,
+        row["attempts"],
+        row["elapsed"],
+    )

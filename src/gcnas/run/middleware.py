@@ -1,0 +1,208 @@
+"""What stands around any strategy: reference designs first, limits, duplicates, durations."""
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from gcnas.errors import LimitsTooTightError
+from gcnas.records import Architecture, Evaluation, EvaluationState, Proposal
+from gcnas.run.duration import DurationModel
+from gcnas.run.trial import Rejection, Trial
+from gcnas.space import SearchSpace
+from gcnas.strategy import Strategy, StrategyState
+
+MAX_REJECTIONS = 1_000
+"""So many rejections in a row end the search."""
+
+REFERENCE = "reference"
+
+
+class Middleware(Strategy):
+    """A strategy that stands around another and by default passes everything through."""
+
+    def __init__(self, inner: Strategy) -> None:
+        self._inner = inner
+
+    def ask(self, n: int) -> list[Proposal]:
+        """Ask the inner strategy."""
+        return self._inner.ask(n)
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Tell the inner strategy."""
+        self._inner.tell(evaluations)
+
+    def state_dict(self) -> StrategyState:
+        """State of the inner strategy."""
+        return self._inner.state_dict()
+
+    def load_state_dict(self, state: StrategyState) -> None:
+        """Set the inner strategy."""
+        self._inner.load_state_dict(state)
+
+
+class ReferencesFirst(Middleware):
+    """Proposes designs by people before it asks the strategy, which is told about them as well.
+
+    Args:
+        inner: The strategy.
+        space: Fitted space.
+        references: Architectures of the space, in order.
+    """
+
+    def __init__(self, inner: Strategy, space: SearchSpace, references: Sequence[Architecture]) -> None:
+        super().__init__(inner)
+        self._references = [Proposal(a, space.encode(a), REFERENCE) for a in references]
+        self._next = 0
+
+    def ask(self, n: int) -> list[Proposal]:
+        """References that are left, then the strategy's."""
+        first = self._references[self._next : self._next + n]
+        self._next += len(first)
+        return first if len(first) == n else first + self._inner.ask(n - len(first))
+
+    def state_dict(self) -> StrategyState:
+        """The inner state and how many references were proposed."""
+        inner = self._inner.state_dict()
+        return StrategyState({"references": self._next, "inner": inner.values}, inner.tensors)
+
+    def load_state_dict(self, state: StrategyState) -> None:
+        """Go on after the references that were proposed."""
+        self._next = int(state.values["references"])
+        self._inner.load_state_dict(StrategyState(state.values["inner"], state.tensors))
+
+
+class Filter(Middleware):
+    """Rejects proposals before they cost anything; the strategy is told at once and asked again.
+
+    Args:
+        inner: The strategy.
+        log: Rejections are appended here; the driver empties it.
+    """
+
+    def __init__(self, inner: Strategy, log: list[Rejection]) -> None:
+        super().__init__(inner)
+        self._log = log
+
+    @abstractmethod
+    def verdict(self, proposal: Proposal) -> Evaluation | None:
+        """What to tell about a proposal that is rejected; None to let it pass."""
+
+    def exhausted(self, rejected: Sequence[Evaluation]) -> None:
+        """Called after :data:`MAX_REJECTIONS` in a row; raises, or ends the search by returning."""
+
+    def ask(self, n: int) -> list[Proposal]:
+        """Up to ``n`` proposals that pass."""
+        accepted: list[Proposal] = []
+        rejected: list[Evaluation] = []
+        while len(accepted) < n and len(rejected) < MAX_REJECTIONS:
+            batch = self._inner.ask(n - len(accepted))
+            if not batch:
+                return accepted
+            for proposal in batch:
+                verdict = self.verdict(proposal)
+                if verdict is None:
+                    accepted.append(proposal)
+                    rejected.clear()
+                else:
+                    self._inner.tell([verdict])
+                    self._note(verdict)
+                    rejected.append(verdict)
+        if rejected and len(accepted) < n:
+            self.exhausted(rejected)
+        return accepted
+
+    def _note(self, verdict: Evaluation) -> None:
+        proposal = verdict.proposal
+        reason = "duplicate" if verdict.state is EvaluationState.DUPLICATE else "limit"
+        self._log.append(Rejection(0, proposal.fingerprint, proposal.source, reason, verdict.error or ""))
+
+
+class WithinLimits(Filter):
+    """Rejects what would break a limit."""
+
+    def __init__(self, inner: Strategy, log: list[Rejection], space: SearchSpace) -> None:
+        super().__init__(inner, log)
+        self._space = space
+
+    def verdict(self, proposal: Proposal) -> Evaluation | None:
+        """Infeasible if a limit is broken."""
+        violation = self._space.limits.violation(self._space.cost(proposal.architecture))
+        return None if violation is None else _infeasible(proposal, violation)
+
+    def exhausted(self, rejected: Sequence[Evaluation]) -> None:
+        """Say which limit is too tight.
+
+        Raises:
+            LimitsTooTightError: Always.
+        """
+        broken = Counter(evaluation.error_kind for evaluation in rejected)
+        limit = broken.most_common(1)[0][0]
+        examples = [evaluation.error or "" for evaluation in rejected if evaluation.error_kind == limit]
+        raise LimitsTooTightError(
+            f"{len(rejected):,} proposals in a row broke a limit, mostly the one on {limit} (for example "
+            f"{min(examples, key=_value)}). Raise it, or use a space with smaller networks."
+        )
+
+
+class Unique(Filter):
+    """Lets every network pass once; a repeat is told the score that the network got."""
+
+    def __init__(self, inner: Strategy, log: list[Rejection], known: Iterable[Trial]) -> None:
+        super().__init__(inner, log)
+        self._known: dict[str, Evaluation | None] = {
+            trial.proposal.fingerprint: trial.evaluation for trial in known
+        }
+
+    def verdict(self, proposal: Proposal) -> Evaluation | None:
+        """A duplicate if the network was proposed before."""
+        if proposal.fingerprint not in self._known:
+            self._known[proposal.fingerprint] = None
+            return None
+        earlier = self._known[proposal.fingerprint]
+        if earlier is None:
+            return Evaluation(proposal, EvaluationState.DUPLICATE, error="still under way")
+        return Evaluation(
+            proposal,
+            EvaluationState.DUPLICATE,
+            earlier.score,
+            earlier.fidelity,
+            earlier.metrics,
+            earlier.error_kind,
+        )
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Remember the evaluations and pass them on."""
+        for evaluation in evaluations:
+            self._known[evaluation.proposal.fingerprint] = evaluation
+        super().tell(evaluations)
+
+
+class WithinTime(Filter):
+    """Rejects what would take longer than the time limit of a candidate, once the model can tell."""
+
+    def __init__(self, inner: Strategy, log: list[Rejection], model: DurationModel, seconds: float) -> None:
+        super().__init__(inner, log)
+        self._model, self._seconds = model, seconds
+
+    def verdict(self, proposal: Proposal) -> Evaluation | None:
+        """Infeasible if the predicted time is too long; references are never rejected."""
+        predicted = self._model.predict(proposal.architecture)
+        if proposal.source == REFERENCE or predicted is None or predicted <= self._seconds:
+            return None
+        return _infeasible(proposal, f"seconds {predicted:.0f} > {self._seconds:.0f} (predicted)")
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Let the model learn and pass the evaluations on."""
+        for evaluation in evaluations:
+            if evaluation.state is EvaluationState.COMPLETE:
+                self._model.observe(evaluation.proposal.architecture, evaluation.seconds)
+        super().tell(evaluations)
+
+
+def _infeasible(proposal: Proposal, violation: str) -> Evaluation:
+    return Evaluation(proposal, EvaluationState.INFEASIBLE, error_kind=violation.split()[0], error=violation)
+
+
+def _value(violation: str) -> float:
+    """The figure in ``parameters 91,000 > 60,000``."""
+    return float(violation.split()[1].replace(",", ""))

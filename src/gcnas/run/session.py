@@ -1,0 +1,187 @@
+"""Opening a run: a new one, or one that goes on; and putting its parts together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gcnas._version import __version__
+from gcnas.config import RunConfig, stream_seed
+from gcnas.data import Dataset
+from gcnas.errors import RunFolderError
+from gcnas.execution import Evaluated, Executor, Job, SerialExecutor
+from gcnas.records import Architecture
+from gcnas.run.amounts import Amounts, choose_amounts
+from gcnas.run.context import Context, fit_space
+from gcnas.run.driver import Clock, Driver, Stop
+from gcnas.run.duration import DurationModel
+from gcnas.run.folder import RunFolder, write_text
+from gcnas.run.ledger import Ledger
+from gcnas.run.middleware import ReferencesFirst, Unique, WithinLimits, WithinTime
+from gcnas.run.observer import Observer
+from gcnas.run.trial import Rejection
+from gcnas.space import SearchSpace
+from gcnas.strategy import Strategy, create_strategy
+from gcnas.training import ImageBatches, Platform
+from gcnas.training.candidate import ACCURACY, CandidateTrainer, build_seeded
+from gcnas.training.speed import images_per_second
+
+
+def new_context(config: RunConfig, dataset: Dataset, space: SearchSpace, folder: RunFolder) -> Context:
+    """The surroundings of a new run: the platform is probed, amounts of training are chosen.
+
+    Args:
+        config: The configuration.
+        dataset: The data.
+        space: The space, not yet fitted.
+        folder: A new run folder; the configuration is written into it.
+    """
+    fitted = fit_space(space, dataset, config)
+    platform = Platform.probe(config.device, config.threads)
+    draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
+    amounts = choose_amounts(config, len(dataset.train_index), lambda: _reference_speed(draft))
+    context = Context(config, folder, dataset, fitted, platform, amounts)
+    write_text(folder.config, config.to_yaml())
+    return context
+
+
+def known_context(
+    config: RunConfig, dataset: Dataset, space: SearchSpace, folder: RunFolder, meta: Mapping[str, Any]
+) -> Context:
+    """The surroundings of a run that goes on, held against the facts in its ledger.
+
+    Args:
+        config: The configuration, with the changes wanted now.
+        dataset: The data, loaded again.
+        space: The space, not yet fitted.
+        folder: The run folder.
+        meta: Facts of the ledger.
+
+    Raises:
+        RunFolderError: If the data or the space is not the one that the run began with.
+    """
+    fitted = fit_space(space, dataset, config)
+    if meta["data"]["fingerprint"] != dataset.fingerprint:
+        raise RunFolderError(
+            f"The data of {folder.path} has changed since the run began (or this version reads it otherwise); "
+            "a run goes on with the same images and labels only. Start a new one."
+        )
+    if meta["space"] != fitted.fingerprint:
+        raise RunFolderError(
+            f"The space of {folder.path} has changed since the run began; a run goes on with the same space "
+            "only. Start a new one."
+        )
+    platform = Platform(**meta["platform"])
+    amounts = Amounts(**meta["amounts"])
+    stop = choose_amounts(config.changed(epochs=amounts.epochs), len(dataset.train_index), lambda: 1.0)
+    amounts = Amounts(
+        amounts.epochs,
+        config.final_epochs or amounts.final_epochs,
+        stop.search_seconds,
+        stop.candidate_seconds,
+    )
+    return Context(config, folder, dataset, fitted, platform, amounts)
+
+
+def open_ledger(context: Context) -> Ledger:
+    """The ledger of a run, made with the run's facts if there is none."""
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = {"version": __version__, "created": created, **context.facts()}
+    return Ledger(context.folder.ledger, facts)
+
+
+def elapsed(ledger: Ledger) -> float:
+    """Seconds that a run has been alive, as far as the ledger knows."""
+    times = [trial.elapsed for trial in ledger.trials() if trial.elapsed is not None]
+    return max([*times, *(event.elapsed for event in ledger.events())], default=0.0)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is ready to go.
+
+    Attributes:
+        context: Its surroundings.
+        ledger: Its ledger, open.
+        clock: Seconds that it has been alive.
+        driver: Its driver.
+    """
+
+    context: Context
+    ledger: Ledger
+    clock: Clock
+    driver: Driver
+
+
+def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any, observer: Observer) -> Session:
+    """Put the parts of a run together.
+
+    Args:
+        context: The surroundings.
+        ledger: Open ledger.
+        clock: Seconds of the run.
+        keep_best: Writes a trial's network into ``best``: called with the trial and its weights.
+        observer: Told what happens.
+    """
+    rejections: list[Rejection] = []
+    driver = Driver(
+        ledger=ledger,
+        space=context.space,
+        strategy=_strategy(context, ledger, rejections),
+        rejections=rejections,
+        executor=_executor(context, observer),
+        fidelity=context.fidelity,
+        stop=Stop(
+            context.config.budget.trials, context.amounts.search_seconds, context.amounts.candidate_seconds
+        ),
+        clock=clock,
+        keep_best=keep_best,
+        observer=observer,
+    )
+    return Session(context, ledger, clock, driver)
+
+
+def references(context: Context) -> list[Architecture]:
+    """The space's reference designs that exist within the limits."""
+    found = (design(context.space) for design in context.space.references.values())
+    return [architecture for architecture in found if architecture is not None]
+
+
+def _strategy(context: Context, ledger: Ledger, rejections: list[Rejection]) -> Strategy:
+    config, space, trials = context.config, context.space, ledger.trials()
+    strategy = create_strategy(config.strategy, space, stream_seed(config.seed, "strategy"))
+    if config.references:
+        strategy = ReferencesFirst(strategy, space, references(context))
+    strategy = WithinLimits(strategy, rejections, space)
+    if context.amounts.search_seconds is not None and context.amounts.candidate_seconds is not None:
+        model = DurationModel(space)
+        for trial in trials:
+            if trial.complete and trial.evaluation is not None:
+                model.observe(trial.proposal.architecture, trial.evaluation.seconds)
+        strategy = WithinTime(strategy, rejections, model, context.amounts.candidate_seconds)
+    strategy = Unique(strategy, rejections, trials)
+    if trials:
+        strategy.load_state_dict(ledger.strategy_state())
+    return strategy
+
+
+def _executor(context: Context, observer: Observer) -> Executor:
+    trainer = CandidateTrainer(context.space, context.dataset, context.recipe, context.platform)
+    reward = ACCURACY[context.config.reward]
+
+    def evaluate(job: Job) -> Evaluated:
+        trained = trainer(job.proposal.architecture, job.fidelity, job.seconds, observer.progress)
+        metrics = trained.measurement.metrics()
+        return metrics[reward], metrics, trained.weights
+
+    return SerialExecutor(evaluate)
+
+
+def _reference_speed(context: Context) -> float:
+    """Images a second of the first reference design, or of the space's first drawn network."""
+    designs = references(context)
+    space = context.space
+    architecture = designs[0] if designs else create_strategy("random", space, 0).ask(1)[0].architecture
+    network = build_seeded(space, architecture, context.dataset, context.platform, seed=0)
+    batches = ImageBatches(context.dataset.train(), context.platform, context.recipe.augmentation)
+    return images_per_second(network, batches, context.recipe, context.platform)

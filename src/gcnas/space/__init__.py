@@ -1,0 +1,30 @@
+"""What may be built: choices, layer types, search spaces, shapes and costs."""
+
+from gcnas.records import Architecture, Cost, Layer, Limits
+from gcnas.space.choice import Choice
+from gcnas.space.frame import Head, InputShape, Stem
+from gcnas.space.growth import Growth
+from gcnas.space.layer_type import LayerType, Values
+from gcnas.space.load import load_space
+from gcnas.space.plan import LayerPlan, MergePlan
+from gcnas.space.search_space import SearchSpace
+from gcnas.space.shape import Shape
+
+__all__ = [
+    "Architecture",
+    "Choice",
+    "Cost",
+    "Growth",
+    "Head",
+    "InputShape",
+    "Layer",
+    "LayerPlan",
+    "LayerType",
+    "Limits",
+    "MergePlan",
+    "SearchSpace",
+    "Shape",
+    "Stem",
+    "Values",
+    "load_space",
+]

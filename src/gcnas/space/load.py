@@ -1,0 +1,52 @@
+"""Finding a search space by name, or in a user's own Python file."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from gcnas.errors import SpaceError
+from gcnas.space.presets import PRESETS
+from gcnas.space.search_space import SearchSpace
+
+
+def load_space(reference: str) -> SearchSpace:
+    """The space that ``reference`` names.
+
+    Args:
+        reference: Name of a preset, or ``FILE.py:NAME`` for the variable ``NAME`` of a Python file. The file is
+            executed: name only files that you trust.
+
+    Raises:
+        SpaceError: If there is no such preset, file or variable, or the file raises.
+    """
+    if reference in PRESETS:
+        return PRESETS[reference]
+    path_text, separator, name = reference.rpartition(":")
+    if not separator or not path_text.endswith(".py") or not name.isidentifier():
+        raise SpaceError(
+            f"A space is one of {sorted(PRESETS)} or FILE.py:NAME, for example my_space.py:SPACE, but got "
+            f"{reference!r}."
+        )
+    path = Path(path_text)
+    if not path.is_file():
+        raise SpaceError(f"The file of the space does not exist: {path}.")
+    space = getattr(_execute(path), name, None)
+    if not isinstance(space, SearchSpace):
+        raise SpaceError(f"{path} must define {name} = SearchSpace(...), but {name} is {type(space).__name__}.")
+    return space
+
+
+def _execute(path: Path) -> object:
+    module_name = f"gcnas_space_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise SpaceError(f"{path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    # Registered so that inspect.getsource finds the classes when the network is exported as source.
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(module_name, None)
+        raise SpaceError(f"{path} raised {type(error).__name__}: {error}") from error
+    return module

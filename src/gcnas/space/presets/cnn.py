@@ -1,0 +1,217 @@
+"""The ``cnn`` preset: convolutional networks for small images.
+
+Cost conventions: convolutions have no bias and are followed by batch normalisation (two parameters a channel);
+only convolutions and linear layers count as multiply-adds.
+"""
+
+from typing import ClassVar
+
+from gcnas.records import Architecture, Cost, HyperparameterValue, Layer
+from gcnas.space.choice import Choice
+from gcnas.space.layer_type import LayerType, Values
+from gcnas.space.search_space import SearchSpace
+from gcnas.space.shape import Shape
+
+FILTERS = (8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+
+class _Convolutional(LayerType):
+    """What all convolutional types share."""
+
+    name: ClassVar[str] = "convolutional"
+    filters = Choice(*FILTERS)
+    stride = Choice(1, 2)
+    activation = Choice("relu", "hard_swish")
+    dropout = Choice(0.0, 0.1)
+    merge = Choice("add", "concat")
+
+    def output_shape(self, shape: Shape, values: Values) -> Shape:
+        """Height and width divided by the stride, rounded up."""
+        return shape.strided(values["filters"], values["stride"])
+
+
+class Conv2d(_Convolutional):
+    """Convolution, batch normalisation, activation."""
+
+    name = "conv2d"
+    kernel_size = Choice(1, 3, 5)
+    dilation = Choice(1, 2)
+
+    def canonical(self, shape: Shape, values: Values) -> dict[str, HyperparameterValue] | None:
+        """A dilation needs a kernel larger than 1, no stride and room for the widened kernel."""
+        canonical = super().canonical(shape, values)
+        if canonical is not None and (
+            canonical["kernel_size"] == 1 or canonical["stride"] != 1 or shape.side < 2 * values["kernel_size"]
+        ):
+            canonical["dilation"] = 1
+        return canonical
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        """One convolution."""
+        return _convolution(shape, self.output_shape(shape, values), values["kernel_size"])
+
+
+class SeparableConv2d(_Convolutional):
+    """Depthwise and pointwise convolution, each with batch normalisation and activation (MobileNet)."""
+
+    name = "separable_conv2d"
+    kernel_size = Choice(3, 5)
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        """A depthwise and a pointwise convolution."""
+        inner = shape.strided(shape.channels, values["stride"])
+        return _sum(
+            _depthwise(inner, values["kernel_size"]),
+            _convolution(inner, self.output_shape(shape, values), 1),
+            activations=inner.numbers,
+        )
+
+
+class InvertedBottleneck(_Convolutional):
+    """Expansion, depthwise convolution, optional squeeze-excitation, projection (MobileNetV2 and V3).
+
+    The input is added to the output where their shapes are equal. Squeeze-excitation works with a quarter of
+    the input's channels.
+    """
+
+    name = "inverted_bottleneck"
+    kernel_size = Choice(3, 5)
+    expansion = Choice(1, 2, 3, 4, 6)
+    squeeze_excite = Choice(0.0, 0.25)
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        """Expansion (unless it is 1), depthwise convolution, squeeze-excitation, projection."""
+        hidden = shape.strided(shape.channels * values["expansion"])
+        inner = hidden.strided(hidden.channels, values["stride"])
+        parts = [_convolution(shape, hidden, 1)] if values["expansion"] > 1 else []
+        parts += [_depthwise(inner, values["kernel_size"])]
+        if values["squeeze_excite"]:
+            squeezed = squeezed_channels(shape.channels, values["squeeze_excite"])
+            weights = 2 * squeezed * inner.channels
+            parts += [Cost(weights + squeezed + inner.channels, weights)]
+        parts += [_convolution(inner, self.output_shape(shape, values), 1)]
+        return _sum(*parts, activations=hidden.numbers + inner.numbers)
+
+
+class ResidualBlock(_Convolutional):
+    """Two convolutions and a shortcut (ResNet's basic block)."""
+
+    name = "residual_block"
+    kernel_size = Choice(3, 5)
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        """Two convolutions, and a pointwise one on the shortcut where the shape changes."""
+        output, kernel_size = self.output_shape(shape, values), values["kernel_size"]
+        parts = [_convolution(shape, output, kernel_size), _convolution(output, output, kernel_size)]
+        if shape != output:
+            parts.append(_convolution(shape, output, 1))
+        return _sum(*parts, activations=output.numbers)
+
+
+class _Pooling(LayerType):
+    """What both kinds of pooling share: stride 2, which vanishes where the size no longer allows it."""
+
+    name: ClassVar[str] = "pooling"
+    kernel_size = Choice(2, 3)
+    merge = Choice("add", "concat")
+
+    def output_shape(self, shape: Shape, values: Values) -> Shape:  # noqa: ARG002
+        """Half of the height and width, rounded up."""
+        return shape.strided(shape.channels, 2)
+
+    def cost(self, shape: Shape, values: Values) -> Cost:  # noqa: ARG002
+        """Nothing that counts."""
+        return Cost()
+
+    def canonical(self, shape: Shape, values: Values) -> dict[str, HyperparameterValue] | None:
+        """None where the size is too small to be halved."""
+        return dict(values) if shape.allows(2) else None
+
+
+class MaxPool(_Pooling):
+    """Maximum pooling with stride 2."""
+
+    name = "max_pool"
+
+
+class AvgPool(_Pooling):
+    """Average pooling with stride 2."""
+
+    name = "avg_pool"
+
+
+def squeezed_channels(channels: int, ratio: float) -> int:
+    """Channels inside squeeze-excitation, from those of the block's input."""
+    return max(1, int(channels * ratio))
+
+
+def _convolution(shape: Shape, output: Shape, kernel_size: int) -> Cost:
+    weights = shape.channels * output.channels * kernel_size**2
+    return Cost(weights + 2 * output.channels, weights * output.height * output.width)
+
+
+def _depthwise(output: Shape, kernel_size: int) -> Cost:
+    weights = output.channels * kernel_size**2
+    return Cost(weights + 2 * output.channels, weights * output.height * output.width)
+
+
+def _sum(*parts: Cost, activations: int) -> Cost:
+    return Cost(sum(part.parameters for part in parts), sum(part.multiply_adds for part in parts), activations)
+
+
+RESNET_WIDTHS = ((16, 32, 64), (16, 24, 48), (12, 24, 48), (8, 16, 32), (8, 12, 24), (8, 8, 16), (8, 8, 8))
+"""Widths of the three stages of the ResNet-8-like references, the classic one first."""
+
+
+def resnet8(space: SearchSpace, widths: tuple[int, int, int] = RESNET_WIDTHS[0]) -> Architecture:
+    """ResNet-8: three residual blocks, the last two with stride 2 where the size allows it."""
+    return _canonical(
+        space,
+        [
+            space.layer("residual_block", after=index, filters=filters, stride=1 if index == 0 else 2)
+            for index, filters in enumerate(widths)
+        ],
+    )
+
+
+def plain(space: SearchSpace, widths: tuple[int, int, int] = RESNET_WIDTHS[0]) -> Architecture:
+    """Three 3x3 convolutions with maximum pooling between them, in the manner of VGG."""
+    layers: list[Layer] = []
+    for filters in widths:
+        layers.append(space.layer("conv2d", after=len(layers), filters=filters, kernel_size=3))
+        layers.append(space.layer("max_pool", after=len(layers)))
+    return _canonical(space, layers[:-1])
+
+
+def _canonical(space: SearchSpace, layers: list[Layer]) -> Architecture:
+    growth = space.start()
+    for index, layer in enumerate(layers, start=1):
+        growth = growth.add(space.encode_layer(layer, index))
+    return growth.architecture
+
+
+def _resnet8_within(space: SearchSpace, rank: int) -> Architecture | None:
+    within = [
+        architecture
+        for architecture in (resnet8(space, widths) for widths in RESNET_WIDTHS)
+        if space.limits.violation(space.cost(architecture)) is None
+    ]
+    return within[rank] if rank < len(within) else None
+
+
+def _plain_within(space: SearchSpace) -> Architecture | None:
+    candidates = (plain(space, widths) for widths in RESNET_WIDTHS)
+    return next((a for a in candidates if space.limits.violation(space.cost(a)) is None), None)
+
+
+CNN = SearchSpace(
+    name="cnn",
+    layer_types=(Conv2d(), SeparableConv2d(), InvertedBottleneck(), ResidualBlock(), MaxPool(), AvgPool()),
+    references={
+        "resnet8": lambda space: _resnet8_within(space, 0),
+        "resnet8-smaller": lambda space: _resnet8_within(space, 1),
+        "plain": _plain_within,
+    },
+)
+"""Depth 2 to 20, window 4, six layer types; references are ResNet-8 within the limits, a smaller one, and a
+plain network."""

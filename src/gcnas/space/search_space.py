@@ -1,0 +1,264 @@
+"""Search spaces: which architectures may be built, and the one decision process that builds them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gcnas.errors import SpaceError
+from gcnas.records import (
+    STOP,
+    Architecture,
+    Cost,
+    HyperparameterValue,
+    Layer,
+    LayerAction,
+    Limits,
+    Trajectory,
+)
+from gcnas.space.frame import Head, InputShape, Stem
+from gcnas.space.growth import Growth
+from gcnas.space.layer_type import LayerType
+from gcnas.space.plan import LayerPlan, peak_activations, plan_layer
+from gcnas.space.shape import Shape
+
+MAX_DEPTH = 1_000
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The architectures that may be built: layer types, depth, connections, and the fixed stem and head.
+
+    A space is written without data and fitted to images with :meth:`fit`. Every sequence of decisions decodes
+    to a network that can be built: decisions that make no difference are brought to a canonical form, in which
+    equal networks are equal.
+
+    Attributes:
+        name: Name shown in reports.
+        layer_types: The types, in the order of their codes.
+        min_depth: Fewest layers that may be drawn.
+        max_depth: Most layers that may be drawn.
+        window: m of the paper: a layer reads the newest node and any others among the m newest.
+        stem: Fixed first layer.
+        head: Fixed last layer.
+        references: Designs by people, evaluated before the search: each gives an architecture of the fitted
+            space, or None where it has no form within the limits.
+        image: Shape of the images and number of classes; None until fitted.
+        limits: Bounds that become masks where they can; none until fitted.
+    """
+
+    name: str
+    layer_types: tuple[LayerType, ...]
+    min_depth: int = 2
+    max_depth: int = 20
+    window: int = 4
+    stem: Stem = Stem()
+    head: Head = Head()
+    references: Mapping[str, Callable[["SearchSpace"], Architecture | None]] = field(default_factory=dict)
+    image: InputShape | None = None
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        for layer_type in self.layer_types:
+            if not isinstance(layer_type, LayerType):
+                raise SpaceError(
+                    f"A space needs layer types such as Conv2d(), with brackets, not {layer_type!r}."
+                )
+        names = [layer_type.name for layer_type in self.layer_types]
+        if not names or len(set(names)) != len(names):
+            raise SpaceError(f"A space needs layer types with distinct names, but got {names}.")
+        if not 1 <= self.min_depth <= self.max_depth <= MAX_DEPTH:
+            raise SpaceError(
+                f"1 <= min_depth <= max_depth <= {MAX_DEPTH} must hold, but got {self.min_depth} and "
+                f"{self.max_depth}."
+            )
+        if not 1 <= self.window <= MAX_DEPTH:
+            raise SpaceError(f"The window must be between 1 and {MAX_DEPTH}, but got {self.window}.")
+
+    def fit(self, image: InputShape, limits: Limits | None = None) -> "SearchSpace":
+        """The same space for images of a shape and for limits."""
+        return replace(self, image=image, limits=limits or Limits())
+
+    @property
+    def fitted(self) -> InputShape:
+        """The image shape.
+
+        Raises:
+            SpaceError: If the space was not fitted.
+        """
+        if self.image is None:
+            raise SpaceError("The space does not know the images yet; call space.fit(InputShape(...)) first.")
+        return self.image
+
+    @cached_property
+    def by_name(self) -> dict[str, LayerType]:
+        """Layer types by name."""
+        return {layer_type.name: layer_type for layer_type in self.layer_types}
+
+    @cached_property
+    def codes(self) -> dict[str, int]:
+        """Codes of the layer types by name."""
+        return {layer_type.name: code for code, layer_type in enumerate(self.layer_types)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits of everything that decides what an architecture means."""
+        description = {
+            "types": [layer_type.describe() for layer_type in self.layer_types],
+            "depth": [self.min_depth, self.max_depth],
+            "window": self.window,
+            "stem": self.stem.filters,
+            "image": None if self.image is None else vars(self.image),
+        }
+        return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def cheapest(self) -> dict[str, dict[str, dict[str, HyperparameterValue]]]:
+        """For each type and each limited metric, the hyper-parameters that cost least."""
+        shape = self.stem.output_shape(self.fitted)
+        limited = [
+            metric for metric in ("parameters", "multiply_adds") if getattr(self.limits, metric) is not None
+        ]
+        return {
+            layer_type.name: {metric: _cheapest(layer_type, shape, metric) for metric in limited}
+            for layer_type in self.layer_types
+        }
+
+    def start(self) -> Growth:
+        """The empty network: stem only, no layer yet."""
+        return Growth(self)
+
+    def decode(self, actions: Sequence[LayerAction]) -> Architecture:
+        """Canonical architecture of raw decisions, with or without the last STOP.
+
+        Raises:
+            SpaceError: If a code is none of the space's, or there are too many layers.
+        """
+        growth = self.start()
+        for action in actions:
+            if action.type == STOP:
+                break
+            growth = growth.add(action)
+        return growth.architecture
+
+    def encode(self, architecture: Architecture) -> Trajectory:
+        """Raw decisions, with their masks, that decode to an architecture in canonical form.
+
+        Raises:
+            SpaceError: If the architecture is no point of the space.
+        """
+        growth = self.start()
+        for index, layer in enumerate(architecture.layers, start=1):
+            growth = growth.add(self.encode_layer(layer, index))
+        trajectory = growth.stop()
+        if self.decode(trajectory.actions) != architecture:
+            raise SpaceError("The architecture is not in the canonical form of the space.")
+        return trajectory
+
+    def encode_layer(self, layer: Layer, index: int) -> LayerAction:
+        """Raw decisions for the ``index``-th layer (counted from 1).
+
+        Raises:
+            SpaceError: If the layer is no point of the space.
+        """
+        layer_type, values = self.type_of(layer), layer.values
+        distances = [index - node for node in layer.inputs]
+        if index - 1 not in layer.inputs or max(distances) > self.window:
+            raise SpaceError(
+                f"Layer {index} must read node {index - 1}, and others at most {self.window} back, but it "
+                f"reads {list(layer.inputs)}."
+            )
+        return LayerAction(
+            self.codes[layer.type],
+            tuple(choice.index(values[choice.name]) for choice in layer_type.choices),
+            tuple(int(distance in distances) for distance in range(2, self.window + 1)),
+        )
+
+    def type_of(self, layer: Layer) -> LayerType:
+        """Type of a layer.
+
+        Raises:
+            SpaceError: If the space has no such type, or its hyper-parameters or their options are others.
+        """
+        layer_type = self.by_name.get(layer.type)
+        if layer_type is None:
+            raise SpaceError(f"The space {self.name!r} has the types {list(self.by_name)}, not {layer.type!r}.")
+        names = {choice.name for choice in layer_type.choices}
+        if names != set(layer.values):
+            raise SpaceError(
+                f"{layer.type} has the hyper-parameters {sorted(names)}, but got {sorted(layer.values)}."
+            )
+        for choice in layer_type.choices:
+            choice.index(layer.values[choice.name])
+        return layer_type
+
+    def plan(self, architecture: Architecture) -> tuple[LayerPlan, ...]:
+        """Shapes and cost of every layer.
+
+        Raises:
+            SpaceError: If the architecture is not valid in this space.
+        """
+        nodes: list[Shape] = [self.stem.output_shape(self.fitted)]
+        plans = []
+        for layer in architecture.layers:
+            plan = plan_layer(self.type_of(layer), layer, nodes)
+            plans.append(plan)
+            nodes.append(plan.output)
+        return tuple(plans)
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """Cost of the whole network, stem and head included, from the specification alone."""
+        plans = self.plan(architecture)
+        stem = self.stem.output_shape(self.fitted)
+        last = plans[-1].output if plans else stem
+        parts = [self.stem.cost(self.fitted), self.head.cost(last, self.fitted.classes)]
+        parts += [plan.cost for plan in plans]
+        return Cost(
+            sum(part.parameters for part in parts),
+            sum(part.multiply_adds for part in parts),
+            peak_activations(stem, plans),
+        )
+
+    def layer(
+        self, type_name: str, inputs: Sequence[int] | None = None, *, after: int = 0, **values: Any
+    ) -> Layer:
+        """A layer with the first option for every hyper-parameter that is not given.
+
+        Args:
+            type_name: Name of the layer type.
+            inputs: Nodes it reads, newest first; by default the newest.
+            after: Number of layers before it.
+            values: Hyper-parameters by name.
+
+        Raises:
+            SpaceError: If the type or an option does not exist.
+        """
+        layer_type = self.by_name.get(type_name)
+        if layer_type is None:
+            raise SpaceError(f"The space {self.name!r} has the types {list(self.by_name)}, not {type_name!r}.")
+        chosen = {choice.name: choice.options[0] for choice in layer_type.choices} | values
+        if unknown := sorted(chosen.keys() - {choice.name for choice in layer_type.choices}):
+            raise SpaceError(f"{type_name} has no hyper-parameter {unknown[0]!r}.")
+        for choice in layer_type.choices:
+            chosen[choice.name] = choice.options[choice.index(chosen[choice.name])]
+        return Layer(
+            type_name, tuple(sorted(chosen.items())), tuple(inputs) if inputs is not None else (after,)
+        )
+
+
+def _cheapest(layer_type: LayerType, shape: Shape, metric: str) -> dict[str, HyperparameterValue]:
+    """Hyper-parameters of least cost, one after the other; exact where the cost is monotone in each."""
+    values = {choice.name: choice.options[0] for choice in layer_type.choices}
+
+    def price(changes: dict[str, HyperparameterValue]) -> int:
+        form = layer_type.canonical(shape, values | changes)
+        return 0 if form is None else int(getattr(layer_type.cost(shape, form), metric))
+
+    return {
+        choice.name: choice.options[int(np.argmin([price({choice.name: option}) for option in choice.options]))]
+        for choice in layer_type.choices
+    }

@@ -1,0 +1,53 @@
+"""What every strategy is: who proposes the next architectures."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gcnas.records import Evaluation, Proposal
+
+
+@dataclass(frozen=True)
+class StrategyState:
+    """All that a strategy needs to go on as if it had never stopped.
+
+    Attributes:
+        values: JSON data: numbers, strings, lists, objects.
+        tensors: Arrays by name, for weights and moments.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+
+
+class Strategy(ABC):
+    """Proposes architectures and learns from their evaluations.
+
+    Contract:
+        - ``ask(n)`` gives up to ``n`` proposals; fewer, even none, only if there is nothing left to propose.
+        - Every proposal is told once, in any order, with any number of others asked meanwhile. Those that
+          broke a limit or repeat an earlier one are told as well, with that state.
+        - ``state_dict`` right after any call, given to ``load_state_dict`` of a new strategy of the same space
+          and settings, leads to the same later proposals. Proposals asked and not yet told survive this.
+        - Nothing else in the process is touched: no global random state, no files.
+        - Calls come from one thread.
+    """
+
+    @abstractmethod
+    def ask(self, n: int) -> list[Proposal]:
+        """Propose up to ``n`` architectures."""
+
+    @abstractmethod
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Learn what became of earlier proposals."""
+
+    @abstractmethod
+    def state_dict(self) -> StrategyState:
+        """A copy of the whole state."""
+
+    @abstractmethod
+    def load_state_dict(self, state: StrategyState) -> None:
+        """Go on from a state."""

@@ -1,0 +1,70 @@
+"""Random search: the yardstick of every other strategy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gcnas.records import Evaluation, LayerAction, Proposal, Trajectory
+from gcnas.space import SearchSpace
+from gcnas.strategy.base import Strategy, StrategyState
+
+CONNECTION_RATE = 0.25
+"""Probability of each connection beside the one to the newest node.
+
+One half would read most of the window at every layer, and its projections would eat the limits.
+"""
+
+
+class RandomStrategy(Strategy):
+    """Draws depth, types, hyper-parameters and connections uniformly among what the masks leave open.
+
+    The depth is drawn first, uniformly between the space's bounds, so that it does not depend on how many layer
+    types there are; limits can end a network earlier. Connections are drawn with :data:`CONNECTION_RATE`.
+
+    Args:
+        space: Fitted space.
+        seed: Seed of the generator.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+        self._space = space
+        self._random = np.random.Generator(np.random.PCG64(seed))
+
+    def ask(self, n: int) -> list[Proposal]:
+        """Draw ``n`` architectures."""
+        return [self._propose() for _ in range(n)]
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Do nothing: random search does not learn."""
+
+    def state_dict(self) -> StrategyState:
+        """State of the generator."""
+        return StrategyState({"generator": self._random.bit_generator.state})
+
+    def load_state_dict(self, state: StrategyState) -> None:
+        """Set the generator."""
+        self._random.bit_generator.state = state.values["generator"]
+
+    def _propose(self) -> Proposal:
+        trajectory = self._draw()
+        return Proposal(self._space.decode(trajectory.actions), trajectory, "random")
+
+    def _draw(self) -> Trajectory:
+        depth = int(self._random.integers(self._space.min_depth, self._space.max_depth + 1))
+        growth = self._space.start()
+        while growth.depth < depth:
+            types = growth.type_mask()[:-1]
+            if not any(types):
+                break
+            code = self._pick(types)
+            mask = growth.layer_mask(code)
+            action = LayerAction(
+                code,
+                tuple(self._pick(flags) for flags in mask.hyperparameters),
+                tuple(int(flag and self._random.random() < CONNECTION_RATE) for flag in mask.connections),
+            )
+            growth = growth.add(action, mask)
+        return growth.stop()
+
+    def _pick(self, flags: Sequence[bool]) -> int:
+        return int(self._random.choice(np.flatnonzero(flags)))

@@ -1,0 +1,20 @@
+"""Training networks: the recipe, its fidelities, and the device."""
+
+from gcnas.training.batches import Augmentation, ImageBatches
+from gcnas.training.loop import Measurement, TrainingLog, measure, train
+from gcnas.training.platform import Platform
+from gcnas.training.recipe import EpochSchedule, Recipe, Schedule, TimedSchedule
+
+__all__ = [
+    "Augmentation",
+    "EpochSchedule",
+    "ImageBatches",
+    "Measurement",
+    "Platform",
+    "Recipe",
+    "Schedule",
+    "TimedSchedule",
+    "TrainingLog",
+    "measure",
+    "train",
+]

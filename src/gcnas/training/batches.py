@@ -1,0 +1,123 @@
+"""Images as batches: uint8 on the device, cropped, mirrored and erased a whole batch at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gcnas.data import Split
+from gcnas.training.platform import Platform
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training does to images.
+
+    Attributes:
+        shift: Most rows and columns that an image is moved by; what is uncovered is black.
+        mirror: Whether images are mirrored left to right, one time in two.
+        cutout: Side of a black square put at a random place, as a share of the shorter side; 0 for none.
+    """
+
+    shift: int = 0
+    mirror: bool = False
+    cutout: float = 0.0
+
+
+class ImageBatches:
+    """The images of a split, ready to be drawn in batches.
+
+    Small splits are kept on the device as uint8, ``N x H x W x C`` with a black border for shifted crops; large
+    ones stay where they are (a memory-mapped file) and are read batch by batch.
+
+    Args:
+        split: Images ``N x H x W x C`` uint8 and labels ``N``.
+        platform: Device and memory format.
+        augmentation: Used by :meth:`training` only.
+    """
+
+    def __init__(self, split: Split, platform: Platform, augmentation: Augmentation | None = None) -> None:
+        self._split, self._platform = split, platform
+        self._augmentation = augmentation or Augmentation()
+        self._labels = torch.from_numpy(np.ascontiguousarray(split.labels)).to(platform.device)
+        self._images = self._bordered(split.images) if split.in_memory else None
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def training(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch in random order, augmented.
+
+        The last batch is left out if it would hold a single image, which batch normalisation cannot take.
+
+        Args:
+            batch_size: B.
+            generator: CPU generator that decides order and augmentation.
+
+        Yields:
+            Images ``B x C x H x W`` in [0, 1] and labels ``B``.
+        """
+        order = torch.randperm(len(self), generator=generator)
+        for rows in torch.split(order, batch_size):
+            if len(rows) > 1 or len(self) == 1:
+                yield self._augment(self._rows(rows), generator), self._labels[rows.to(self._labels.device)]
+
+    def evaluation(self, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images in order, as they are; shapes as for :meth:`training`."""
+        border = self._augmentation.shift
+        for rows in torch.split(torch.arange(len(self)), batch_size):
+            images = self._rows(rows)
+            height, width = images.shape[1] - 2 * border, images.shape[2] - 2 * border
+            cropped = images[:, border : border + height, border : border + width]
+            yield _to_float(cropped, self._platform), self._labels[rows.to(self._labels.device)]
+
+    def _rows(self, rows: Tensor) -> Tensor:
+        if self._images is not None:
+            return self._images[rows.to(self._images.device)]
+        return self._bordered(self._split.take(rows.numpy()))
+
+    def _bordered(self, images: np.ndarray) -> Tensor:
+        border = self._augmentation.shift
+        padded = np.pad(images, ((0, 0), (border, border), (border, border), (0, 0)))
+        tensor = torch.from_numpy(padded)
+        if self._platform.device.startswith("cuda"):
+            return tensor.pin_memory().to(self._platform.device, non_blocking=True)
+        return tensor.to(self._platform.device)
+
+    def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Crop, mirror and erase with one gather: B x (H + 2s) x (W + 2s) x C to B x C x H x W."""
+        augmentation, device = self._augmentation, images.device
+        count, border = len(images), augmentation.shift
+        height, width = images.shape[1] - 2 * border, images.shape[2] - 2 * border
+        if border or augmentation.mirror:
+            offsets = torch.randint(0, 2 * border + 1, (2, count, 1), generator=generator).to(device)
+            rows = offsets[0] + torch.arange(height, device=device)
+            columns = torch.arange(width, device=device).expand(count, width)
+            if augmentation.mirror:
+                mirrored = torch.randint(0, 2, (count, 1), generator=generator).to(device)
+                columns = torch.where(mirrored == 1, width - 1 - columns, columns)
+            columns = columns + offsets[1]
+            index = torch.arange(count, device=device)[:, None, None]
+            images = images[index, rows[:, :, None], columns[:, None, :]]
+        batch = _to_float(images, self._platform)
+        side = round(augmentation.cutout * min(height, width))
+        return _erase(batch, side, generator) if side else batch
+
+
+def _to_float(images: Tensor, platform: Platform) -> Tensor:
+    # N x H x W x C seen as N x C x H x W is channels-last already, so nothing is copied for that format.
+    return (images.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=platform.memory_format)
+
+
+def _erase(batch: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Put a black square of a side at a random place of each image of ``B x C x H x W``."""
+    count, _, height, width = batch.shape
+    top = torch.randint(0, height, (count, 1), generator=generator).to(batch.device) - side // 2
+    left = torch.randint(0, width, (count, 1), generator=generator).to(batch.device) - side // 2
+    rows = torch.arange(height, device=batch.device)
+    columns = torch.arange(width, device=batch.device)
+    inside_rows = (rows >= top) & (rows < top + side)
+    inside_columns = (columns >= left) & (columns < left + side)
+    return batch.masked_fill((inside_rows[:, :, None] & inside_columns[:, None, :])[:, None], 0.0)

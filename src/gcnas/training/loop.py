@@ -1,0 +1,191 @@
+"""Training a network, and measuring it."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gcnas.errors import NotFiniteError, OutOfMemoryError, TimeLimitError
+from gcnas.training.batches import ImageBatches
+from gcnas.training.platform import Platform
+from gcnas.training.recipe import Recipe, Schedule, one_cycle
+
+FINITE_CHECK_STEPS = 10
+"""Every so many steps the loss is looked at; looking at every step would make a GPU wait."""
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """What a training did.
+
+    Attributes:
+        steps: Optimiser steps.
+        epochs: Passes over the data, with fractions.
+        loss: Mean training loss (label smoothing included) of the last steps.
+    """
+
+    steps: int
+    epochs: float
+    loss: float
+
+
+def train(
+    network: nn.Module,
+    batches: ImageBatches,
+    recipe: Recipe,
+    schedule: Schedule,
+    platform: Platform,
+    *,
+    seed: int,
+    deadline: float = math.inf,
+    on_step: Callable[[float], None] | None = None,
+) -> TrainingLog:
+    """Train a network in place.
+
+    Args:
+        network: Maps ``B x C x H x W`` in [0, 1] to logits ``B x classes``.
+        batches: Training images.
+        recipe: Optimiser and regularisation.
+        schedule: Length of the training.
+        platform: Device and memory format; the network must be on it.
+        seed: Seed of order, augmentation and dropout.
+        deadline: Value of ``time.monotonic()`` after which the training is given up.
+        on_step: Called with the progress, from 0 to 1, after each step.
+
+    Raises:
+        NotFiniteError: If the loss is not finite.
+        TimeLimitError: If the deadline passes.
+        OutOfMemoryError: If memory runs out.
+    """
+    optimizer = recipe.optimizer(network)
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    steps_per_epoch = max(1, len(batches) // recipe.batch_size + (len(batches) % recipe.batch_size > 1))
+    step, progress, loss = 0, schedule.progress(0, steps_per_epoch), torch.zeros(())
+    network.train()
+    with memory_errors():
+        while progress < 1:
+            for images, labels in batches.training(recipe.batch_size, generator):
+                for group in optimizer.param_groups:
+                    group["lr"] = recipe.learning_rate * one_cycle(progress)
+                loss = _step(network, optimizer, images, labels, recipe, platform)
+                step += 1
+                progress = schedule.progress(step, steps_per_epoch)
+                _check(loss, step, progress, deadline)
+                if on_step is not None:
+                    on_step(min(progress, 1.0))
+                if progress >= 1:
+                    break
+    return TrainingLog(step, step / steps_per_epoch, float(loss))
+
+
+def _step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    platform: Platform,
+) -> Tensor:
+    with _autocast(platform):
+        loss = functional.cross_entropy(network(images), labels, label_smoothing=recipe.label_smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)
+    optimizer.step()
+    return loss.detach()
+
+
+def _check(loss: Tensor, step: int, progress: float, deadline: float) -> None:
+    if (step % FINITE_CHECK_STEPS == 0 or progress >= 1) and not math.isfinite(value := float(loss)):
+        raise NotFiniteError(f"The training loss became {value} at step {step}.")
+    if time.monotonic() > deadline:
+        raise TimeLimitError(f"The time limit was reached at step {step}, {progress:.0%} of the training.")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How well a network classifies a split.
+
+    Attributes:
+        accuracy: Share of the images classified correctly.
+        balanced_accuracy: Mean over the classes present of the share classified correctly.
+        loss: Mean cross-entropy in nats.
+        confusion: Counts ``classes x classes``; rows are true classes.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    loss: float
+    confusion: np.ndarray
+
+    def metrics(self) -> dict[str, float]:
+        """The scalar figures by name."""
+        return {
+            "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "loss": self.loss,
+        }
+
+
+def measure(network: nn.Module, batches: ImageBatches, classes: int, platform: Platform) -> Measurement:
+    """Classify all images of a split.
+
+    Raises:
+        NotFiniteError: If a logit is not finite.
+        OutOfMemoryError: If memory runs out.
+    """
+    network.eval()
+    confusion = torch.zeros(classes * classes, dtype=torch.int64)
+    total = 0.0
+    with torch.inference_mode(), memory_errors():
+        for images, labels in batches.evaluation():
+            with _autocast(platform):
+                logits = network(images).float()
+            total += float(functional.cross_entropy(logits, labels, reduction="sum"))
+            cells = (labels * classes + logits.argmax(1)).cpu()
+            confusion += torch.bincount(cells, minlength=classes * classes)
+    if not math.isfinite(total):
+        raise NotFiniteError(f"The validation loss is {total}.")
+    return _measurement(confusion.reshape(classes, classes).numpy(), total / len(batches))
+
+
+def _measurement(confusion: np.ndarray, loss: float) -> Measurement:
+    counts, correct = confusion.sum(1), confusion.diagonal()
+    present = counts > 0
+    return Measurement(
+        accuracy=float(correct.sum() / counts.sum()),
+        balanced_accuracy=float((correct[present] / counts[present]).mean()),
+        loss=loss,
+        confusion=confusion,
+    )
+
+
+def _autocast(platform: Platform) -> torch.autocast:
+    kind = platform.device.split(":")[0]
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=platform.autocast)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn PyTorch's and Python's ways to run out of memory into one error.
+
+    Raises:
+        OutOfMemoryError: In their place.
+    """
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfMemoryError(
+            f"Memory ran out: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+            raise
+        raise OutOfMemoryError(f"Memory ran out: {str(error).splitlines()[0]}") from error

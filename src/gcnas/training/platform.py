@@ -1,0 +1,80 @@
+"""Where networks are trained: the device, probed once for each run."""
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from gcnas.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A device and the settings that are fastest on it.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, …
+        threads: CPU threads.
+        channels_last: Whether feature maps keep their channels innermost.
+        autocast: Whether forward passes run in bfloat16 where that is safe. Only on CUDA GPUs; no GPU has run
+            this yet.
+    """
+
+    device: str
+    threads: int
+    channels_last: bool
+    autocast: bool = False
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Memory format of modules and batches."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form, kept in the ledger so that a resumed run computes the same."""
+        return asdict(self)
+
+    @classmethod
+    def probe(cls, device: str | None = None, threads: int | None = None) -> "Platform":
+        """Choose a device, unless given, and time both memory formats on it.
+
+        Raises:
+            ConfigurationError: If the device is not there.
+        """
+        chosen = _device(device)
+        count = threads or os.cpu_count() or 1
+        torch.set_num_threads(count)
+        if chosen.type == "cpu":
+            last = _step_seconds(chosen, torch.channels_last)
+            return cls(str(chosen), count, channels_last=last < _step_seconds(chosen, torch.contiguous_format))
+        return cls(str(chosen), count, channels_last=True, autocast=chosen.type == "cuda")
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"The device {name!r} is not available here: {reason}") from error
+    return device
+
+
+def _step_seconds(device: torch.device, memory_format: torch.memory_format) -> float:
+    """Fastest of some training steps of a small network, in seconds."""
+    with torch.random.fork_rng(devices=[]):
+        network = nn.Sequential(
+            nn.Conv2d(16, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3, padding=1)
+        ).to(device, memory_format=memory_format)  # type: ignore[call-overload]
+        images = torch.rand(32, 16, 24, 24, device=device).contiguous(memory_format=memory_format)
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        network(images).square().mean().backward()
+        times.append(time.perf_counter() - start)
+    return min(times[2:])

@@ -1,0 +1,102 @@
+"""The recipe that trains one network: optimiser, schedule, regularisation."""
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from gcnas.training.batches import Augmentation
+
+WARM_UP = 0.15
+"""Share of the training in which the rate rises to its peak."""
+
+FINAL_RATE = 0.002
+"""Rate at the end, as a share of the peak."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How networks are trained; one recipe for all candidates of a run.
+
+    Attributes:
+        batch_size: Images a step.
+        learning_rate: Peak of the one-cycle schedule.
+        momentum: Nesterov momentum.
+        weight_decay: Decay of convolution and linear weights.
+        label_smoothing: Share of the target spread over all classes.
+        gradient_norm: Gradients longer than this are shortened to it, so that odd candidates train too.
+        augmentation: What is done to the images.
+    """
+
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 2e-3
+    label_smoothing: float = 0.1
+    gradient_norm: float = 5.0
+    augmentation: Augmentation = Augmentation()
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """SGD with Nesterov momentum; biases and normalisation are not decayed."""
+        weights = [p for p in network.parameters() if p.ndim > 1]
+        others = [p for p in network.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": weights, "weight_decay": self.weight_decay},
+            {"params": others},
+        ]
+        return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum, nesterov=True)
+
+
+def one_cycle(progress: float) -> float:
+    """Learning rate as a share of its peak: up along a line, then down along half a cosine.
+
+    Args:
+        progress: Share of the training that is done, from 0 to 1.
+    """
+    if progress < WARM_UP:
+        return 0.1 + 0.9 * progress / WARM_UP
+    done = min(1.0, (progress - WARM_UP) / (1 - WARM_UP))
+    return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class Schedule(ABC):
+    """How far a training is, and so when it ends."""
+
+    @abstractmethod
+    def progress(self, step: int, steps_per_epoch: int) -> float:
+        """Share done after ``step`` optimiser steps; 1 or more ends the training."""
+
+
+class EpochSchedule(Schedule):
+    """A fixed number of passes over the data."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def progress(self, step: int, steps_per_epoch: int) -> float:
+        """Share of the steps."""
+        return step / (self.epochs * steps_per_epoch)
+
+
+class TimedSchedule(Schedule):
+    """As many passes as fit a wall clock, at most some number; the rate follows the clock.
+
+    Args:
+        seconds: Wall clock from now on.
+        max_epochs: Most passes.
+        clock: Monotonic clock in seconds.
+    """
+
+    def __init__(self, seconds: float, max_epochs: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._start, self._seconds, self._clock = clock(), max(seconds, 1e-3), clock
+        self.max_epochs = max_epochs
+
+    def progress(self, step: int, steps_per_epoch: int) -> float:
+        """The larger of the share of the time and the share of the steps."""
+        by_clock = (self._clock() - self._start) / self._seconds
+        return max(by_clock, step / (self.max_epochs * steps_per_epoch))

@@ -1,0 +1,159 @@
+"""The command as users have it: from the built wheel, in an environment without development tools.
+
+The dependencies (large, rarely changed) are installed once into `.cache/wheel-venv`. Each test session
+adds a small environment of its own that sees them and holds nothing but the wheel built from the source as
+it is now, so that sessions that run at the same time do not disturb each other.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache"
+
+# Making the environment for the first time takes minutes and counts against the first test that needs it.
+FIRST_TEST_SECONDS = 1200.0
+
+# These make rich and typer write colours into a pipe, or Python import from elsewhere.
+UNWANTED_VARIABLES = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "PYTHONPATH", "PYTHONWARNINGS")
+
+
+class RunGcnas(Protocol):
+    """Runs `gcnas` with arguments and returns what it said; see the fixture `run_gcnas`."""
+
+    def __call__(
+        self,
+        *args: str | Path,
+        check: bool = True,
+        cwd: Path | None = None,
+        timeout: float = 120.0,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        needs_command = "gcnas_command" in getattr(item, "fixturenames", ())
+        if needs_command and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(FIRST_TEST_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def gcnas_command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `gcnas` executable of the wheel, or the one that GCNAS_TEST_COMMAND names."""
+    if given := os.environ.get("GCNAS_TEST_COMMAND"):
+        if (found := shutil.which(given)) is None:
+            pytest.fail(f"GCNAS_TEST_COMMAND names no executable: {given}", pytrace=False)
+        return Path(found).absolute()
+    session = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        session = session.parent  # the workers' own folders lie in one folder of the session
+    environment = session / "wheel-venv"
+    ready = session / "wheel-venv.ready"
+    with _locked(CACHE / "wheel-venv.lock"):
+        if not ready.exists():
+            _install(request.getfixturevalue("wheel"), environment, _dependencies(CACHE / "wheel-venv"))
+            ready.touch()
+    return environment / "bin" / "gcnas"
+
+
+@pytest.fixture
+def run_gcnas(gcnas_command: Path, tmp_path: Path) -> RunGcnas:
+    """Runs the command in `tmp_path` (or `cwd`), 80 columns wide, with nothing to read from standard input.
+
+    `env` is added to the environment. A non-zero exit code fails the test unless `check` is false.
+    Whatever is still running after `timeout` seconds is killed, its worker processes too.
+    """
+
+    def run(
+        *args: str | Path,
+        check: bool = True,
+        cwd: Path | None = None,
+        timeout: float = 120.0,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if name not in UNWANTED_VARIABLES}
+        command = [str(gcnas_command), *map(str, args)]
+        with subprocess.Popen(
+            command,
+            cwd=cwd or tmp_path,
+            env={**inherited, "COLUMNS": "80", **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            start_new_session=True,
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        done = subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+        if check and done.returncode != 0:
+            pytest.fail(
+                f"{command} ended with {done.returncode}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
+                pytrace=False,
+            )
+        return done
+
+    return run
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Only one process at a time is inside; the lock of one that dies is free."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _dependencies(folder: Path) -> Path:
+    """Makes sure that `folder` is an environment with exactly what the package requires, and returns it."""
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    constraints = ROOT / "constraints.txt"
+    wanted = hashlib.sha256(repr((sys.version, requirements, constraints.read_text())).encode()).hexdigest()
+    stamp = folder / "installed"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        _call(sys.executable, "-m", "venv", "--clear", folder)
+        _call(folder / "bin/python", "-m", "pip", "install", "--quiet", "-c", constraints, *requirements)
+        stamp.write_text(wanted)
+    return folder
+
+
+def _install(wheel: Path, environment: Path, dependencies: Path) -> None:
+    """Installs `wheel` into a new `environment` that sees the packages of `dependencies`."""
+    _call(sys.executable, "-m", "venv", "--clear", "--without-pip", environment)
+    (_packages(environment) / "dependencies.pth").write_text(f"{_packages(dependencies)}\n")
+    # Without an index, pip fails where the wheel requires what the dependencies do not hold.
+    pip = (dependencies / "bin/python", "-m", "pip", "--python", environment / "bin/python")
+    _call(*pip, "install", "--quiet", "--no-index", wheel)
+
+
+def _packages(environment: Path) -> Path:
+    base = str(environment)
+    return Path(sysconfig.get_path("purelib", scheme="venv", vars={"base": base, "platbase": base}))
+
+
+def _call(*command: str | Path) -> None:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        pytest.fail(
+            f"the wheel's environment cannot be made (GCNAS_TEST_COMMAND=… names a ready executable):\n"
+            f"{done.args}\n{done.stdout}{done.stderr}",
+            pytrace=False,
+        )

@@ -1,0 +1,302 @@
+"""Every command, from the wheel, on real files: what it writes, what it says, how it ends."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import RunGcnas
+
+from gcnas.run.ledger import LedgerReader
+
+SMALL = ("--budget", "4", "--epochs", "1", "--final-epochs", "1", "--threads", "1")
+
+
+def _draw_images(folder: Path, count: int = 24) -> Path:
+    """Two classes that anybody can tell apart: bright above, bright below."""
+    generator = np.random.default_rng(0)
+    for name in ("above", "below"):
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            pixels = generator.integers(0, 90, (12, 12), dtype=np.uint8)
+            rows = slice(0, 6) if name == "above" else slice(6, 12)
+            pixels[rows] += 150
+            Image.fromarray(pixels).save(folder / name / f"{index}.PNG")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _draw_images(tmp_path_factory.mktemp("data") / "photos")
+
+
+@pytest.fixture(scope="session")
+def finished(gcnas_command: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on the image folder, made once and copied by the tests that change it."""
+    run = tmp_path_factory.mktemp("runs") / "photos"
+    command = [gcnas_command, "search", photos, *SMALL, "--max-params", "60k", "--out", run]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=300)
+    return run
+
+
+@pytest.fixture
+def run_copy(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def _rows(run: Path) -> list[dict[str, str]]:
+    with (run / "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_search_leaves_a_working_network(finished: Path, photos: Path) -> None:
+    metrics = json.loads((finished / "best/metrics.json").read_text())
+    assert metrics["state"] == "final"
+    assert 0 <= metrics["test_accuracy"] <= 1
+    assert 0 <= metrics["validation_accuracy"] <= 1
+    assert metrics["parameters"] <= 60_000
+    assert sum(map(sum, metrics["test_confusion"])) == metrics["test_images"]
+    assert (finished / "report.html").stat().st_size > 10_000
+    rows = _rows(finished)
+    assert [row["trial"] for row in rows] == ["1", "2", "3", "4"]
+    wanted = "trial fingerprint source depth parameters multiply_adds epochs score state error seconds"
+    assert set(wanted.split()) <= set(rows[0])
+
+
+def test_model_file_needs_only_torch(finished: Path, run_gcnas: RunGcnas, photos: Path, tmp_path: Path) -> None:
+    image = photos / "above" / "0.PNG"
+    run_gcnas("predict", finished, image, "--csv", tmp_path / "p.csv")
+    with (tmp_path / "p.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    code = (
+        "import sys, json, torch, numpy, pathlib\n"
+        "from PIL import Image\n"
+        "sys.modules['gcnas'] = None\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "import model\n"
+        "pixels = numpy.asarray(Image.open(sys.argv[2]).convert('L'), dtype='float32') / 255\n"
+        "logits = model.load()(torch.from_numpy(pixels)[None, None])\n"
+        "print(json.dumps([model.CLASSES, logits.softmax(1)[0].tolist()]))\n"
+    )
+    command = [sys.executable, "-c", code, str(finished / "best"), str(image)]
+    classes, probabilities = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert classes == ["above", "below"]
+    assert [float(row[name]) for name in classes] == pytest.approx(probabilities, abs=1e-5)
+
+
+def test_plain_lines_in_a_pipe(run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    done = run_gcnas("search", "digits", *SMALL, "--resolution", "8", timeout=240)
+    assert "\x1b" not in done.stdout
+    assert done.stdout.startswith("run folder: runs/digits-1\n")
+    assert "trial 4/4" in done.stdout
+    assert "test accuracy" in done.stdout
+    assert (tmp_path / "runs/digits-1/best/model.py").is_file()
+
+
+def test_status_and_report(run_copy: Path, run_gcnas: RunGcnas) -> None:
+    status = run_gcnas("status", run_copy).stdout
+    assert "4 complete, 0 failed, 0 pending" in status
+    assert max(map(len, status.splitlines())) <= 80
+    (run_copy / "report.html").unlink()
+    (run_copy / "trials.csv").unlink()
+    run_gcnas("report", run_copy, "--against", run_copy)
+    assert (run_copy / "report.html").is_file()
+    assert len(_rows(run_copy)) == 4
+
+
+def test_predict_passes_over_broken_files(
+    finished: Path, photos: Path, run_gcnas: RunGcnas, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+    shutil.copytree(photos / "above", folder)
+    (folder / "broken.png").write_bytes(b"no image")
+    done = run_gcnas("predict", finished, folder)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 24
+    assert {line.split("\t")[1] for line in lines} <= {"above", "below"}
+    assert "broken.png" in done.stderr
+    failed = run_gcnas("predict", finished, folder / "broken.png", check=False)
+    assert failed.returncode == 1
+    assert "None of the 1 files" in failed.stderr
+
+
+def test_export_both_formats(finished: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    run_gcnas("export", finished, "--format", "torch", "--out", "net.pt2")
+    run_gcnas("export", finished, "--format", "python", "--out", "net")
+    assert sorted(p.name for p in (tmp_path / "net").iterdir()) == [
+        "metrics.json",
+        "model.py",
+        "preprocessing.json",
+        "weights.safetensors",
+    ]
+    code = (
+        "import sys, torch\n"
+        "sys.modules['gcnas'] = None\n"
+        "sys.path.insert(0, 'net')\n"
+        "import model\n"
+        "images = torch.rand(5, 1, 12, 12)\n"
+        "program = torch.export.load('net.pt2').module()\n"
+        "assert (program(images) - model.load()(images)).abs().max() < 1e-5\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_finalize_another_trial(run_copy: Path, photos: Path, run_gcnas: RunGcnas) -> None:
+    run_gcnas("finalize", run_copy, "--trial", "3", "--final-epochs", "2", timeout=240)
+    metrics = json.loads((run_copy / "best/metrics.json").read_text())
+    assert metrics["trial"] == 3
+    assert metrics["epochs"] == 2
+    with LedgerReader(run_copy / "run.db") as ledger:
+        openings = [event.detail for event in ledger.events() if event.kind == "test-opened"]
+    assert openings[-1] == "final test of trial 3"
+    missing = run_gcnas("finalize", run_copy, "--trial", "99", check=False)
+    assert missing.returncode == 1
+    assert "no complete trial 99" in missing.stderr
+
+
+def test_resume_raises_the_budget(run_copy: Path, run_gcnas: RunGcnas) -> None:
+    before = _rows(run_copy)
+    done = run_gcnas("resume", run_copy, "--budget", "6", timeout=240)
+    assert "4 trials done already" in done.stdout
+    rows = _rows(run_copy)
+    assert len(rows) == 6
+    assert rows[:4] == before
+    again = run_gcnas("resume", run_copy, timeout=240)
+    assert "final training" not in again.stdout
+
+
+def test_resume_refuses_other_data(run_copy: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    other = _draw_images(tmp_path / "photos", count=20)
+    done = run_gcnas("resume", run_copy, "--data", other, "--budget", "6", check=False)
+    assert done.returncode == 1
+    assert "has changed since the run began" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_data_check(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(photos, tmp_path / "mine"))
+    (folder / "above" / "bad.jpg").write_bytes(b"\xff\xd8 cut short")
+    shutil.copy(folder / "above" / "1.PNG", folder / "above" / "again.png")
+    done = run_gcnas("data", "check", folder)
+    assert "bad.jpg" in done.stdout
+    assert "above" in done.stdout
+    assert f"gcnas search {folder} --budget 10m" in done.stdout
+
+
+def test_clean(run_copy: Path, run_gcnas: RunGcnas) -> None:
+    (run_copy / "cache").mkdir(exist_ok=True)
+    (run_copy / "cache" / "x.npy").write_bytes(bytes(2_000_000))
+    assert "freed 2.0 MB" in run_gcnas("clean", run_copy).stdout
+    assert not (run_copy / "cache").exists()
+    assert (run_copy / "best" / "model.py").is_file()
+    run_gcnas("clean", run_copy, "--all", "--yes")
+    assert not run_copy.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["search", "nowhere"], 1, "nowhere"),
+        (["search", "empty"], 1, "empty"),
+        (["search", "digits", "--budget", "10x"], 1, "A budget is"),
+        (["search", "digits", "--max-params", "-5"], 1, "A limit is"),
+        (["search", "digits", "--strategy", "magic"], 1, "magic"),
+        (["search", "digits", "--space", "none.py:SPACE"], 1, "none.py"),
+        (["search", "digits", "--device", "cuda:7", "--budget", "2"], 1, "cuda:7"),
+        (["search", "digits", "--max-params", "200", "--budget", "2"], 3, "parameters"),
+        (["search", "digits", "--out", "empty/..", "--budget", "2"], 1, "already holds"),
+        (["status", "empty"], 1, "not a run folder"),
+        (["resume", "empty"], 1, "not a run folder"),
+        (["predict", "empty", "x.png"], 1, "not a run folder"),
+        (["clean", "empty"], 1, "not a run folder"),
+        (["search"], 2, "DATA"),
+        (["serch"], 2, "serch"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(
+    run_gcnas: RunGcnas, tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run_gcnas(*arguments, check=False)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _start(gcnas: Path, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [str(gcnas), "search", "digits", *arguments, "--out", str(folder), "--threads", "1"]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"}
+    )
+
+
+def _wait_for_trials(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if (folder / "run.db").is_file():
+            with LedgerReader(folder / "run.db") as ledger:
+                if sum(trial.complete for trial in ledger.trials()) >= count:
+                    return
+        time.sleep(0.1)
+    pytest.fail(f"no {count} trials after two minutes")
+
+
+def test_one_interrupt_delivers(gcnas_command: Path, tmp_path: Path) -> None:
+    process = _start(gcnas_command, tmp_path / "run", "--budget", "500", "--epochs", "1", "--final-epochs", "1")
+    _wait_for_trials(tmp_path / "run", 2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "Stopping" in output
+    metrics = json.loads((tmp_path / "run/best/metrics.json").read_text())
+    assert metrics["test_accuracy"] is not None
+
+
+def test_two_interrupts_stop_and_resume_goes_on(
+    gcnas_command: Path, run_gcnas: RunGcnas, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = _start(gcnas_command, run, "--budget", "500", "--epochs", "20", "--final-epochs", "1")
+    _wait_for_trials(run, 1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "gcnas resume" in errors
+    assert "Traceback" not in errors
+    assert (run / "best/model.py").is_file()
+    assert (run / "report.html").is_file()
+    done = len([row for row in _rows(run) if row["state"] == "complete"])
+    run_gcnas("resume", run, "--budget", str(done + 1), timeout=240)
+    assert len(_rows(run)) == done + 1
+
+
+def test_second_driver_is_refused(gcnas_command: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    process = _start(gcnas_command, tmp_path / "run", "--budget", "500", "--epochs", "1")
+    try:
+        _wait_for_trials(tmp_path / "run", 1)
+        second = run_gcnas("resume", tmp_path / "run", check=False)
+        assert second.returncode == 1
+        assert "Another process" in second.stderr
+        assert "complete" in run_gcnas("status", tmp_path / "run").stdout
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_help_names_every_command(run_gcnas: RunGcnas) -> None:
+    text = run_gcnas("--help").stdout
+    for command in ("search", "resume", "status", "report", "finalize", "export", "predict", "data", "clean"):
+        assert command in text
+        assert run_gcnas(command, "--help").stdout
+    assert "130" in text
+    assert run_gcnas("--version").stdout.startswith("gcnas 0.")

@@ -1,0 +1,200 @@
+"""Arrays: their names, layouts, numbers and labels."""
+
+import numpy as np
+import pytest
+
+from gcnas.data.arrays import read_arrays, select
+from gcnas.data.source import TEST, TRAIN, UNSPLIT, VALIDATION, Source
+from gcnas.errors import DataError
+
+GREY = np.arange(4 * 9 * 10, dtype=np.uint8).reshape(4, 9, 10)
+LABELS = np.array([0, 1, 0, 1])
+
+
+def read(**arrays: object) -> Source:
+    return read_arrays(arrays, select(arrays), "arrays", "arrays")
+
+
+def pixels(source: Source, resolution: tuple[int, int] = (9, 10), channels: int = 1) -> np.ndarray:
+    return np.concatenate([block.pixels for block in source.images.blocks(resolution, channels)])
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [("images", "labels"), ("X", "y"), ("x", "y"), ("data", "target"), ("Data", "Labels"), ("x", "targets")],
+)
+def test_names_of_unsplit_arrays(images: str, labels: str) -> None:
+    assert select([images, labels]).pairs == {UNSPLIT: (images, labels)}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train_images train_labels val_images val_labels test_images test_labels",
+        "x_train y_train x_val y_val x_test y_test",
+        "X_train Y_train X_valid Y_valid X_test Y_test",
+        "trainImages trainLabels validationImages validationLabels testImages testLabels",
+        "xtrain ytrain xval yval xtest ytest",
+        "images-train labels-train images-val labels-val images-test labels-test",
+    ],
+)
+def test_names_of_splits(names: str) -> None:
+    keys = names.split()
+    pairs = dict(zip((TRAIN, VALIDATION, TEST), zip(keys[::2], keys[1::2], strict=True), strict=True))
+    selection = select([*keys, "train_index", "class_names"])
+    assert selection.pairs == pairs
+    assert selection.class_names == "class_names"
+    assert selection.ignored == ("train_index",)
+
+
+def test_best_of_several_names() -> None:
+    assert select(["images", "labels", "data", "target"]).pairs == {UNSPLIT: ("images", "labels")}
+    assert select(["data", "target", "images", "frame"]).pairs == {UNSPLIT: ("images", "target")}
+    assert select(["x", "y", "x_train", "y_train"]).pairs == {TRAIN: ("x_train", "y_train")}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "found nothing"),
+        (["a", "b"], "found a, b"),
+        (["images"], "no labels among"),
+        (["train_images", "train_labels", "test_images"], "no labels for test"),
+        (["y_train"], "no images for train"),
+    ],
+)
+def test_other_names_are_refused(names: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        select(names)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        GREY,
+        GREY[..., None],
+        GREY[:, None],
+        GREY.astype(np.int64),
+        GREY.astype(np.float32),
+        GREY.astype(np.float64) / 255,
+        GREY.astype(np.uint16) * 257,
+        GREY.tolist(),
+    ],
+)
+def test_layouts_and_numbers(images: object) -> None:
+    assert (pixels(read(images=images, labels=LABELS))[..., 0] == GREY).all()
+
+
+def test_booleans_colours_and_transparency() -> None:
+    assert set(np.unique(pixels(read(x=GREY > 100, y=LABELS)))) == {0, 255}
+    colour = np.random.default_rng(0).integers(0, 256, (4, 9, 10, 3), dtype=np.uint8)
+    for layout in (colour, colour.transpose(0, 3, 1, 2)):
+        source = read(x=layout, y=LABELS)
+        assert (pixels(source, channels=3) == colour).all()
+        assert not source.images.survey().grey
+    clear = np.concatenate([colour, np.zeros_like(colour[..., :1])], axis=3)
+    assert (pixels(read(x=clear, y=LABELS), channels=3) == 255).all()
+    assert read(x=np.repeat(GREY[..., None], 3, axis=3), y=LABELS).images.survey().grey
+
+
+def test_channels_stand_last_where_both_ways_would_do() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 9, 3), dtype=np.uint8)
+    assert (pixels(read(x=images, y=LABELS), (3, 9), 3) == images).all()
+
+
+def test_scale_is_one_for_all_splits() -> None:
+    source = read(
+        x_train=np.full((4, 8, 8), 0.5), y_train=LABELS, x_test=np.full((4, 8, 8), 100.0), y_test=LABELS
+    )
+    assert np.unique(pixels(source, (8, 8))).tolist() == [0, 100]
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.full((4, 8, 8), np.nan), "finite"),
+        (np.full((4, 8, 8), np.inf), "finite"),
+        (np.full((4, 8, 8), -0.5), "normalisation"),
+        (np.full((4, 8, 8), 300), "normalisation"),
+        (np.full((4, 8, 8), 300.0), "normalisation"),
+        (np.zeros((4, 64)), "Reshape"),
+        (np.zeros((4, 8, 8, 2)), "channels"),
+        (np.zeros((4, 8, 8, 8, 3)), "shape"),
+        (np.zeros((0, 8, 8)), "at least one"),
+        (np.zeros((4, 0, 8)), "at least one"),
+        (np.zeros((5, 8, 8)), "Every image has one label"),
+        (np.array([[["a"]]] * 4), "Pixels are"),
+        (np.zeros((4, 8, 8), dtype=complex), "Pixels are"),
+        (np.zeros((4, 8, 8), dtype=[("a", "u1")]), "Python objects"),
+        (np.array([[[None]]] * 4), "Python objects"),
+        ([[1, 2], [3]], "equal rows"),
+        ("text", "shape"),
+    ],
+)
+def test_other_images_are_refused(images: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(images=images, labels=LABELS)
+
+
+def test_splits_of_different_shapes_are_refused() -> None:
+    with pytest.raises(DataError, match="one height"):
+        read(x_train=np.zeros((4, 8, 8)), y_train=LABELS, x_test=np.zeros((4, 9, 8)), y_test=LABELS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "names"),
+    [
+        ([0, 1, 0, 1], [0, 1, 0, 1], ("0", "1")),
+        ([[7], [-3], [7], [7]], [1, 0, 1, 1], ("-3", "7")),
+        ([True, False, True, False], [1, 0, 1, 0], ("0", "1")),
+        ([2.0, 10.0, 2.0, 2.0], [0, 1, 0, 0], ("2", "10")),
+        (["b", "a", "b", "b"], [1, 0, 1, 1], ("a", "b")),
+        ([b"b", b"a", b"b", b"b"], [1, 0, 1, 1], ("a", "b")),
+        (["10", "9", "9", "9"], [1, 0, 0, 0], ("9", "10")),
+        (np.array([2**64 - 1, 0, 0, 0], dtype=np.uint64), [1, 0, 0, 0], ("0", str(2**64 - 1))),
+    ],
+)
+def test_labels_of_any_values(labels: object, numbers: list[int], names: tuple[str, ...]) -> None:
+    source = read(images=GREY, labels=labels)
+    assert source.labels.tolist() == numbers
+    assert source.labels.dtype == np.int64
+    assert source.class_names == names
+
+
+def test_class_names_keep_their_order() -> None:
+    source = read(images=GREY, labels=[2, 0, 2, 0], class_names=["zebra", "unused", "ant"])
+    assert source.class_names == ("zebra", "ant")
+    assert source.labels.tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, 2], "4 images, 'labels' 3 labels"),
+        (np.eye(4), "argmax"),
+        ([0.5, 1, 0, 1], "integers or text"),
+        ([np.nan, 1, 0, 1], "integers or text"),
+        ([None, 1, 0, 1], "Python objects"),
+        ([0, 0, 0, 0], "2 to 10,000 classes"),
+        (np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "integers or text"),
+    ],
+)
+def test_other_labels_are_refused(labels: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(images=GREY, labels=labels)
+
+
+def test_too_many_classes_are_refused() -> None:
+    with pytest.raises(DataError, match="10,001"):
+        read(images=np.zeros((10_001, 1, 1), dtype=np.uint8), labels=np.arange(10_001))
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "a"], [["a"], ["b"]], ["x"] * 10_001])
+def test_other_class_names_are_refused(names: object) -> None:
+    with pytest.raises(DataError):
+        read(images=GREY, labels=LABELS, class_names=names)
+
+
+def test_labels_of_two_kinds_are_refused() -> None:
+    with pytest.raises(DataError, match="one kind"):
+        read(x_train=GREY, y_train=LABELS, x_test=GREY, y_test=["0", "1", "0", "1"])

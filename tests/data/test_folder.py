@@ -1,0 +1,85 @@
+"""Folders of images, tidy and untidy."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gcnas.data.folder import read_folder
+from gcnas.data.source import TEST, TRAIN, UNSPLIT, VALIDATION
+from gcnas.errors import DataError
+
+
+def test_class_folders(folder) -> None:
+    root = folder({"dog": 2, "cat": 3})
+    source = read_folder(root)
+    assert source.name == "pets"
+    assert source.class_names == ("cat", "dog")
+    assert source.labels.tolist() == [0, 0, 0, 1, 1]
+    assert set(source.given.tolist()) == {UNSPLIT}
+    assert [source.images.describe(i) for i in (0, 4)] == [str(Path("cat/000.png")), str(Path("dog/001.png"))]
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"), [("train", "val", "test"), ("Training", "VALID", "testing")]
+)
+def test_split_folders(folder, train: str, validation: str, test: str) -> None:
+    root = folder({f"{split}/{name}": 2 for split in (train, validation, test) for name in ("cat", "dog")})
+    source = read_folder(root)
+    assert source.class_names == ("cat", "dog")
+    assert source.given.tolist() == [TRAIN] * 4 + [VALIDATION] * 4 + [TEST] * 4
+    assert source.labels.tolist() == [0, 0, 1, 1] * 3
+
+
+def test_class_called_like_a_split_is_a_class(folder) -> None:
+    assert read_folder(folder({"train": 2, "bus": 2})).class_names == ("bus", "train")
+
+
+def test_hidden_files_and_rubbish_are_ignored_and_others_counted(folder) -> None:
+    root = folder({"dog": 2, "cat": 3, ".git": 1, "__MACOSX": 1})
+    (root / "cat" / "._000.png").write_bytes(b"")
+    (root / "cat" / "Thumbs.db").write_bytes(b"")
+    (root / "notes.txt").write_text("hello")
+    source = read_folder(root)
+    assert len(source.images) == 5
+    assert source.other_files == 2
+
+
+def test_suffixes_in_any_case_and_nested_folders(folder, picture) -> None:
+    root = folder({"dog": 1, "cat": 1})
+    (root / "cat" / "more").mkdir()
+    picture(7).save(root / "cat" / "more" / "X.JPEG", "JPEG")
+    picture(8).save(root / "cat" / "Y.Png", "PNG")
+    assert np.bincount(read_folder(root).labels).tolist() == [3, 1]
+
+
+def test_numbered_classes_are_ordered_by_number(folder) -> None:
+    assert read_folder(folder({"10": 1, "9": 1, "-1": 1})).class_names == ("-1", "9", "10")
+
+
+def test_left_out_is_said(folder, picture) -> None:
+    root = folder({"train/cat": 1, "train/dog": 1, "extra/cat": 1, "train/empty": 0, "test": 2})
+    picture().save(root / "train" / "stray.png")
+    notices = " ".join(read_folder(root).notices)
+    assert "extra, test" in notices
+    assert str(Path("train/empty")) in notices
+    assert "1 images beside" in notices
+
+
+@pytest.mark.parametrize(
+    ("classes", "found"),
+    [
+        ({}, "nothing"),
+        ({".": 3}, "3 images"),
+        ({"cat": 3}, r"1 folder \(cat\)"),
+        ({"cat": 0, "dog": 0}, "2 folders"),
+        ({"val/cat": 1, "val/dog": 1}, "no folder 'train'"),
+        ({"train/a": 1, "train/b": 1, "Training/a": 1}, "mean the same"),
+        ({"pets/cat": 1, "pets/dog": 1}, "Did you mean .*pets"),
+    ],
+)
+def test_other_layouts_are_refused_with_what_was_found(folder, tmp_path, classes, found: str) -> None:
+    (tmp_path / "pets").mkdir()
+    with pytest.raises(DataError, match=found) as caught:
+        read_folder(folder(classes))
+    assert "flowers/" in str(caught.value) or "Rename" in str(caught.value)

@@ -1,0 +1,129 @@
+""".npz files, sound and hostile."""
+
+import io
+import resource
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gcnas.data import npz
+from gcnas.data.npz import read_npz
+from gcnas.data.source import TEST, TRAIN
+from gcnas.errors import DataError
+
+
+def save(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return path
+
+
+def npy(array: np.ndarray, allow_pickle: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=allow_pickle)
+    return buffer.getvalue()
+
+
+def header(shape: str, descr: str = "'|u1'", body: bytes = b"") -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    text += b" " * (-(len(text) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + body
+
+
+LABELS = npy(np.array([0, 1, 0, 1]))
+
+
+def test_sound_files(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 9, 10), dtype=np.uint8)
+    for write in (np.savez, np.savez_compressed):
+        path = tmp_path / "small.npz"
+        columns, objects = np.asfortranarray(images), np.array([None], dtype=object)
+        labels = {"y_train": [0, 1, 0, 1], "y_test": [[0], [1]] * 2}
+        write(path, x_train=images, x_test=columns, extra=objects, **labels)
+        source = read_npz(path)
+        assert source.name == "small"
+        assert source.given.tolist() == [TRAIN] * 4 + [TEST] * 4
+        assert all((part[..., 0] == images).all() for part in source.images.parts)
+        assert source.notices == ("Arrays not used: extra.",)
+
+
+HOSTILE = {
+    "claims more than it holds": ({"images": header("(1000000, 1000, 1000)"), "labels": LABELS}, "claims"),
+    "claims an overflowing size": ({"images": header(f"({2**62}, {2**62})"), "labels": LABELS}, "claims"),
+    "negative shape": ({"images": header("(-1, 8, 8)"), "labels": LABELS}, "negative"),
+    "shape of no numbers": ({"images": header("('a',)"), "labels": LABELS}, "cannot be read"),
+    "code in the header": ({"images": header("__import__('os').getcwd()"), "labels": LABELS}, "cannot be read"),
+    "pickle": (
+        {"images": npy(np.array([[[None]]] * 4, dtype=object), allow_pickle=True), "labels": LABELS},
+        "Python objects",
+    ),
+    "pickle inside a record": ({"images": header("(4,)", "[('a', '|O')]"), "labels": LABELS}, "Python objects"),
+    "other version": ({"images": b"\x93NUMPY\x09\x00" + b" " * 100, "labels": LABELS}, "version"),
+    "endless header": (
+        {"images": b"\x93NUMPY\x02\x00" + struct.pack("<I", 50_000) + b" " * 50_000, "labels": LABELS},
+        "the header of an array is damaged",
+    ),
+    "empty member": ({"images": b"", "labels": LABELS}, "cannot be read"),
+    "no arrays": ({}, "found nothing"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused(tmp_path: Path, name: str) -> None:
+    members, message = HOSTILE[name]
+    with pytest.raises(DataError, match=message):
+        read_npz(save(tmp_path / "bad.npz", members))
+
+
+def test_bombs_are_refused_without_being_unpacked(tmp_path: Path) -> None:
+    size = 256 * 2**20
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.npy", LABELS)
+        with archive.open("images.npy", "w") as file:
+            file.write(header(f"(4, {size // 4096}, 1024)"))
+            for _ in range(256):
+                file.write(bytes(2**20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match="unpack to"):
+        read_npz(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+def test_too_much_for_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "big.npz", {"images": npy(np.zeros((4, 100, 100))), "labels": LABELS})
+    monkeypatch.setattr(npz, "MAX_BYTES", 300_000)
+    with pytest.raises(DataError, match="GiB"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.99])
+def test_truncated_files_are_refused(tmp_path: Path, share: float) -> None:
+    whole = save(tmp_path / "a.npz", {"images": npy(np.zeros((4, 8, 8))), "labels": LABELS}).read_bytes()
+    (tmp_path / "a.npz").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DataError, match="cannot be read"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_flipped_bytes_never_escape(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8), dtype=np.uint8)
+    whole = save(tmp_path / "a.npz", {"images": npy(images), "labels": LABELS}).read_bytes()
+    generator = np.random.default_rng(1)
+    for _ in range(300):
+        content = bytearray(whole)
+        content[generator.integers(0, len(whole))] ^= 1 << int(generator.integers(0, 8))
+        (tmp_path / "a.npz").write_bytes(content)
+        try:
+            read_npz(tmp_path / "a.npz")
+        except DataError:
+            continue
+
+
+def test_text_named_npz_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_text("hello")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_npz(tmp_path / "a.npz")

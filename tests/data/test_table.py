@@ -1,0 +1,83 @@
+"""CSV files of paths and labels."""
+
+from pathlib import Path
+
+import pytest
+
+from gcnas.data import load
+from gcnas.data.source import TEST, TRAIN, UNSPLIT, VALIDATION
+from gcnas.data.table import read_table
+from gcnas.errors import DataError
+
+
+def table(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\na.png,cat\nb.png,dog\n",
+        "a.png,cat\nb.png,dog\n",
+        "\ufeffFilename;ID;Class\r\na.png;1;cat\r\n\r\nb.png;2;dog\r\n",
+        "label\timage path\ncat\ta.png\ndog\tb.png",
+        '"path","label"\n"a.png", "cat"\n"b.png","dog"\n',
+    ],
+)
+def test_variants_say_the_same(tmp_path: Path, text: str) -> None:
+    source = read_table(table(tmp_path, text.replace(', "', ',"')))
+    assert source.class_names == ("cat", "dog")
+    assert source.labels.tolist() == [0, 1]
+    assert source.images.shown == ("a.png", "b.png")
+    assert source.images.paths == (tmp_path / "a.png", tmp_path / "b.png")
+    assert source.given.tolist() == [UNSPLIT, UNSPLIT]
+
+
+def test_paths_and_columns(tmp_path: Path) -> None:
+    source = read_table(table(tmp_path, f"path,label,who\nsub\\a.png,1,x\n{tmp_path}/b.png,10,y\n/c.png,9,z\n"))
+    assert source.images.paths == (tmp_path / "sub" / "a.png", tmp_path / "b.png", Path("/c.png"))
+    assert source.class_names == ("1", "9", "10")
+    assert source.notices == ("Columns not used: who.",)
+
+
+def test_splits(tmp_path: Path) -> None:
+    source = read_table(table(tmp_path, "a.png,x,train\nb.png,y, Val \nc.png,y,TESTING\n"))
+    assert source.given.tolist() == [TRAIN, VALIDATION, TEST]
+    empty = read_table(table(tmp_path, "path,label,split\na.png,x,\nb.png,y,\n"))
+    assert empty.given.tolist() == [UNSPLIT, UNSPLIT]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("path,label\n", "no rows"),
+        ("name,species\na.png,cat\n", "first row"),
+        ("only\n", "first row"),
+        ("path,label\na.png\n", "line 2"),
+        ("path,label\na.png,cat\nb.png,\n", "line 3"),
+        ("path,label\na.png,cat\n", "2 to 10,000 classes"),
+        ("a.png,cat,train\nb.png,dog,holdout\n", "line 2 .* 'holdout'"),
+        ("a.png,cat,train\nb.png,dog,\n", "line 2"),
+        ("path,label\n" + "x" * 200_000 + ",cat\n", "cannot be read as CSV"),
+    ],
+)
+def test_other_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_table(table(tmp_path, text))
+
+
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="UTF-8"):
+        read_table(table(tmp_path, "path,label\na.png,Bär\n", "latin-1"))
+
+
+def test_missing_files_are_broken_images(folder) -> None:
+    root = folder({"cat": 5, "dog": 5})
+    rows = [f"{name}/{i:03d}.png,{name}" for name in ("cat", "dog") for i in range(6)]
+    dataset = load(table(root, "\n".join([*rows, "nul\0.png,cat"])))
+    assert len(dataset.labels) + dataset.size_test == 10
+    assert any("3 images are" in notice and "file not found" in notice for notice in dataset.notices)

@@ -1,0 +1,138 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.report.conftest import MakeRun
+
+from gcnas.records import Proposal
+from gcnas.report import summarize
+
+
+def scores(*values: Any) -> Any:
+    def outcome(proposal: Proposal, number: int) -> Any:
+        return values[number - 1]
+
+    return outcome
+
+
+def test_final(make_run: MakeRun) -> None:
+    run = make_run(trials=5, outcome=scores(0.8, 0.81, 0.7, 0.9, ("crash", "boom")))
+    path = run / "best/metrics.json"
+    path.write_text(
+        json.dumps(
+            json.loads(path.read_text())
+            | {"test_accuracy": 0.989, "parameters": 47_050, "multiply_adds": 580_000}
+        )
+    )
+    summary = summarize(run)
+    assert summary.state == "final"
+    assert summary.sentence == (
+        "Test accuracy 98.9 % with 47,050 parameters and 0.58 M multiply-adds, found as trial 4 of 5 "
+        "(source random)."
+    )
+    assert summary.comparison == (
+        "Search improved on the best reference design (trial 2, 81.0 %) by +9.0 points of validation accuracy."
+    )
+    assert (summary.trials, summary.complete, summary.failed, summary.pending) == (5, 4, 1, 0)
+    assert summary.curve == ((1, 0.8), (2, 0.81), (4, 0.9), (5, 0.9))
+    assert (summary.elapsed, summary.budget) == (12.5, "40")
+    assert [event.detail for event in summary.test_openings] == ["final evaluation"]
+    assert summary.duplicates == 1
+    assert [(limit.limit, limit.count, limit.example) for limit in summary.limits] == [
+        ("parameters", 2, "parameters 91,234 > 80,000")
+    ]
+    assert summary.notices == ()
+
+
+def test_search_under_way(make_run: MakeRun) -> None:
+    summary = summarize(make_run(trials=5, outcome=scores(0.8, 0.7, 0.7, 0.9, None), final=False))
+    assert summary.state == "search"
+    assert summary.sentence.startswith("Validation accuracy 90.0 % with ")
+    assert ", trial 4 of 4 (source random); " in summary.sentence
+    assert summary.pending == 1
+    assert summary.test_openings == ()
+
+
+def test_little_improvement_is_called_so(make_run: MakeRun) -> None:
+    summary = summarize(make_run(trials=4, outcome=scores(0.9, 0.8, 0.8, 0.904)))
+    assert summary.comparison is not None
+    assert "+0.4 points" in summary.comparison
+    assert summary.comparison.endswith("measured on 150 images has a standard error of 2.4 points.")
+
+
+def test_reference_wins(make_run: MakeRun) -> None:
+    run = make_run(trials=5, outcome=scores(0.8, 0.95, 0.7, 0.9, 0.95))
+    summary = summarize(run)
+    assert summary.delivered is not None
+    assert summary.delivered.number == 2
+    assert summary.comparison == (
+        "No searched network beat the reference design (trial 2, 95.0 %; best searched: trial 5, 95.0 %), so "
+        "the reference was delivered."
+    )
+
+
+def test_delivered_is_what_best_says(make_run: MakeRun) -> None:
+    run = make_run(trials=5, outcome=scores(0.8, 0.95, 0.7, 0.9, 0.94))
+    path = run / "best/metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": 5}))
+    summary = summarize(run)
+    assert summary.best is not None
+    assert summary.delivered is not None
+    assert (summary.best.number, summary.delivered.number) == (2, 5)
+    assert summary.comparison is not None
+    assert "was delivered" not in summary.comparison
+    assert summary.notices == (
+        "best/metrics.json and the ledger name different networks for the delivered trial.",
+    )
+
+
+def test_nothing_yet(make_run: MakeRun) -> None:
+    assert summarize(make_run("none", trials=0)).sentence == "No network yet: no candidate was proposed."
+    summary = summarize(make_run("failed", trials=3, outcome=scores(("crash", "x"), None, None)))
+    assert summary.sentence == "No network yet: 1 candidate failed, 2 pending."
+    assert (summary.state, summary.comparison, summary.best) == ("empty", None, None)
+
+
+def test_only_references(make_run: MakeRun) -> None:
+    comparison = summarize(make_run(trials=2, outcome=scores(0.8, 0.9))).comparison
+    assert comparison == "Only reference designs have been evaluated so far, the best one with 90.0 %."
+
+
+def test_failures_by_kind(make_run: MakeRun) -> None:
+    outcome = scores(0.5, ("time-out", "60 s"), ("crash", "first"), 0.5, ("crash", "second"))
+    failures = summarize(make_run(trials=5, outcome=outcome)).failures
+    assert [(f.kind, f.count, f.trial, f.message) for f in failures] == [
+        ("crash", 2, 3, "first"),
+        ("time-out", 1, 2, "60 s"),
+    ]
+
+
+def test_against_another_run(make_run: MakeRun) -> None:
+    run = make_run(trials=8)
+    other = make_run("other", trials=6, seed=5, outcome=scores(0.99, 0.1, 0.2, 0.5, 0.6, 0.7))
+    summary = summarize(run, other)
+    assert (summary.other_name, summary.other_curve) == ("other", ((1, 0.99), (6, 0.99)))
+    # Of the searched ones alone: 0.5, 0.6, 0.7 in any order.
+    assert [y for _, y in summary.other_expected] == pytest.approx([0.6, 2 / 3, 0.7])
+    assert summary.notices == ()
+
+
+def test_against_a_run_on_other_data(make_run: MakeRun) -> None:
+    other = make_run("other", meta={"data": {"fingerprint": "f" * 16}}, config={"reward": "balanced-accuracy"})
+    notices = summarize(make_run(), other).notices
+    assert len(notices) == 2
+    assert "other data" in notices[0]
+    assert "balanced validation accuracy" in notices[1]
+
+
+def test_a_status_line_needs_no_matplotlib() -> None:
+    probe = "import sys, gcnas.report; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
+def test_deterministic(make_run: MakeRun) -> None:
+    run: Path = make_run()
+    assert summarize(run) == summarize(run)

@@ -1,0 +1,71 @@
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.report.conftest import MakeRun, likely_score
+
+from gcnas.errors import RunFolderError
+from gcnas.records import Proposal
+from gcnas.report import write_trials_csv
+from gcnas.report.record import read_run
+from gcnas.report.table import COLUMNS
+
+
+def outcome(proposal: Proposal, number: int) -> Any:
+    messages = {2: "=cmd|' /C calc'!A0", 3: "  @SUM(A1)\nsecond line", 4: 'loss is \u2212inf, "quoted"; comma'}
+    if number in messages:
+        return "crash", messages[number]
+    return None if number > 9 else likely_score(proposal, number)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_holds_every_trial(make_run: MakeRun) -> None:
+    run = make_run(outcome=outcome)
+    written = rows(write_trials_csv(run))
+    trials = read_run(run).trials
+    assert tuple(written[0]) == COLUMNS
+    assert [int(row["trial"]) for row in written] == [trial.number for trial in trials]
+    for row, trial in zip(written, trials, strict=True):
+        assert row["fingerprint"] == trial.proposal.fingerprint
+        assert int(row["parameters"]) == trial.cost.parameters
+        assert int(row["epochs"]) == 8
+        if trial.complete:
+            assert float(row["score"]) == trial.score
+            assert row["state"] == "complete"
+        else:
+            assert row["score"] == ""
+    assert [row["state"] for row in written[-3:]] == ["pending"] * 3
+    assert written[-1]["seconds"] == ""
+
+
+def test_formulas_are_neutralised(make_run: MakeRun) -> None:
+    written = rows(write_trials_csv(make_run(outcome=outcome)))
+    assert written[1]["error"] == "'=cmd|' /C calc'!A0"
+    assert written[2]["error"] == "'@SUM(A1) second line"
+    assert written[3]["error"] == 'loss is \u2212inf, "quoted"; comma'
+    assert not [v for row in written for v in row.values() if v.startswith(("=", "+", "-", "@"))]
+
+
+def test_same_ledger_same_bytes_and_nothing_left_behind(make_run: MakeRun) -> None:
+    run = make_run()
+    first = write_trials_csv(run).read_bytes()
+    assert write_trials_csv(run).read_bytes() == first
+    assert not list(run.glob(".*"))
+
+
+def test_no_ledger(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        write_trials_csv(tmp_path)
+
+
+def test_folder_that_cannot_be_written(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "trials.csv").mkdir()
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        write_trials_csv(run)
+    assert not list(run.glob(".*"))

@@ -1,0 +1,42 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from gcnas.files import write_atomically
+
+
+def test_content_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    write_atomically(path, b"old")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["weights"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_failure_leaves_the_old_content_and_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"old")
+
+    def fail(file: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("gcnas.files.os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["weights"]
+
+
+def test_readers_see_the_old_content_until_the_new_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"old")
+    seen = []
+    monkeypatch.setattr("gcnas.files.os.fsync", lambda _: seen.append(path.read_bytes()))
+    write_atomically(path, b"new")
+    assert seen[0] == b"old"
