@@ -21,6 +21,7 @@ from gcnas.run.driver import Clock, Driver
 from gcnas.run.folder import RunFolder, default_path, write_text
 from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
+from gcnas.run.recommendation import recommend
 from gcnas.run.session import Session, elapsed, known_context, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace, load_space
@@ -60,7 +61,7 @@ def search(
     """
     clock, observer = Clock(), observer or Observer()
     config = RunConfig.create(data=_name_of(data), space=_space_name(space), **options)
-    found_space = _find_space(config, space)
+    found_space = find_space(config, space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.locked():
         dataset = _load_data(config, data, folder)
@@ -113,7 +114,7 @@ def finalize(
 
     Args:
         run: The run folder.
-        trial: Number of the trial; by default the best.
+        trial: Number of the trial; by default the one that the run recommends.
         seconds: Wall clock; by default the number of final epochs rules.
         data: Where the same data is now, as for :func:`resume`.
         space: The run's space, as for :func:`resume`.
@@ -128,7 +129,7 @@ def finalize(
     with folder.locked():
         context = _reopen(folder, data, space, changes)
         with open_ledger(context) as ledger:
-            chosen = _choose(ledger.trials(), trial)
+            chosen = _choose(context, ledger, trial)
             _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer)
         _write_tables(folder)
     return Result(folder.path, space=context.space)
@@ -145,7 +146,7 @@ def load(run: str | Path, *, space: str | SearchSpace | None = None) -> Result:
         RunFolderError: If there is no run.
     """
     folder = RunFolder.open(Path(run))
-    return Result(folder.path, space=_find_space(saved_config(folder), space))
+    return Result(folder.path, space=find_space(saved_config(folder), space))
 
 
 def saved_config(folder: RunFolder, **changes: Any) -> RunConfig:
@@ -179,7 +180,7 @@ def _reopen(
         raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
     where = {} if data is None else {"data": _name_of(data)}
     config = saved.changed(**where, **changes)
-    found_space = _find_space(saved, space)
+    found_space = find_space(saved, space)
     dataset = _load_data(config, config.data if data is None else data, folder)
     with Ledger(folder.ledger) as ledger:
         meta = ledger.meta()
@@ -203,9 +204,10 @@ def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, 
             done = sum(trial.evaluation is not None for trial in ledger.trials())
             observer.started(folder.path, done, config.budget.trials, _seconds_left(context, clock))
             with _graceful_interrupts(session.driver, observer):
-                best = session.driver.run()
-                if not _delivered(session, best):
-                    _deliver(context, ledger, clock, best, _seconds_left(context, clock), observer)
+                session.driver.run()
+                chosen = _choose(context, ledger)
+                if not _delivered(session, chosen):
+                    _deliver(context, ledger, clock, chosen, _seconds_left(context, clock), observer)
     finally:
         with suppress(RunFolderError):
             _write_tables(folder)
@@ -242,12 +244,17 @@ def _seconds_left(context: Context, clock: Clock) -> float | None:
     return None if budget is None else max(budget - clock(), 1.0)
 
 
-def _choose(trials: list[Trial], number: int | None) -> Trial:
-    complete = {trial.number: trial for trial in trials if trial.complete}
-    if not complete:
-        raise SearchFailedError("No trial of this run was trained successfully yet; resume the search first.")
+def _choose(context: Context, ledger: Ledger, number: int | None = None) -> Trial:
+    """The trial of a number, or the one that the run recommends."""
+    trials = ledger.trials()
     if number is None:
-        return max(complete.values(), key=lambda trial: trial.score)
+        best = recommend(trials, context.space.limits, len(context.dataset.validation_index))
+        if best is None:
+            raise SearchFailedError(
+                "No trial of this run was trained successfully yet; resume the search first."
+            )
+        return best
+    complete = {trial.number: trial for trial in trials if trial.complete}
     if number not in complete:
         raise ConfigurationError(
             f"There is no complete trial {number}; there are {len(complete)}, see trials.csv."
@@ -281,7 +288,7 @@ def _space_name(space: str | SearchSpace) -> str:
     return space if isinstance(space, str) else space.name
 
 
-def _find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpace:
+def find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpace:
     """The space that was given, or the preset in the configuration.
 
     A space of the user's own is code; that a run folder names it is no reason to execute it.

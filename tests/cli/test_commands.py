@@ -181,6 +181,20 @@ def test_resume_refuses_other_data(run_copy: Path, run_gcnas: RunGcnas, tmp_path
     assert "Traceback" not in done.stderr
 
 
+def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Path) -> None:
+    run_gcnas("search", "digits", *SMALL, "--strategy", "reinforce", "--out", "policy", timeout=240)
+    done = run_gcnas("sample", "policy", "-n", "3")
+    assert done.stdout.count("layers, ") == 3
+    assert "10^-" in done.stdout
+    assert run_gcnas("sample", "policy", "-n", "3").stdout == done.stdout
+    refused = run_gcnas("sample", finished, check=False)
+    assert refused.returncode == 1
+    assert "has no policy" in refused.stderr
+    assert (
+        run_gcnas("sample", finished, "--untrained", "reinforce-rnn", "-n", "2").stdout.count("layers, ") == 2
+    )
+
+
 def test_data_check(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(photos, tmp_path / "mine"))
     (folder / "above" / "bad.jpg").write_bytes(b"\xff\xd8 cut short")
@@ -295,7 +309,18 @@ def test_second_driver_is_refused(gcnas_command: Path, run_gcnas: RunGcnas, tmp_
 
 def test_help_names_every_command(run_gcnas: RunGcnas) -> None:
     text = run_gcnas("--help").stdout
-    for command in ("search", "resume", "status", "report", "finalize", "export", "predict", "data", "clean"):
+    for command in (
+        "search",
+        "resume",
+        "status",
+        "report",
+        "finalize",
+        "export",
+        "predict",
+        "data",
+        "clean",
+        "sample",
+    ):
         assert command in text
         assert run_gcnas(command, "--help").stdout
     assert "130" in text

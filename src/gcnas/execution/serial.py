@@ -1,12 +1,13 @@
 """Evaluations one after the other in this process."""
 
+import math
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from gcnas.errors import CandidateError, GCNASError
+from gcnas.errors import CandidateError, GCNASError, NotFiniteError
 from gcnas.execution.base import Executor, Job, Outcome
 from gcnas.records import Evaluation, EvaluationState
 
@@ -44,6 +45,8 @@ class SerialExecutor(Executor):
         start = self._clock()
         try:
             score, metrics, weights = self._evaluate(job)
+            if not math.isfinite(score):
+                raise NotFiniteError(f"The score is {score}.")
         except GCNASError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a candidate raises costs that candidate only

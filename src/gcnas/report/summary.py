@@ -206,6 +206,12 @@ def _comparison(
             f"Only reference designs have been evaluated so far, the best one with {percent(reference.score)}."
         )
     difference = searched.score - reference.score
+    if difference > 0 and delivered is not None and is_reference(delivered):
+        return (
+            f"The best searched network (trial {searched.number}, {percent(searched.score)}) is within one standard "
+            f"error of the best reference design (trial {reference.number}, {percent(reference.score)}), so the "
+            "reference was delivered."
+        )
     if difference > 0:
         sentence = (
             f"Search improved on the best reference design (trial {reference.number}, "

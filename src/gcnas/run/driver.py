@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 from gcnas.errors import LimitsTooTightError, SearchFailedError
@@ -10,7 +11,7 @@ from gcnas.execution import Executor, Job, Outcome
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.run.ledger import MAX_ATTEMPTS, Ledger
 from gcnas.run.observer import Observer
-from gcnas.run.trial import Rejection, Trial
+from gcnas.run.trial import Rejection, Trial, best_trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy
 
@@ -84,14 +85,14 @@ class Driver:
         self._count = len(trials)
         self._finished = [trial for trial in trials if trial.evaluation is not None]
         self._pending = {trial.number: trial for trial in trials if trial.evaluation is None}
+        self._started: set[int] = set()
         self._exhausted = False
         self.interrupted = False
 
     @property
     def best(self) -> Trial | None:
-        """The complete trial with the highest score; of equal ones the first."""
-        complete = [trial for trial in self._finished if trial.complete]
-        return max(complete, key=lambda trial: trial.score, default=None)
+        """The best trial so far."""
+        return best_trial(self._finished, self._space.limits)
 
     def run(self) -> Trial:
         """Search until the budget is spent, the space is exhausted, or :attr:`interrupted` is set.
@@ -111,8 +112,7 @@ class Driver:
                     self._settle(outcome)
         except KeyboardInterrupt:
             # Nobody died: what was under way does not use up one of its attempts.
-            for number in self._pending:
-                self._ledger.count_attempt(number, -1)
+            self._ledger.take_back_attempts(self._started)
             raise
         if self.best is None:
             raise SearchFailedError(self._why_nothing())
@@ -160,7 +160,7 @@ class Driver:
             proposals = self._strategy.ask(places)
         except LimitsTooTightError as error:
             if self.best is None and not self._pending:
-                self._write_rejections()
+                self._ledger.commit(rejections=self._drain_rejections(self._count))
                 raise
             self._observer.note(f"The search ends early. {error}")
             proposals = []
@@ -177,31 +177,30 @@ class Driver:
         """Whether the time left would not hold another candidate of the usual length."""
         if self._stop.seconds is None:
             return False
-        usual = sorted(trial.evaluation.seconds for trial in self._finished if trial.evaluation)
-        expected = usual[len(usual) // 2] if usual else 0.0
-        return self._clock() + expected > self._stop.seconds
+        seconds = [trial.evaluation.seconds for trial in self._finished if trial.evaluation]
+        usual = median(seconds) if seconds else 0.0
+        return self._clock() + usual > self._stop.seconds
 
     def _commit(self, finished: list[Trial], asked: list[Trial]) -> None:
         """One transaction: what finished, what was asked, and the strategy after both."""
         self._ledger.commit(
             finished=finished,
             pending=asked,
-            rejections=self._drain_rejections(),
+            rejections=self._drain_rejections(self._count - len(asked)),
             state=self._strategy.state_dict(),
         )
         for trial in asked:
             self._submit(trial)
 
-    def _drain_rejections(self) -> list[Rejection]:
-        drained = [replace(rejection, trials_before=self._count) for rejection in self._rejections]
+    def _drain_rejections(self, trials_before: int) -> list[Rejection]:
+        drained = [replace(rejection, trials_before=trials_before) for rejection in self._rejections]
         self._rejections.clear()
         return drained
 
-    def _write_rejections(self) -> None:
-        self._ledger.commit(rejections=self._drain_rejections())
-
     def _submit(self, trial: Trial) -> None:
+        trial = replace(trial, attempts=trial.attempts + 1)
         self._pending[trial.number] = trial
+        self._started.add(trial.number)
         self._ledger.count_attempt(trial.number)
         self._observer.trial_started(trial)
         self._executor.submit(self._job(trial))
@@ -214,17 +213,19 @@ class Driver:
         return Job(trial.number, trial.proposal, trial.fidelity, limit)
 
     def _check_first_failures(self) -> None:
-        first = sorted(self._finished, key=lambda trial: trial.number)[:FIRST_FAILURES]
-        if len(first) == FIRST_FAILURES and len(self._finished) == FIRST_FAILURES and self.best is None:
+        if len(self._finished) == FIRST_FAILURES and not any(trial.complete for trial in self._finished):
             raise SearchFailedError(self._why_nothing())
 
     def _why_nothing(self) -> str:
-        failed = [trial for trial in self._finished if trial.evaluation is not None]
-        if not failed:
+        failed = [trial.evaluation for trial in self._finished if trial.evaluation and not trial.complete]
+        if not self._finished:
             return "No candidate was evaluated: the budget is too small for even one. Give it more."
-        error = failed[0].evaluation
-        reason = f"{error.error_kind}: {error.error}" if error is not None else ""
-        return f"All {len(failed)} candidates failed. The first failure was {reason}"
+        if len(failed) < len(self._finished):
+            return (
+                f"None of the {len(self._finished)} candidates is within the limits, which were changed. Raise "
+                "them, or give the search a larger budget."
+            )
+        return f"All {len(failed)} candidates failed. The first failure was {failed[0].error_kind}: {failed[0].error}"
 
 
 def _died(trial: Trial) -> Evaluation:

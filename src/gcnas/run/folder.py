@@ -16,6 +16,9 @@ from gcnas.files import write_atomically
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
+_BEFORE_LEDGER = re.compile(r"\.lock|logs|cache|config\.yaml|\.config\.yaml\..*|\.run\.db\.new.*")
+"""What a run that was stopped before it had a ledger leaves behind."""
+
 
 class RunFolder:
     """Paths of a run folder.
@@ -38,7 +41,7 @@ class RunFolder:
         """Make a new run folder.
 
         Args:
-            path: Where; must not exist, or be empty.
+            path: Where; must not exist, be empty, or hold a run that was stopped before it had a ledger.
             overwrite: Whether a run that lies there is deleted first.
 
         Raises:
@@ -49,7 +52,7 @@ class RunFolder:
             if overwrite and folder.ledger.is_file():
                 with folder.locked():
                     shutil.rmtree(path)
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and not (path.is_dir() and _is_free(path)):
                 is_run = folder.ledger.is_file()
                 hint = (
                     f"go on with 'gcnas resume {path}', or start anew with --overwrite"
@@ -123,6 +126,12 @@ class RunFolder:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
+def _is_free(path: Path) -> bool:
+    """Whether a folder holds nothing, or only what a run makes before its ledger (its lock is the first)."""
+    names = [item.name for item in path.iterdir()]
+    return not names or (".lock" in names and all(_BEFORE_LEDGER.fullmatch(name) for name in names))
+
+
 def default_path(data: str, root: Path = Path("runs")) -> Path:
     """The first free ``runs/<data>-<n>``."""
     stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(data).stem).strip("-").lower() or "run"
@@ -164,7 +173,11 @@ def _swap(fresh: Path, target: Path, aside: Path) -> None:
         # Two renames where the system cannot exchange: RunFolder.open mends a kill between them.
         shutil.rmtree(aside, ignore_errors=True)
         target.rename(aside)
-        fresh.rename(target)
+        try:
+            fresh.rename(target)
+        except OSError:
+            aside.rename(target)
+            raise
         shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -6,15 +6,17 @@ proposals now pending. A run killed at any instant therefore resumes to the same
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from gcnas.errors import RunFolderError
+from gcnas.errors import RunFolderError, SpaceError
 from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
 from gcnas.run.trial import Event, Rejection, Trial
 from gcnas.strategy import StrategyState
@@ -82,15 +84,22 @@ class LedgerReader:
             raise RunFolderError(f"{path.parent} is not a run folder: it has no {path.name}.")
         self._path = path
         self._connection = self._connect()
+        try:
+            self._check_version()
+        except RunFolderError:
+            self._connection.close()
+            raise
+
+    def _check_version(self) -> None:
         with self._reading():
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         if version > SCHEMA_VERSION:
             raise RunFolderError(
-                f"{path} was written by a newer version of GC-NAS (ledger {version}, this version reads up to "
-                f"{SCHEMA_VERSION}); install a newer version to use it."
+                f"{self._path} was written by a newer version of GC-NAS (ledger {version}, this version reads up "
+                f"to {SCHEMA_VERSION}); install a newer version to use it."
             )
         if version < 1:
-            raise RunFolderError(f"{path} is not a ledger of GC-NAS.")
+            raise RunFolderError(f"{self._path} is not a ledger of GC-NAS.")
 
     def _connect(self) -> sqlite3.Connection:
         # A live ledger needs its -shm file; without write access to the folder only an immutable view works.
@@ -113,7 +122,7 @@ class LedgerReader:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.DatabaseError, json.JSONDecodeError, KeyError, ValueError) as error:
+        except (sqlite3.DatabaseError, SafetensorError, SpaceError, KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> RunFolderError:
@@ -186,8 +195,9 @@ class Ledger(LedgerReader):
         connection = _open_writer(self._path)
         try:
             if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-                raise self._damaged(sqlite3.DatabaseError("its pages do not fit together"))
+                raise sqlite3.DatabaseError("its pages do not fit together")
         except sqlite3.DatabaseError as error:
+            connection.close()
             raise self._damaged(error) from error
         return connection
 
@@ -240,13 +250,21 @@ class Ledger(LedgerReader):
             if state is not None:
                 connection.execute(
                     "INSERT OR REPLACE INTO strategy VALUES (1, ?, ?)",
-                    (json.dumps(state.values), save_tensors(state.tensors)),
+                    (json.dumps(state.values), save_tensors(_contiguous(state.tensors))),
                 )
 
-    def count_attempt(self, trial: int, change: int = 1) -> None:
-        """Count one more attempt to evaluate a pending trial, or take one back."""
+    def count_attempt(self, trial: int) -> None:
+        """Count one more attempt to evaluate a pending trial."""
         with self._transaction() as connection:
-            connection.execute("UPDATE trials SET attempts = attempts + ? WHERE trial = ?", (change, trial))
+            connection.execute("UPDATE trials SET attempts = attempts + 1 WHERE trial = ?", (trial,))
+
+    def take_back_attempts(self, trials: Iterable[int]) -> None:
+        """Count one attempt less for those of the trials that are still pending."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE trials SET attempts = attempts - 1 WHERE trial = ? AND state = 'pending' AND attempts > 0",
+                [(trial,) for trial in trials],
+            )
 
     def event(self, elapsed: float, kind: str, detail: str) -> None:
         """Remember an event."""
@@ -262,18 +280,36 @@ class Ledger(LedgerReader):
 
 
 def _open_writer(path: Path) -> sqlite3.Connection:
+    connection = None
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        # A power cut may cost the last few transactions, never what they leave: an earlier state of the run, which
+        # goes on from there to the same results. Waiting for the disk at each would cost more than all the rest.
+        connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
     except sqlite3.DatabaseError as error:
+        if connection is not None:
+            connection.close()
         raise RunFolderError(f"{path} cannot be opened for writing ({error}).") from error
     return connection
 
 
 def _create(path: Path, meta: Mapping[str, Any]) -> None:
-    connection = _open_writer(path)
+    """Make a ledger under another name and rename it: a kill leaves a whole one or none."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        for leftover in path.parent.glob(f"{fresh.name}*"):
+            leftover.unlink()
+        _fill(fresh, meta)
+        fresh.replace(path)
+    except (OSError, sqlite3.DatabaseError) as error:
+        raise RunFolderError(f"{path} cannot be written ({error}).") from error
+
+
+def _fill(path: Path, meta: Mapping[str, Any]) -> None:
+    # Without a write-ahead log the whole content is in the one file that is renamed.
+    connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")
         for statement in _statements(_SCHEMA):
@@ -283,10 +319,13 @@ def _create(path: Path, meta: Mapping[str, Any]) -> None:
         )
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
-    except sqlite3.DatabaseError as error:
-        raise RunFolderError(f"{path} cannot be written ({error}).") from error
     finally:
         connection.close()
+
+
+def _contiguous(tensors: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    # safetensors writes the memory of an array as it lies, which scrambles a transposed one.
+    return {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
 
 
 def _statements(script: str) -> Iterator[str]:

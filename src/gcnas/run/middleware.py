@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from gcnas.errors import LimitsTooTightError
 from gcnas.records import Architecture, Evaluation, EvaluationState, Proposal
 from gcnas.run.duration import DurationModel
+from gcnas.run.recommendation import REFERENCE
 from gcnas.run.trial import Rejection, Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy, StrategyState
 
 MAX_REJECTIONS = 1_000
 """So many rejections in a row end the search."""
-
-REFERENCE = "reference"
 
 
 class Middleware(Strategy):
@@ -88,7 +87,7 @@ class Filter(Middleware):
         """What to tell about a proposal that is rejected; None to let it pass."""
 
     def exhausted(self, rejected: Sequence[Evaluation]) -> None:
-        """Called after :data:`MAX_REJECTIONS` in a row; raises, or ends the search by returning."""
+        """Called after :data:`MAX_REJECTIONS` in a row and no other proposal; raises, or ends the search."""
 
     def ask(self, n: int) -> list[Proposal]:
         """Up to ``n`` proposals that pass."""
@@ -107,7 +106,7 @@ class Filter(Middleware):
                     self._inner.tell([verdict])
                     self._note(verdict)
                     rejected.append(verdict)
-        if rejected and len(accepted) < n:
+        if not accepted and rejected:
             self.exhausted(rejected)
         return accepted
 

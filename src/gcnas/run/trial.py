@@ -1,8 +1,9 @@
 """What the ledger holds: trials, rejections and events."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Proposal
+from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A proposal that was not evaluated: ``reason`` is ``duplicate`` or ``limit``."""
+    """A proposal that was not evaluated.
+
+    Attributes:
+        trials_before: Trials of the run before it.
+        fingerprint: Of the architecture.
+        source: Who proposed it.
+        reason: ``duplicate`` or ``limit``.
+        detail: The limit broken, with both figures.
+    """
 
     trials_before: int
     fingerprint: str
@@ -57,3 +66,12 @@ class Event:
     elapsed: float
     kind: str
     detail: str
+
+
+def best_trial(trials: Iterable[Trial], limits: Limits) -> Trial | None:
+    """The complete trial with the highest score, of equal ones the first.
+
+    Limits may have been tightened since a trial was evaluated, so they are looked at again.
+    """
+    usable = [trial for trial in trials if trial.complete and limits.violation(trial.cost) is None]
+    return max(usable, key=lambda trial: trial.score, default=None)

@@ -163,11 +163,12 @@ class Growth:
         newest = self.nodes[max(self.resolved[-1])]
         for metric, values in self.space.cheapest[layer_type.name].items():
             form = layer_type.canonical(newest, values | (given or {}))
-            # A layer that vanishes costs nothing, and brings no network back within its limits either.
-            output = newest if form is None else layer_type.output_shape(newest, form)
-            added = Cost() if form is None else layer_type.cost(newest, form)
-            head = self.space.head.cost(output, self.space.fitted.classes)
-            total = _sum(_sum(self.cost, added), head)
+            total = self.cost
+            # A layer that vanishes costs nothing, but brings no network back within its limits either.
+            if form is not None:
+                output = layer_type.output_shape(newest, form)
+                head = self.space.head.cost(output, self.space.fitted.classes)
+                total = _sum(_sum(total, layer_type.cost(newest, form)), head)
             if getattr(total, metric) > getattr(self.space.limits, metric):
                 return False
         return True

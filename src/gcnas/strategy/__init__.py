@@ -7,8 +7,51 @@ from gcnas.space import SearchSpace
 from gcnas.strategy.base import Strategy, StrategyState
 from gcnas.strategy.random import RandomStrategy
 
-STRATEGIES: dict[str, Callable[[SearchSpace, int], Strategy]] = {"random": RandomStrategy}
-"""Constructors by name; each takes a fitted space and a seed."""
+
+def _reinforce(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.policy import GCNPolicy
+    from gcnas.strategy.reinforce import ReinforceStrategy
+
+    return ReinforceStrategy(space, seed, GCNPolicy)
+
+
+def _reinforce_skeleton_first(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.policy import SkeletonFirstPolicy
+    from gcnas.strategy.reinforce import ReinforceStrategy
+
+    return ReinforceStrategy(space, seed, SkeletonFirstPolicy)
+
+
+def _reinforce_rnn(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.policy import RNNPolicy
+    from gcnas.strategy.reinforce import LITERAL, ReinforceStrategy
+
+    return ReinforceStrategy(space, seed, RNNPolicy, LITERAL)
+
+
+def _reinforce_rnn_tuned(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.policy import RNNPolicy
+    from gcnas.strategy.reinforce import ReinforceStrategy
+
+    return ReinforceStrategy(space, seed, RNNPolicy)
+
+
+def _reinforce_rnn_parallel(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.policy import RNNPolicy, RNNSettings
+    from gcnas.strategy.reinforce import ReinforceStrategy
+
+    return ReinforceStrategy(space, seed, lambda fitted: RNNPolicy(fitted, RNNSettings(parallel=True)))
+
+
+STRATEGIES: dict[str, Callable[[SearchSpace, int], Strategy]] = {
+    "random": RandomStrategy,
+    "reinforce": _reinforce,
+    "reinforce-skeleton-first": _reinforce_skeleton_first,
+    "reinforce-rnn": _reinforce_rnn,
+    "reinforce-rnn-tuned": _reinforce_rnn_tuned,
+    "reinforce-rnn-parallel": _reinforce_rnn_parallel,
+}
+"""Constructors by name; each takes a fitted space and a seed. Those of policies import torch when they are called."""
 
 
 def create_strategy(name: str, space: SearchSpace, seed: int) -> Strategy:

@@ -14,6 +14,7 @@ from gcnas.records import Architecture, Fidelity
 from gcnas.space import SearchSpace
 from gcnas.training.batches import ImageBatches
 from gcnas.training.loop import Measurement, measure, train
+from gcnas.training.memory import return_freed_memory
 from gcnas.training.platform import Platform
 from gcnas.training.recipe import EpochSchedule, Recipe
 
@@ -68,6 +69,18 @@ class CandidateTrainer:
         Raises:
             CandidateError: One of its children, if the candidate fails.
         """
+        try:
+            return self._train_and_measure(architecture, fidelity, seconds, on_step)
+        finally:
+            return_freed_memory()
+
+    def _train_and_measure(
+        self,
+        architecture: Architecture,
+        fidelity: Fidelity,
+        seconds: float | None,
+        on_step: Callable[[float], None] | None,
+    ) -> TrainedCandidate:
         deadline = float("inf") if seconds is None else time.monotonic() + seconds
         network = build_seeded(self.space, architecture, self.dataset, self.platform, fidelity.seed)
         schedule = EpochSchedule(fidelity.epochs)
@@ -89,6 +102,8 @@ def build_seeded(
     space: SearchSpace, architecture: Architecture, dataset: Dataset, platform: Platform, seed: int
 ) -> Network:
     """The network of an architecture with initial weights from a seed, on the platform.
+
+    Initial weights come from torch's global random state, which is set.
 
     Raises:
         BuildError: If it cannot be built.

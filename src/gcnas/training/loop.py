@@ -54,7 +54,7 @@ def train(
         recipe: Optimiser and regularisation.
         schedule: Length of the training.
         platform: Device and memory format; the network must be on it.
-        seed: Seed of order, augmentation and dropout.
+        seed: Seed of order, augmentation and dropout. Dropout draws from torch's global state, which is set.
         deadline: Value of ``time.monotonic()`` after which the training is given up.
         on_step: Called with the progress, from 0 to 1, after each step.
 

@@ -1,4 +1,4 @@
-"""An image classifier found by architecture search (architecture e61796aaa2e51d71).
+"""An image classifier found by architecture search (architecture cbb55c85caa3bdd8).
 
 Input: float tensor of shape (batch, 1, 28, 28), values from 0 to 1.
 Preprocessing: none is needed.

@@ -1,0 +1,56 @@
+"""``gcnas sample``."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from gcnas.cli.options import RunArgument, SpaceOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("sample")(sample)
+
+
+def sample(
+    run: RunArgument,
+    count: Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, max=10_000)] = 8,
+    untrained: Annotated[
+        str | None,
+        typer.Option(
+            "--untrained", metavar="STRATEGY", help="Draw from this strategy's policy before any learning."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the draws.")] = 0,
+    space: SpaceOption = None,
+) -> None:
+    """Draw networks from the policy that a run has learnt, with their probability."""
+    import math
+
+    import torch
+
+    from gcnas import api
+    from gcnas.graph import encode
+    from gcnas.report import describe
+    from gcnas.run.folder import RunFolder
+    from gcnas.run.ledger import LedgerReader
+    from gcnas.run.policy_of_run import policy_of_run
+
+    folder = RunFolder.open(run)
+    config = api.saved_config(folder)
+    with LedgerReader(folder.ledger) as ledger:
+        policy = policy_of_run(ledger, config, api.find_space(config, space), untrained)
+    trajectories = policy.sample(count, torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        found = policy(encode(policy.space, policy.vocabulary, trajectories))
+    console = Console(highlight=False, soft_wrap=True)
+    for trajectory, logarithm in zip(trajectories, found.log_probability.tolist(), strict=True):
+        architecture = policy.space.decode(trajectory.actions)
+        cost = policy.space.cost(architecture)
+        console.print(
+            f"[bold]10^{logarithm / math.log(10):.1f}[/]  {architecture.depth} layers, {cost.parameters:,} parameters, "
+            f"{cost.multiply_adds / 1e6:.2f} M multiply-adds\n  {escape(describe(architecture))}"
+        )
+    console.print(f"mean entropy of a decision: {found.entropy.mean().item():.3f} nats")

@@ -1,0 +1,36 @@
+"""The policy that a run has learnt so far."""
+
+from gcnas.config import RunConfig, stream_seed
+from gcnas.errors import ConfigurationError
+from gcnas.policy import Policy
+from gcnas.run.ledger import LedgerReader
+from gcnas.space import InputShape, SearchSpace
+from gcnas.strategy import StrategyState, create_strategy
+from gcnas.strategy.reinforce import ReinforceStrategy
+
+
+def policy_of_run(ledger: LedgerReader, config: RunConfig, space: SearchSpace, strategy: str | None) -> Policy:
+    """The policy in a run's ledger, or an untrained one.
+
+    Args:
+        ledger: The run's ledger.
+        config: Its configuration.
+        space: Its space, not yet fitted.
+        strategy: Name of a strategy whose untrained policy is wanted; None takes the run's own, trained one.
+
+    Raises:
+        ConfigurationError: If the strategy has no policy.
+    """
+    fitted = space.fit(InputShape(**ledger.meta()["image"]), config.limits)
+    searcher = create_strategy(strategy or config.strategy, fitted, stream_seed(config.seed, "strategy"))
+    if not isinstance(searcher, ReinforceStrategy):
+        raise ConfigurationError(
+            f"The strategy {strategy or config.strategy!r} has no policy; name one that has with --untrained, for "
+            "example --untrained reinforce."
+        )
+    state = ledger.strategy_state()
+    if strategy is None and state.values:
+        # The outermost middleware with a state of its own is that of the references.
+        values = state.values["inner"] if config.references else state.values
+        searcher.load_state_dict(StrategyState(values, state.tensors))
+    return searcher.policy

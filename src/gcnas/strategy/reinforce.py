@@ -1,0 +1,187 @@
+"""Policy gradient on any policy: the learning rule of Zoph & Le, with an exponential moving average as baseline."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gcnas.graph import encode
+from gcnas.policy.base import Policy
+from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
+from gcnas.space import SearchSpace
+from gcnas.strategy.base import Strategy, StrategyState
+
+SOURCE = "policy"
+
+
+@dataclass(frozen=True)
+class ReinforceSettings:
+    """How the policy learns.
+
+    Attributes:
+        batch: B, proposals drawn together and learnt from in one update.
+        learning_rate: Of Adam.
+        entropy: Weight of the mean entropy of the decisions, which is maximised too.
+        baseline_decay: Of the moving average of rewards.
+        normalise: Whether advantages are divided by their running deviation.
+        gradient_norm: Gradients longer than this are shortened to it.
+    """
+
+    batch: int = 8
+    learning_rate: float = 3e-3
+    entropy: float = 1e-2
+    baseline_decay: float = 0.9
+    normalise: bool = True
+    gradient_norm: float = 1.0
+
+
+LITERAL = ReinforceSettings(
+    learning_rate=6e-4, entropy=0.0, baseline_decay=0.95, normalise=False, gradient_norm=float("inf")
+)
+"""The settings of Zoph & Le, but for the batch."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """Figures of one gradient step.
+
+    Attributes:
+        reward: Mean reward of the batch.
+        baseline: Moving average before the batch.
+        advantage: Mean size of the advantages.
+        entropy: Mean entropy of a decision, in nats.
+        gradient_norm: Length of the gradient before it was shortened.
+    """
+
+    reward: float
+    baseline: float
+    advantage: float
+    entropy: float
+    gradient_norm: float
+
+
+class ReinforceStrategy(Strategy):
+    """Draws a batch from the policy, waits until all of it is told, and takes one gradient step.
+
+    The reward is the score; what failed or broke a limit has reward 0, and a repeated network the score it got.
+    Designs by people are not learnt from, since the policy did not draw them.
+
+    Args:
+        space: Fitted space.
+        seed: Seed of initial weights and of sampling.
+        policy: Makes the policy.
+        settings: How it learns.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int,
+        policy: Callable[[SearchSpace], Policy],
+        settings: ReinforceSettings | None = None,
+    ) -> None:
+        self._space = space
+        self.settings = settings or ReinforceSettings()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.policy = policy(space)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._optimizer = torch.optim.Adam(self.policy.parameters(), lr=self.settings.learning_rate)
+        self._queue: deque[Trajectory] = deque()
+        self._told: list[tuple[Trajectory, float]] = []
+        self._baseline: float | None = None
+        self._deviation: float | None = None
+        self.updates: list[Update] = []
+
+    def ask(self, n: int) -> list[Proposal]:
+        """The next ``n`` of the batches drawn; a new batch is drawn where they run out."""
+        while len(self._queue) < n:
+            self._queue.extend(self.policy.sample(self.settings.batch, self._generator))
+        trajectories = [self._queue.popleft() for _ in range(n)]
+        return [Proposal(self._space.decode(t.actions), t, SOURCE) for t in trajectories]
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Collect rewards; each full batch gives a gradient step."""
+        for evaluation in evaluations:
+            if evaluation.proposal.source == SOURCE:
+                self._told.append((evaluation.proposal.trajectory, _reward(evaluation)))
+        while len(self._told) >= self.settings.batch:
+            batch, self._told = self._told[: self.settings.batch], self._told[self.settings.batch :]
+            self.updates.append(self._learn(batch))
+
+    def _learn(self, told: Sequence[tuple[Trajectory, float]]) -> Update:
+        rewards = torch.tensor([reward for _, reward in told])
+        baseline = float(rewards.mean()) if self._baseline is None else self._baseline
+        advantages = self._scaled(rewards - baseline)
+        batch = encode(self._space, self.policy.vocabulary, [trajectory for trajectory, _ in told])
+        likelihood = self.policy(batch)
+        loss = -(advantages * likelihood.log_probability).mean()
+        loss = loss - self.settings.entropy * likelihood.entropy.mean()
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.gradient_norm)
+        self._optimizer.step()
+        decay, entropy = self.settings.baseline_decay, float(likelihood.entropy.detach().mean())
+        self._baseline = decay * baseline + (1 - decay) * float(rewards.mean())
+        return Update(
+            reward=float(rewards.mean()),
+            baseline=baseline,
+            advantage=float(advantages.abs().mean()),
+            entropy=entropy,
+            gradient_norm=float(norm),
+        )
+
+    def _scaled(self, advantages: Tensor) -> Tensor:
+        if not self.settings.normalise:
+            return advantages
+        decay, size = self.settings.baseline_decay, float(advantages.square().mean().sqrt())
+        self._deviation = size if self._deviation is None else decay * self._deviation + (1 - decay) * size
+        return advantages / max(self._deviation, 1e-8)
+
+    def state_dict(self) -> StrategyState:
+        """Weights, moments, generator, what is drawn and not asked for, and what is told and not learnt from."""
+        values = {
+            "queue": [trajectory.to_json() for trajectory in self._queue],
+            "told": [[trajectory.to_json(), reward] for trajectory, reward in self._told],
+            "baseline": self._baseline,
+            "deviation": self._deviation,
+            "updates": len(self.updates),
+        }
+        tensors = {f"policy.{name}": _array(tensor) for name, tensor in self.policy.state_dict().items()}
+        tensors["generator"] = self._generator.get_state().numpy().copy()
+        for index, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{index}.{name}": _array(tensor) for name, tensor in moments.items()}
+        return StrategyState(json.loads(json.dumps(values)), tensors)
+
+    def load_state_dict(self, state: StrategyState) -> None:
+        """Go on from a state."""
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.tensors.items()}
+        self.policy.load_state_dict(
+            {name.removeprefix("policy."): t for name, t in tensors.items() if name.startswith("policy.")}
+        )
+        self._generator.set_state(tensors["generator"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("adam."):
+                _, index, kind = name.split(".", 2)
+                moments.setdefault(int(index), {})[kind] = tensor
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        values: dict[str, Any] = state.values
+        self._queue = deque(Trajectory.from_json(data) for data in values["queue"])
+        self._told = [(Trajectory.from_json(data), float(reward)) for data, reward in values["told"]]
+        self._baseline, self._deviation = values["baseline"], values["deviation"]
+
+
+def _reward(evaluation: Evaluation) -> float:
+    usable = evaluation.state in (EvaluationState.COMPLETE, EvaluationState.DUPLICATE)
+    return evaluation.score if usable and evaluation.score is not None else 0.0
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    return np.array(tensor.detach().cpu().numpy())

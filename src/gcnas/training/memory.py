@@ -1,0 +1,23 @@
+"""Memory that a finished training leaves behind."""
+
+import ctypes
+from functools import cache
+
+
+def return_freed_memory() -> None:
+    """Give memory that is free but still held by the allocator back to the system, where that can be asked for.
+
+    Networks of hundreds of shapes leave holes of all sizes: without this a process grows by some 20 MB per
+    hundred small candidates. It takes a few milliseconds.
+    """
+    if (trim := _trim()) is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> "ctypes._NamedFuncPointer | None":
+    try:
+        # Only the GNU C library has it; other allocators hold back less.
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+import gcnas
+from gcnas.delivery import final
+from gcnas.errors import ConfigurationError, NotFiniteError
+from gcnas.result import Result
+from gcnas.run.ledger import LedgerReader
+from gcnas.run.observer import Observer
+
+
+class Notes(Observer):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def test_the_test_split_is_opened_once_and_logged(result: Result) -> None:
+    with LedgerReader(result.run / "run.db") as ledger:
+        kinds = [event.kind for event in ledger.events()]
+    assert kinds == ["test-opened", "delivered"]
+
+
+def test_failed_final_training_delivers_the_searched_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise NotFiniteError("the loss became nan")
+
+    monkeypatch.setattr(final, "train", fail)
+    notes = Notes()
+    result = gcnas.search("digits", out=tmp_path / "r", budget=1, epochs=1, threads=1, observer=notes)
+    assert any("final training failed" in note for note in notes.notes)
+    assert result.metrics["state"] == "final"
+    assert result.metrics["epochs"] is None
+    assert result.test_accuracy is not None
+
+
+def test_final_training_is_reproducible(result: Result, tmp_path: Path) -> None:
+    again = gcnas.search(
+        "digits", out=tmp_path / "again", budget=3, epochs=2, final_epochs=2, threads=1, max_params="60k"
+    )
+    weights = "best/weights.safetensors"
+    assert (again.run / weights).read_bytes() == (result.run / weights).read_bytes()
+    assert again.metrics | {"seconds": 0} == result.metrics | {"seconds": 0}
+
+
+def test_a_time_ends_the_final_training(tmp_path: Path) -> None:
+    run = tmp_path / "r"
+    gcnas.search("digits", out=run, budget=1, epochs=1, final_epochs=1, threads=1)
+    result = gcnas.finalize(run, seconds=5.0, final_epochs=100_000)
+    assert result.metrics["seconds"] < 8
+    assert 1 < result.metrics["epochs"] < 100_000
+
+
+def test_what_decides_a_training_cannot_change(result: Result) -> None:
+    with pytest.raises(ConfigurationError, match="cannot change seed"):
+        gcnas.finalize(result.run, seed=3)

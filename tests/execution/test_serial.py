@@ -1,0 +1,121 @@
+"""Evaluations in this process: what becomes of results and of errors."""
+
+import pytest
+
+from gcnas.errors import (
+    BuildError,
+    CandidateError,
+    DataError,
+    NotFiniteError,
+    OutOfMemoryError,
+    RunFolderError,
+    TimeLimitError,
+)
+from gcnas.execution import Evaluated, Job, SerialExecutor
+from gcnas.execution.serial import MAX_MESSAGE
+from gcnas.records import Architecture, EvaluationState, Fidelity, Layer, Proposal, Trajectory
+
+
+def job(number: int) -> Job:
+    architecture = Architecture((Layer("dot", (("filters", number),), (0,)),))
+    return Job(number, Proposal(architecture, Trajectory((), ()), "random"), Fidelity(2, 3))
+
+
+class Steps:
+    """A clock that goes on by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_jobs_run_in_order_when_waited_for() -> None:
+    ran: list[int] = []
+
+    def evaluate(given: Job) -> Evaluated:
+        ran.append(given.trial)
+        return given.trial / 10, {"loss": 1.0}, {"weight": given.trial}
+
+    executor = SerialExecutor(evaluate, Steps())
+    assert executor.capacity == 1
+    assert executor.wait() == []
+    executor.submit(job(1))
+    executor.submit(job(2))
+    assert ran == []
+    (first,), (second,) = executor.wait(), executor.wait()
+    assert executor.wait() == []
+    assert ran == [1, 2]
+    assert (first.job, second.job) == (job(1), job(2))
+    assert first.weights == {"weight": 1}
+    evaluation = second.evaluation
+    assert (evaluation.state, evaluation.score) == (EvaluationState.COMPLETE, 0.2)
+    assert (evaluation.proposal, evaluation.fidelity) == (job(2).proposal, Fidelity(2, 3))
+    assert (evaluation.metrics, evaluation.seconds, evaluation.error) == ({"loss": 1.0}, 1.0, None)
+    executor.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (CandidateError("odd"), "crash"),
+        (BuildError("no such shape"), "build"),
+        (NotFiniteError("the loss became nan"), "not-finite"),
+        (OutOfMemoryError("3 GiB"), "out-of-memory"),
+        (TimeLimitError("after 3 s"), "time-out"),
+    ],
+)
+def test_typed_failures_are_their_message(error: CandidateError, kind: str) -> None:
+    executor = SerialExecutor(raising(error), Steps())
+    executor.submit(job(1))
+    (outcome,) = executor.wait()
+    evaluation = outcome.evaluation
+    assert (evaluation.state, evaluation.score) == (EvaluationState.FAILED, None)
+    assert (evaluation.error_kind, evaluation.error) == (kind, str(error))
+    assert (evaluation.fidelity, evaluation.seconds, outcome.weights) == (Fidelity(2, 3), 1.0, None)
+
+
+def test_other_errors_come_with_the_end_of_their_traceback() -> None:
+    def deep(depth: int) -> Evaluated:
+        if depth:
+            return deep(depth - 1)
+        raise IndexError("x" * 2_000 + " the end")
+
+    executor = SerialExecutor(lambda given: deep(200 if given.trial == 1 else 0))
+    executor.submit(job(1))
+    executor.submit(job(2))
+    (long,), (short,) = executor.wait(), executor.wait()
+    for outcome in (long, short):
+        assert outcome.evaluation.error_kind == "crash"
+        assert (outcome.evaluation.error or "").strip().endswith("the end")
+        assert len(outcome.evaluation.error or "") <= MAX_MESSAGE
+    assert (short.evaluation.error or "").startswith("Traceback")
+    assert "IndexError" in (short.evaluation.error or "")
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
+def test_scores_are_finite(score: float) -> None:
+    executor = SerialExecutor(lambda _: (score, {}, {"weight": 1}))
+    executor.submit(job(1))
+    (outcome,) = executor.wait()
+    assert outcome.evaluation.state is EvaluationState.FAILED
+    assert outcome.evaluation.error_kind == "not-finite"
+    assert outcome.weights is None
+
+
+@pytest.mark.parametrize("error", [DataError("gone"), RunFolderError("full"), KeyboardInterrupt()])
+def test_errors_of_the_run_pass(error: BaseException) -> None:
+    executor = SerialExecutor(raising(error))
+    executor.submit(job(1))
+    with pytest.raises(type(error)):
+        executor.wait()
+    assert executor.wait() == []
+
+
+def raising(error: BaseException):
+    def evaluate(given: Job) -> Evaluated:
+        raise error
+
+    return evaluate

@@ -1,0 +1,49 @@
+"""Deleting leftovers and whole runs, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from gcnas.errors import RunFolderError
+from gcnas.run.cleaning import delete_leftovers, delete_run
+from gcnas.run.folder import RunFolder
+from gcnas.run.ledger import Ledger
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    folder = RunFolder.create(tmp_path / "run")
+    Ledger(folder.ledger, {"name": "toy"}).close()
+    folder.write_best(lambda fresh: (fresh / "metrics.json").write_text("{}") and None)
+    return folder
+
+
+def test_leftovers(run: RunFolder) -> None:
+    kept = {item.name for item in run.path.iterdir()} | {".lock"}
+    (run.path / "cache").mkdir()
+    (run.path / "cache" / "images.npy").write_bytes(b"x" * 1000)
+    (run.path / ".best-abc").mkdir()
+    (run.path / ".best-abc" / "weights").write_bytes(b"x" * 200)
+    (run.path / ".report.html.xyz").write_bytes(b"x" * 30)
+    assert delete_leftovers(run.path) == 1230
+    assert {item.name for item in run.path.iterdir()} == kept
+    assert delete_leftovers(run.path) == 0
+    with Ledger(run.ledger) as ledger:
+        assert ledger.meta() == {"name": "toy"}
+
+
+def test_run(run: RunFolder) -> None:
+    with run.locked():
+        for delete in (delete_run, delete_leftovers):
+            with pytest.raises(RunFolderError, match="Another process"):
+                delete(run.path)
+    delete_run(run.path)
+    assert not run.path.exists()
+
+
+def test_no_run(tmp_path: Path) -> None:
+    (tmp_path / ".hidden").write_text("mine")
+    for delete in (delete_run, delete_leftovers):
+        with pytest.raises(RunFolderError, match="not a run folder"):
+            delete(tmp_path)
+    assert (tmp_path / ".hidden").exists()

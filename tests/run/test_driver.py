@@ -1,0 +1,357 @@
+"""The driver: what it does with results, failures, interrupts and budgets."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.run.toy import IMAGE, SPACE, TOY, Learner, evaluate, luck, read_run, run_toy
+
+from gcnas.errors import DataError, LimitsTooTightError, OutOfMemoryError, RunFolderError, SearchFailedError
+from gcnas.execution import Evaluated, Job, SerialExecutor
+from gcnas.records import Evaluation, Limits, Proposal
+from gcnas.run.driver import FIRST_FAILURES, GRACE, Clock, Driver
+from gcnas.run.ledger import LedgerReader
+from gcnas.run.observer import Observer
+from gcnas.run.trial import Rejection, Trial
+
+
+class FakeClock(Clock):
+    """Stands still unless it is moved."""
+
+    def __init__(self, elapsed: float = 0.0) -> None:
+        super().__init__()
+        self.now = elapsed
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Witness(Observer):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.started_trials: list[int] = []
+        self.finished_trials: list[tuple[int, int | None]] = []
+        self.notes: list[str] = []
+
+    def trial_started(self, trial: Trial) -> None:
+        self.started_trials.append(trial.number)
+
+    def trial_finished(self, trial: Trial, best: Trial | None) -> None:
+        self.finished_trials.append((trial.number, None if best is None else best.number))
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def trials_in(folder: Path) -> list[Trial]:
+    with LedgerReader(folder / "run.db") as ledger:
+        return ledger.trials()
+
+
+def rejections_in(folder: Path) -> list[Rejection]:
+    with LedgerReader(folder / "run.db") as ledger:
+        return ledger.rejections()
+
+
+def fail(job: Job) -> Evaluated:
+    raise ValueError(f"candidate {job.trial} is odd")
+
+
+# --- the way of a trial
+
+
+def test_best_is_the_highest_score_and_the_first_of_equals(tmp_path: Path) -> None:
+    scores = [0.2, 0.7, 0.1, 0.7, 0.3]
+    witness = Witness()
+
+    def score(job: Job) -> Evaluated:
+        return scores[job.trial - 1], {}, {"weight": np.array([job.trial])}
+
+    best = run_toy(tmp_path, "random", trials=5, score=score, observer=witness)
+    assert best.number == 2
+    assert best == trials_in(tmp_path)[1]
+    assert witness.started_trials == [1, 2, 3, 4, 5]
+    assert witness.finished_trials == [(1, 1), (2, 2), (3, 2), (4, 2), (5, 2)]
+    assert (tmp_path / "best.txt").read_text().split()[0] == "2"
+
+
+def test_every_proposal_is_told_once_and_before_the_next_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history: list[str] = []
+    ask, tell = Learner.ask, Learner.tell
+
+    def asked(self: Learner, n: int) -> list[Proposal]:
+        proposals = ask(self, n)
+        history.extend(f"asked {proposal.fingerprint}" for proposal in proposals)
+        return proposals
+
+    def told(self: Learner, evaluations: Sequence[Evaluation]) -> None:
+        history.extend(f"told {evaluation.proposal.fingerprint}" for evaluation in evaluations)
+        tell(self, evaluations)
+
+    monkeypatch.setattr(Learner, "ask", asked)
+    monkeypatch.setattr(Learner, "tell", told)
+    run_toy(tmp_path, "learner", trials=12)
+    references, history = history[:2], history[2:]
+    assert [line.split()[0] for line in references] == ["told", "told"]
+    assert len(history) == 2 * (12 - 2 + len(rejections_in(tmp_path)))
+    for question, answer in zip(history[::2], history[1::2], strict=True):
+        assert question.replace("asked", "told") == answer
+
+
+def test_jobs_carry_what_was_proposed(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+
+    def score(job: Job) -> Evaluated:
+        jobs.append(job)
+        return evaluate(job)
+
+    run_toy(tmp_path, trials=5, score=score)
+    trials = trials_in(tmp_path)
+    assert [(job.trial, job.proposal, job.fidelity, job.seconds) for job in jobs] == [
+        (trial.number, trial.proposal, trial.fidelity, None) for trial in trials
+    ]
+    assert [trial.attempts for trial in trials] == [1] * 5
+
+
+def test_rejections_are_numbered_by_the_trials_before_them(tmp_path: Path) -> None:
+    run_toy(tmp_path, "learner", trials=12)
+    references = {trial.number for trial in trials_in(tmp_path) if trial.proposal.source == "reference"}
+    assert references == {1, 2}
+    rejections = rejections_in(tmp_path)
+    assert rejections[0].trials_before == 2  # right after the two references, before the third trial
+    assert max(rejection.trials_before for rejection in rejections) < 12
+
+
+def test_without_weights_there_is_no_best_to_keep(tmp_path: Path) -> None:
+    run_toy(tmp_path, trials=3, score=lambda _: (0.5, {}, None))
+    assert not (tmp_path / "best.txt").exists()
+
+
+# --- failures
+
+
+def test_failures_are_recorded_and_cost_one_trial(tmp_path: Path) -> None:
+    def score(job: Job) -> Evaluated:
+        if job.trial == 2:
+            raise OutOfMemoryError("Memory ran out: 3 GiB")
+        if job.trial == 3:
+            return fail(job)
+        if job.trial == 4:
+            return float("nan"), {}, None
+        return luck(job.proposal.architecture), {}, None
+
+    run_toy(tmp_path, trials=6, score=score)
+    evaluations = [trial.evaluation for trial in trials_in(tmp_path)]
+    kinds = [None if e is None else e.error_kind for e in evaluations]
+    assert kinds == [None, "out-of-memory", "crash", "not-finite", None, None]
+    assert evaluations[1] is not None
+    assert evaluations[1].error == "Memory ran out: 3 GiB"
+    crash = (evaluations[2] and evaluations[2].error) or ""
+    assert "Traceback" in crash
+    assert crash.strip().endswith("ValueError: candidate 3 is odd")
+
+
+def test_search_ends_if_the_first_all_fail(tmp_path: Path) -> None:
+    with pytest.raises(
+        SearchFailedError, match=r"(?s)All 5 candidates failed.*crash.*candidate 1 is odd"
+    ) as raised:
+        run_toy(tmp_path, trials=50, score=fail)
+    assert "candidate 2" not in str(raised.value)
+    finished = [trial for trial in trials_in(tmp_path) if trial.evaluation is not None]
+    assert len(finished) == FIRST_FAILURES == 5
+
+
+@pytest.mark.parametrize("good", [1, FIRST_FAILURES])
+def test_one_success_among_the_first_is_enough(tmp_path: Path, good: int) -> None:
+    def score(job: Job) -> Evaluated:
+        return (0.5, {}, None) if job.trial == good else fail(job)
+
+    assert run_toy(tmp_path, trials=9, score=score).number == good
+    assert len(trials_in(tmp_path)) == 9
+
+
+def test_small_budget_of_failures(tmp_path: Path) -> None:
+    with pytest.raises(SearchFailedError, match=r"(?s)All 2 candidates failed.*candidate 1 is odd"):
+        run_toy(tmp_path, trials=2, score=fail)
+
+
+def test_error_of_the_run_passes(tmp_path: Path) -> None:
+    """Images that are gone are not a candidate's fault."""
+
+    def score(job: Job) -> Evaluated:
+        if job.trial == 3:
+            raise DataError("The images are gone.")
+        return evaluate(job)
+
+    with pytest.raises(DataError, match="are gone"):
+        run_toy(tmp_path, trials=6, score=score)
+    assert [trial.evaluation is None for trial in trials_in(tmp_path)] == [False, False, True]
+    run_toy(tmp_path, trials=6)
+    assert len(trials_in(tmp_path)) == 6
+
+
+@pytest.mark.parametrize("error", [RunFolderError("best cannot be written"), TypeError("a bug")])
+def test_best_that_cannot_be_written_ends_the_run_once_its_result_is_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    original = Driver.__init__
+
+    def refuse(trial: Trial, weights: object) -> None:
+        raise error
+
+    def patched(self: Driver, **arguments: Any) -> None:
+        original(self, **arguments | {"keep_best": refuse})
+
+    with monkeypatch.context() as context:
+        context.setattr(Driver, "__init__", patched)
+        with pytest.raises(type(error), match=str(error)):
+            run_toy(tmp_path, trials=6)
+    first, second = trials_in(tmp_path)
+    assert first.complete
+    assert second.evaluation is None
+    run_toy(tmp_path, trials=6)
+    assert len(trials_in(tmp_path)) == 6
+
+
+def test_limits_tightened_later_count_for_the_best(tmp_path: Path) -> None:
+    """What was trained before may no longer be delivered; that is said as it is."""
+    run_toy(tmp_path, "random", trials=4, score=lambda job: (job.trial / 10, {}, None))
+    best = trials_in(tmp_path)[3]
+    tight = replace(TOY, limits=Limits(parameters=best.cost.parameters - 1))
+    assert run_toy(tmp_path, "random", trials=4, space=tight).number < 4
+    nothing = replace(TOY, limits=Limits(parameters=1))
+    with pytest.raises(SearchFailedError, match="None of the 4 candidates is within the limits"):
+        run_toy(tmp_path, "random", trials=4, space=nothing)
+
+
+# --- nothing left to propose
+
+
+def test_limits_too_tight_at_once(tmp_path: Path) -> None:
+    space = SPACE.fit(IMAGE, Limits(activations=10))
+    with pytest.raises(LimitsTooTightError, match="activations"):
+        run_toy(tmp_path, "random", space=space)
+    assert trials_in(tmp_path) == []
+    rejections = rejections_in(tmp_path)
+    assert len(rejections) == 1_000  # the references among them
+    assert {(rejection.trials_before, rejection.reason) for rejection in rejections} == {(0, "limit")}
+
+
+def test_limits_too_tight_later_end_the_search_with_what_there_is(tmp_path: Path) -> None:
+    """The references are within the limit, and nothing else that is new."""
+    witness = Witness()
+    space = replace(SPACE.fit(IMAGE, Limits(activations=256 + 64)), max_depth=2)
+    best = run_toy(tmp_path, "random", space=space, trials=500, observer=witness)
+    assert best.complete
+    assert 2 < len(trials_in(tmp_path)) < 50
+    assert "The search ends early" in witness.notes[0]
+
+
+# --- interrupts
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_interrupted_run_finishes_what_runs_and_goes_on_later(tmp_path: Path, number: int) -> None:
+    drivers: list[Driver] = []
+
+    def score(job: Job) -> Evaluated:
+        if job.trial == number:
+            drivers[0].interrupted = True
+        return evaluate(job)
+
+    folder, whole = tmp_path / "a", tmp_path / "b"
+    folder.mkdir()
+    whole.mkdir()
+    best = run_toy(folder, trials=9, score=score, prepare=drivers.append)
+    assert [trial.evaluation is None for trial in trials_in(folder)] == [False] * number
+    assert best.number <= number
+    run_toy(folder, trials=9)
+    run_toy(whole, trials=9)
+    assert read_run(folder) == read_run(whole)
+
+
+def test_interrupted_before_anything(tmp_path: Path) -> None:
+    def interrupt(driver: Driver) -> None:
+        driver.interrupted = True
+
+    with pytest.raises(SearchFailedError, match="No candidate was evaluated"):
+        run_toy(tmp_path, prepare=interrupt)
+    assert trials_in(tmp_path) == []
+
+
+# --- budgets
+
+
+def test_number_of_trials_counts_failures_and_not_rejections(tmp_path: Path) -> None:
+    run_toy(tmp_path, trials=12)
+    assert len(trials_in(tmp_path)) == 12
+    assert len(rejections_in(tmp_path)) > 0
+
+
+def timed(clock: FakeClock, seconds: Callable[[Job], float], jobs: list[Job]) -> Callable[[Job], Evaluated]:
+    def score(job: Job) -> Evaluated:
+        jobs.append(job)
+        clock.now += seconds(job)
+        return luck(job.proposal.architecture), {}, None
+
+    return score
+
+
+def use_clock(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
+    """Let executors measure with the clock of the run, which only evaluations move."""
+    monkeypatch.setattr("tests.run.toy.SerialExecutor", lambda score: SerialExecutor(score, clock))
+
+
+def test_wall_clock_leaves_no_candidate_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With candidates of 10 s and 55 s, a sixth would end too late, and is not begun."""
+    clock, jobs = FakeClock(), list[Job]()
+    use_clock(monkeypatch, clock)
+    run_toy(tmp_path, trials=99, seconds=55, clock=clock, score=timed(clock, lambda _: 10, jobs))
+    assert len(jobs) == 5
+    assert [trial.elapsed for trial in trials_in(tmp_path)] == [10, 20, 30, 40, 50]
+    assert [trial.evaluation and trial.evaluation.seconds for trial in trials_in(tmp_path)] == [10] * 5
+
+
+def test_candidates_get_the_time_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, jobs = FakeClock(), list[Job]()
+    use_clock(monkeypatch, clock)
+    run_toy(tmp_path, trials=99, seconds=50, clock=clock, score=timed(clock, lambda _: 20, jobs))
+    assert [job.seconds for job in jobs] == pytest.approx([GRACE * 50, GRACE * 50 - 20])
+
+
+def test_one_slow_candidate_does_not_end_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is usual is a median."""
+    clock, jobs = FakeClock(), list[Job]()
+    use_clock(monkeypatch, clock)
+    score = timed(clock, lambda job: 30 if job.trial == 2 else 2, jobs)
+    run_toy(tmp_path, trials=99, seconds=50, clock=clock, score=score)
+    assert len(jobs) == 11
+
+
+def test_wall_clock_of_earlier_processes_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, jobs = FakeClock(), list[Job]()
+    use_clock(monkeypatch, clock)
+    score = timed(clock, lambda _: 10, jobs)
+    run_toy(tmp_path, trials=3, seconds=100, clock=clock, score=score)
+    later = FakeClock(max(trial.elapsed or 0 for trial in trials_in(tmp_path)))
+    use_clock(monkeypatch, later)
+    run_toy(tmp_path, trials=99, seconds=100, clock=later, score=timed(later, lambda _: 10, jobs))
+    assert len(jobs) == len(trials_in(tmp_path)) == 10
+
+
+def test_no_time_for_even_one(tmp_path: Path) -> None:
+    with pytest.raises(SearchFailedError, match="budget is too small"):
+        run_toy(tmp_path, seconds=10, clock=FakeClock(11.0))
+
+
+def test_clock_goes_on_from_earlier() -> None:
+    clock = Clock(100.0)
+    first = clock()
+    assert 100.0 <= first < 101.0
+    assert clock() >= first

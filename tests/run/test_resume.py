@@ -1,0 +1,143 @@
+"""A run killed anywhere and gone on with equals one that was never killed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.run.toy import Doom, Killed, read_run, run_toy
+
+from gcnas.run.ledger import LedgerReader
+from gcnas.run.trial import Trial
+
+TRIALS = 8
+TRANSACTIONS = 1 + 2 * TRIALS  # the first proposal; then each trial's attempt, and its result
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Both strategies' runs, never killed."""
+    runs = {}
+    for strategy in ("learner", "random"):
+        folder, doom = tmp_path_factory.mktemp(strategy), Doom()
+        run_toy(folder, strategy, doom=doom, trials=TRIALS)
+        assert doom.counts["after_commit"] == TRANSACTIONS
+        runs[strategy] = read_run(folder)
+        assert {rejection.reason for rejection in runs[strategy]["rejections"]} == {"duplicate", "limit"}
+        assert {trial[4] for trial in runs[strategy]["trials"]} == {"complete", "failed"}
+    return runs
+
+
+def killed(folder: Path, strategy: str, doom: Doom) -> None:
+    with pytest.raises(Killed):
+        run_toy(folder, strategy, doom=doom, trials=TRIALS)
+
+
+@pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
+@pytest.mark.parametrize("number", range(1, TRANSACTIONS + 1))
+def test_killed_at_every_transaction(tmp_path: Path, whole: dict[str, Any], moment: str, number: int) -> None:
+    killed(tmp_path, "learner", Doom(**{moment: number}))
+    run_toy(tmp_path, "learner", trials=TRIALS)
+    assert read_run(tmp_path) == whole["learner"]
+
+
+@pytest.mark.parametrize("number", range(1, TRANSACTIONS + 1))
+def test_random_search_killed_at_every_transaction(tmp_path: Path, whole: dict[str, Any], number: int) -> None:
+    killed(tmp_path, "random", Doom(after_commit=number))
+    run_toy(tmp_path, "random", trials=TRIALS)
+    assert read_run(tmp_path) == whole["random"]
+
+
+@pytest.mark.parametrize("number", range(1, TRIALS + 1))
+def test_killed_during_each_evaluation(tmp_path: Path, whole: dict[str, Any], number: int) -> None:
+    killed(tmp_path, "learner", Doom(evaluation=number))
+    with LedgerReader(tmp_path / "run.db") as ledger:
+        assert ledger.trials()[-1].attempts == 1
+    run_toy(tmp_path, "learner", trials=TRIALS)
+    assert read_run(tmp_path) == whole["learner"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_killed_between_best_and_commit(tmp_path: Path, whole: dict[str, Any], number: int) -> None:
+    """The best is on the disk and its trial is not in the ledger; the resumed run writes it once more."""
+    killed(tmp_path, "learner", Doom(best_written=number))
+    run_toy(tmp_path, "learner", trials=TRIALS)
+    assert read_run(tmp_path) == whole["learner"]
+
+
+def test_killed_many_times(tmp_path: Path, whole: dict[str, Any]) -> None:
+    """Again and again, at a different kind of moment each time, in one run."""
+    random = np.random.default_rng(5)
+    kills = 0
+    for _ in range(100):
+        # Four transactions are enough to finish the trial that the kill before may have caught.
+        moment = random.choice(["before_commit", "after_commit"])
+        try:
+            run_toy(tmp_path, "learner", doom=Doom(**{moment: int(random.integers(4, 8))}), trials=TRIALS)
+        except Killed:
+            kills += 1
+        else:
+            break
+    assert kills >= 3
+    assert read_run(tmp_path) == whole["learner"]
+
+
+def test_killing_candidate_is_given_up(tmp_path: Path, whole: dict[str, Any]) -> None:
+    """A process that dies twice in the same evaluation does not die a third time."""
+    doom = Doom(evaluation=3)
+    killed(tmp_path, "random", doom)
+    killed(tmp_path, "random", Doom(evaluation=1))
+    trials = [trial for trial in trials_in(tmp_path) if trial.evaluation is None]
+    assert [trial.attempts for trial in trials] == [2]
+    run_toy(tmp_path, "random", trials=TRIALS)
+    found, expected = read_run(tmp_path)["trials"], whole["random"]["trials"]
+    assert found[2][4:] == ("failed", None, {}, "crash", [found[2][-1][0]])
+    assert "died 2 times" in found[2][-1][0]
+    # Random search does not learn, so all others are as they would have been.
+    assert found[:2] + found[3:] == expected[:2] + expected[3:]
+
+
+def test_interrupt_uses_up_no_attempt(tmp_path: Path, whole: dict[str, Any]) -> None:
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            run_toy(tmp_path, "learner", trials=TRIALS, score=interrupted)
+    assert [trial.attempts for trial in trials_in(tmp_path)] == [0]
+    run_toy(tmp_path, "learner", trials=TRIALS)
+    assert read_run(tmp_path) == whole["learner"]
+
+
+def test_interrupt_while_a_result_is_taken_up_uses_up_no_attempt(
+    tmp_path: Path, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("tests.run.toy.Learner.tell", interrupted)
+        for _ in range(4):
+            with pytest.raises(KeyboardInterrupt):
+                run_toy(tmp_path, "learner", trials=TRIALS)
+    assert [trial.attempts for trial in trials_in(tmp_path)] == [0]
+    run_toy(tmp_path, "learner", trials=TRIALS)
+    assert read_run(tmp_path) == whole["learner"]
+
+
+@pytest.mark.parametrize("first", [1, 5])
+def test_larger_budget_goes_on_in_the_same_sequence(tmp_path: Path, whole: dict[str, Any], first: int) -> None:
+    run_toy(tmp_path, "learner", trials=first)
+    assert len(read_run(tmp_path)["trials"]) == first
+    run_toy(tmp_path, "learner", trials=TRIALS)
+    assert read_run(tmp_path) == whole["learner"]
+
+
+def test_finished_run_stays_as_it_is(tmp_path: Path, whole: dict[str, Any]) -> None:
+    run_toy(tmp_path, "learner", trials=TRIALS)
+    best = run_toy(tmp_path, "learner", trials=3)
+    assert read_run(tmp_path) == whole["learner"]
+    assert f"{best.number} " in whole["learner"]["best"]
+
+
+def interrupted(*_: object) -> Any:
+    raise KeyboardInterrupt
+
+
+def trials_in(folder: Path) -> list[Trial]:
+    with LedgerReader(folder / "run.db") as ledger:
+        return ledger.trials()

@@ -1,0 +1,209 @@
+"""A run put together: what is kept of it, what may change when it goes on, and what it never touches."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.run.toy import row
+
+from gcnas.config import RunConfig
+from gcnas.data import Dataset, load
+from gcnas.delivery import finalize, write_searched
+from gcnas.errors import RunFolderError
+from gcnas.records import Limits
+from gcnas.run.context import Context
+from gcnas.run.driver import Clock
+from gcnas.run.folder import RunFolder
+from gcnas.run.ledger import Ledger, LedgerReader
+from gcnas.run.observer import Observer
+from gcnas.run.session import elapsed, known_context, new_context, open_ledger, open_session, references
+from gcnas.run.trial import Trial
+from gcnas.space.presets import CNN
+
+ARRAYS = "<arrays>"
+
+
+def pictures(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """150 images of 8x8 in three classes, told apart by their brightness."""
+    random, labels = np.random.default_rng(seed), np.arange(150) % 3
+    images = random.integers(0, 90, (150, 8, 8)) + 70 * labels[:, None, None]
+    return images.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load(pictures())
+
+
+class Sealed(Exception):  # noqa: N818 - a seal that was broken
+    """The test split was opened."""
+
+
+def sealed(dataset: Dataset) -> Dataset:
+    """The same data without test images; opening them, or only looking at them, raises."""
+
+    class Nothing:
+        def __len__(self) -> int:
+            return dataset.size_test
+
+        def __getattr__(self, name: str) -> Any:
+            raise Sealed(name)
+
+    def closed(*_: object) -> None:
+        raise Sealed
+
+    without = replace(dataset, _test=Nothing())
+    object.__setattr__(without, "open_test", closed)
+    return without
+
+
+def configured(**options: Any) -> RunConfig:
+    return RunConfig.create(
+        **{"data": ARRAYS, "budget": 5, "epochs": 1, "final_epochs": 1, "threads": 1, "max_params": 20_000}
+        | options
+    )
+
+
+@pytest.fixture
+def begin(tmp_path: Path, dataset: Dataset) -> Callable[..., Context]:
+    torch.set_num_threads(1)
+
+    def begin(data: Dataset = dataset, **options: Any) -> Context:
+        folder = RunFolder.create(tmp_path / "run")
+        return new_context(configured(**options), data, CNN, folder)
+
+    return begin
+
+
+def search(context: Context, observer: Observer | None = None) -> Trial:
+    def keep_best(trial: Trial, weights: Mapping[str, Any]) -> None:
+        write_searched(context, trial, weights)
+
+    with open_ledger(context) as ledger:
+        clock = Clock(elapsed(ledger))
+        return open_session(context, ledger, clock, keep_best, observer or Observer()).driver.run()
+
+
+def trials_of(context: Context) -> list[Trial]:
+    with LedgerReader(context.folder.ledger) as ledger:
+        return ledger.trials()
+
+
+# --- the test split
+
+
+def test_search_never_opens_the_test_split(begin: Callable[..., Context], dataset: Dataset) -> None:
+    """A whole search works on a data set that has no test images, and keeps a best network."""
+    context = begin(sealed(dataset))
+    best = search(context)
+    assert best.complete
+    assert len(trials_of(context)) == 5
+    assert (context.folder.best / "weights.safetensors").is_file()
+    # The seal works: what does open the split breaks it.
+    with pytest.raises(Sealed):
+        finalize(context, best, log_test=lambda _: None)
+    # And the search found what it finds with the real data.
+    other = replace(context, folder=RunFolder.create(context.folder.path.parent / "other"), dataset=dataset)
+    search(other)
+    assert [row(trial) for trial in trials_of(context)] == [row(trial) for trial in trials_of(other)]
+
+
+# --- beginning and going on
+
+
+def test_references_are_evaluated_first_unless_not_wanted(
+    begin: Callable[..., Context], tmp_path: Path
+) -> None:
+    context = begin()
+    search(context)
+    sources = [trial.proposal.source for trial in trials_of(context)]
+    assert sources == ["reference"] * 3 + ["random"] * 2
+    assert [trial.proposal.architecture for trial in trials_of(context)[:3]] == references(context)
+    other = new_context(
+        configured(references=False), context.dataset, CNN, RunFolder.create(tmp_path / "other")
+    )
+    search(other)
+    assert {trial.proposal.source for trial in trials_of(other)} == {"random"}
+
+
+def test_everything_keeps_to_the_limits(begin: Callable[..., Context]) -> None:
+    context = begin(max_params=3_000, max_macs="40k", budget=8)
+    assert context.space.limits == Limits(3_000, 40_000)
+    search(context)
+    assert all(context.space.limits.violation(trial.cost) is None for trial in trials_of(context))
+
+
+def test_run_goes_on_with_what_it_began_with(begin: Callable[..., Context], dataset: Dataset) -> None:
+    context = begin()
+    search(context)
+    with LedgerReader(context.folder.ledger) as ledger:
+        meta = ledger.meta()
+    again = known_context(configured(budget=7), dataset, CNN, context.folder, meta)
+    assert again.platform == context.platform
+    assert again.fidelity == context.fidelity
+    assert again.amounts.epochs == context.amounts.epochs == 1
+    before = trials_of(context)
+    search(again)
+    after = trials_of(context)
+    assert after[:5] == before
+    assert len(after) == 7
+    with Ledger(context.folder.ledger) as opened:
+        assert elapsed(opened) == after[-1].elapsed
+        opened.event(10_000.0, "delivered", "trial 1")
+        assert elapsed(opened) == 10_000.0
+
+
+def test_amounts_stay_even_where_they_were_chosen(begin: Callable[..., Context], dataset: Dataset) -> None:
+    """Epochs chosen by a measured speed are not measured again."""
+    context = begin(budget="30s", epochs=None, final_epochs=None)
+    with open_ledger(context) as ledger:
+        meta = ledger.meta()
+    longer = configured(budget="300s", epochs=None, final_epochs=None)
+    again = known_context(longer, dataset, CNN, context.folder, meta)
+    assert again.amounts.epochs == context.amounts.epochs
+    assert again.amounts.final_epochs == context.amounts.final_epochs
+    assert again.amounts.search_seconds == pytest.approx(10 * (context.amounts.search_seconds or 0))
+
+
+def test_other_data_or_space_is_refused(begin: Callable[..., Context], dataset: Dataset) -> None:
+    context = begin()
+    with open_ledger(context) as ledger:
+        meta = ledger.meta()
+    with pytest.raises(RunFolderError, match=r"data of .* has changed"):
+        known_context(context.config, load(pictures(1)), CNN, context.folder, meta)
+    with pytest.raises(RunFolderError, match=r"space of .* has changed"):
+        known_context(context.config, dataset, replace(CNN, max_depth=19), context.folder, meta)
+
+
+def test_configuration_is_written_and_facts_are_kept(begin: Callable[..., Context]) -> None:
+    context = begin(seed=7)
+    assert RunConfig.create(**RunConfig.from_yaml(context.folder.config)) == context.config
+    with open_ledger(context) as ledger:
+        facts = ledger.meta()
+    assert {"version", "created", "image", "space", "platform", "amounts", "data"} <= facts.keys()
+    assert facts["data"]["counts"] == {"train": 90, "validation": 30, "test": 30}
+    assert facts["image"] == {"channels": 1, "height": 8, "width": 8, "classes": 3}
+
+
+def test_recipe_follows_the_configuration(begin: Callable[..., Context]) -> None:
+    context = begin(batch_size=16, learning_rate=0.05, weight_decay=0.0, flip=True)
+    recipe = context.recipe
+    assert (recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (16, 0.05, 0.0)
+    assert recipe.augmentation.mirror
+    assert recipe.augmentation.shift == 1  # a twelfth of eight rows, at least one
+    assert not replace(context, config=context.config.changed(flip=False)).recipe.augmentation.mirror
+
+
+def test_progress_of_candidates_is_told(begin: Callable[..., Context]) -> None:
+    class Bar(Observer):
+        shares: list[float] = []  # noqa: RUF012 - of this test only
+
+        def progress(self, share: float) -> None:
+            self.shares.append(share)
+
+    search(begin(budget=1), Bar())
+    assert Bar.shares[-1] == 1.0

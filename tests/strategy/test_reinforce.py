@@ -1,0 +1,118 @@
+import json
+
+import pytest
+import torch
+from tests.policy.toy import TOY, all_trajectories
+
+from gcnas.policy.gcn import GCNPolicy, GCNSettings
+from gcnas.policy.rnn import RNNPolicy
+from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
+from gcnas.strategy import StrategyState
+from gcnas.strategy.reinforce import LITERAL, ReinforceSettings, ReinforceStrategy
+
+WANTED = ((0, (1, 0)), (1, (0,)), (0, (0, 1)))
+
+
+def reward(trajectory: Trajectory) -> float:
+    """Highest, 1, for one trajectory of depth 3 with certain options and connections."""
+    score = 0.0
+    for action, (code, options) in zip(trajectory.actions, WANTED, strict=False):
+        if action.type == code:
+            hits = sum(x == y for x, y in zip(action.hyperparameters, options, strict=True))
+            score += 0.1 + 0.1 * hits / len(options)
+    if len(trajectory.actions) > 2:
+        score += 0.2 * (trajectory.actions[1].connections == (1, 0))
+        score += 0.2 * (trajectory.actions[2].connections == (0, 1))
+    return score
+
+
+def strategy(seed: int = 0, settings: ReinforceSettings | None = None) -> ReinforceStrategy:
+    return ReinforceStrategy(TOY, seed, lambda space: GCNPolicy(space, GCNSettings(width=16)), settings)
+
+
+def evaluated(proposal: Proposal) -> Evaluation:
+    return Evaluation(proposal, EvaluationState.COMPLETE, reward(proposal.trajectory))
+
+
+def run(searcher: ReinforceStrategy, evaluations: int) -> list[float]:
+    scores = []
+    for _ in range(evaluations):
+        (proposal,) = searcher.ask(1)
+        evaluation = evaluated(proposal)
+        scores.append(evaluation.score or 0.0)
+        searcher.tell([evaluation])
+    return scores
+
+
+def test_it_finds_the_optimum_of_a_toy_space() -> None:
+    assert max(map(reward, all_trajectories())) == pytest.approx(1.0)
+    found = [max(run(strategy(seed), 640)) == pytest.approx(1.0) for seed in range(3)]
+    assert all(found)
+
+
+def test_the_policy_gets_better() -> None:
+    scores = run(strategy(1), 400)
+    assert sum(scores[-80:]) > sum(scores[:80]) + 0.2 * 80
+
+
+def test_figures_of_each_update_are_kept() -> None:
+    searcher = strategy()
+    run(searcher, 24)
+    assert len(searcher.updates) == 3
+    for update in searcher.updates:
+        assert update.entropy > 0
+        assert update.gradient_norm > 0
+        assert update.advantage > 0
+
+
+def test_state_survives_json_in_the_middle_of_a_batch() -> None:
+    searcher = strategy()
+    run(searcher, 21)
+    open_proposals = searcher.ask(2)
+    state = searcher.state_dict()
+    copy = StrategyState(json.loads(json.dumps(state.values)), {k: v.copy() for k, v in state.tensors.items()})
+    other = strategy(seed=9)
+    other.load_state_dict(copy)
+    for each in (searcher, other):
+        each.tell([evaluated(proposal) for proposal in open_proposals])
+    assert [run(each, 40) for each in (searcher,)] == [run(each, 40) for each in (other,)]
+    for left, right in zip(searcher.policy.parameters(), other.policy.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_the_gradient_is_that_of_the_expected_reward() -> None:
+    """Without baseline scaling and entropy, a step on all trajectories weighted by probability climbs the exact one."""
+    searcher = strategy()
+    policy = searcher.policy
+    from gcnas.graph import encode
+
+    trajectories = all_trajectories()
+    batch = encode(TOY, policy.vocabulary, trajectories)
+    rewards = torch.tensor([reward(trajectory) for trajectory in trajectories])
+    probability = policy(batch).log_probability.exp()
+    exact = torch.autograd.grad((probability * rewards).sum(), list(policy.parameters()), allow_unused=True)
+    log = policy(batch).log_probability
+    baseline = 0.3
+    surrogate = (probability.detach() * (rewards - baseline) * log).sum()
+    score = torch.autograd.grad(surrogate, list(policy.parameters()), allow_unused=True)
+    for left, right in zip(exact, score, strict=True):
+        if left is not None and right is not None:
+            assert torch.allclose(left, right, atol=1e-5)
+
+
+def test_failures_count_as_nothing_and_references_not_at_all() -> None:
+    searcher = strategy()
+    before = [parameter.clone() for parameter in searcher.policy.parameters()]
+    references = [Proposal(p.architecture, p.trajectory, "reference") for p in searcher.ask(8)]
+    searcher.tell([evaluated(proposal) for proposal in references])
+    assert all(torch.equal(a, b) for a, b in zip(before, searcher.policy.parameters(), strict=True))
+    failed = [Evaluation(p, EvaluationState.INFEASIBLE, error="too large") for p in searcher.ask(8)]
+    searcher.tell(failed)
+    assert searcher.updates[0].reward == 0
+
+
+def test_literal_controller_learns_too() -> None:
+    searcher = ReinforceStrategy(TOY, 0, RNNPolicy, LITERAL)
+    run(searcher, 64)
+    assert len(searcher.updates) == 8
+    assert searcher.settings.learning_rate == 6e-4

@@ -1,0 +1,124 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import gcnas
+from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.run.ledger import LedgerReader
+from gcnas.space import SearchSpace
+from gcnas.space.presets import CNN
+
+SMALL = {"epochs": 1, "final_epochs": 1, "threads": 1}
+
+
+def _arrays(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Bright left or bright right halves, with noise."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(80) % 2
+    images = generator.integers(0, 120, (80, 10, 10), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 5 * label : 5 * label + 5] += 100
+    return images, labels
+
+
+def _table(run: Path) -> list[tuple[object, ...]]:
+    with LedgerReader(run / "run.db") as ledger:
+        return [(t.number, t.proposal, t.cost, t.fidelity, t.score) for t in ledger.trials()]
+
+
+def test_arrays_and_an_own_space(tmp_path: Path) -> None:
+    space = SearchSpace("tiny", CNN.layer_types[:1], max_depth=3, window=2)
+    run = tmp_path / "run"
+    result = gcnas.search(_arrays(), out=run, space=space, budget=3, **SMALL)
+    assert len(result.trials) == 3
+    assert all(trial.proposal.source == "random" for trial in result.trials)
+    assert "test_accuracy" in repr(result)
+    with pytest.raises(ConfigurationError, match="arrays"):
+        gcnas.resume(run, budget=4, space=space)
+    again = gcnas.resume(run, data=_arrays(), budget=4, space=space)
+    assert len(again.trials) == 4
+    with pytest.raises(RunFolderError, match="data"):
+        gcnas.resume(run, data=_arrays(seed=1), budget=5, space=space)
+
+
+def test_space_of_a_run_is_executed_only_if_named_again(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    marker = tmp_path / "executed"
+    file.write_text(
+        "from gcnas.space import SearchSpace\n"
+        "from gcnas.space.presets import CNN\n"
+        "from pathlib import Path\n"
+        f"path = Path({str(marker)!r})\n"
+        "path.write_text(path.read_text() + 'x' if path.exists() else 'x')\n"
+        "SPACE = SearchSpace('mine', CNN.layer_types[:1], max_depth=3)\n"
+    )
+    run = tmp_path / "run"
+    gcnas.search("digits", out=run, space=f"{file}:SPACE", budget=1, **SMALL)
+    executed = marker.read_text()
+    for use in (gcnas.load, gcnas.resume, gcnas.finalize):
+        with pytest.raises(ConfigurationError, match="is code"):
+            use(run)
+    assert marker.read_text() == executed
+    assert gcnas.load(run, space=f"{file}:SPACE").model.network is not None
+    other = SearchSpace("mine", CNN.layer_types[:1], max_depth=4)
+    with pytest.raises(RunFolderError, match="space"):
+        gcnas.resume(run, space=other, budget=2)
+
+
+def test_budget_in_seconds_holds_for_everything(tmp_path: Path) -> None:
+    import time
+
+    start = time.monotonic()
+    result = gcnas.search("digits", out=tmp_path / "run", budget="20s", threads=1)
+    assert time.monotonic() - start < 26
+    assert result.test_accuracy is not None
+    assert result.metrics["seconds"] > 20 / 3
+
+
+def test_configuration_file_reproduces_a_run(tmp_path: Path) -> None:
+    first = gcnas.search("digits", out=tmp_path / "a", budget=4, seed=5, **SMALL)
+    options = yaml.safe_load((first.run / "config.yaml").read_text())
+    second = gcnas.search(options.pop("data"), out=tmp_path / "b", **options)
+    assert _table(first.run) == _table(second.run)
+
+
+def test_references_come_first_and_can_be_left_out(tmp_path: Path) -> None:
+    result = gcnas.search("digits", out=tmp_path / "run", budget=4, **SMALL)
+    assert [t.proposal.source for t in result.trials] == ["reference", "reference", "reference", "random"]
+    alone = gcnas.search("digits", out=tmp_path / "alone", budget=2, references=False, **SMALL)
+    assert {t.proposal.source for t in alone.trials} == {"random"}
+
+
+def test_existing_runs_are_not_overwritten_by_accident(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    gcnas.search("digits", out=run, budget=1, **SMALL)
+    with pytest.raises(RunFolderError, match="gcnas resume"):
+        gcnas.search("digits", out=run, budget=1, **SMALL)
+    gcnas.search("digits", out=run, budget=2, overwrite=True, **SMALL)
+    assert len(_table(run)) == 2
+
+
+def test_limits_may_be_tightened_when_a_run_goes_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    gcnas.search("digits", out=run, budget=3, **SMALL)
+    result = gcnas.resume(run, budget=6, max_params="20k")
+    assert all(trial.cost.parameters <= 20_000 for trial in result.trials[3:])
+    assert result.metrics["parameters"] <= 20_000
+    assert yaml.safe_load((run / "config.yaml").read_text())["max_params"] == 20_000
+
+
+def test_unknown_keywords_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="bugdet"):
+        gcnas.search("digits", out=tmp_path / "run", bugdet=3)
+
+
+def test_names_are_found_without_torch() -> None:
+    code = (
+        "import sys, gcnas; dir(gcnas); assert 'torch' not in sys.modules; "
+        "gcnas.search; assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

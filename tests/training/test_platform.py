@@ -1,0 +1,39 @@
+"""The device and its settings."""
+
+import pytest
+import torch
+from tests.training.conftest import CPU, noise
+
+from gcnas.errors import ConfigurationError
+from gcnas.training import ImageBatches, Platform, Recipe
+from gcnas.training.speed import images_per_second
+
+
+def test_json_round_trip() -> None:
+    platform = Platform("cuda:1", threads=3, channels_last=True, autocast=True)
+    assert Platform(**platform.to_json()) == platform
+
+
+def test_memory_formats() -> None:
+    assert CPU.memory_format is torch.contiguous_format
+    assert Platform("cpu", 1, channels_last=True).memory_format is torch.channels_last
+
+
+def test_probe_takes_what_is_asked_for() -> None:
+    state = torch.get_rng_state()
+    platform = Platform.probe("cpu", 1)
+    assert (platform.device, platform.threads, platform.autocast) == ("cpu", 1, False)
+    assert torch.get_num_threads() == 1
+    assert torch.equal(torch.get_rng_state(), state)  # the seed of the run is not disturbed
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:77", "meta:x"])
+def test_device_that_is_not_there(device: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"The device '{device}' is not available here"):
+        Platform.probe(device, 1)
+
+
+def test_speed_is_measured_in_about_a_second() -> None:
+    split = noise(40, channels=1)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(54, 40))
+    assert images_per_second(network, ImageBatches(split, CPU), Recipe(batch_size=16), CPU) > 100
