@@ -442,3 +442,12 @@ def test_full_disk(path: Path, make_trial: MakeTrial, proposals: list[Proposal])
 def test_creation_without_room(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="cannot be written"):
         Ledger(tmp_path / "no such folder" / "run.db")
+
+
+def test_figures_of_learning_come_back_in_order(tmp_path: Path) -> None:
+    figures = [(8, {"entropy": 1.25, "reward": 0.5}), (16, {"entropy": 1.0, "reward": 0.625})]
+    with Ledger(tmp_path / "run.db") as ledger:
+        for entry in figures:
+            ledger.commit(learning=[entry])
+    with LedgerReader(tmp_path / "run.db") as reader:
+        assert reader.learning() == figures

@@ -58,11 +58,12 @@ def test_the_policy_gets_better() -> None:
 def test_figures_of_each_update_are_kept() -> None:
     searcher = strategy()
     run(searcher, 24)
-    assert len(searcher.updates) == 3
-    for update in searcher.updates:
-        assert update.entropy > 0
-        assert update.gradient_norm > 0
-        assert update.advantage > 0
+    figures = searcher.figures()
+    assert len(figures) == 3
+    for update in figures:
+        assert set(update) == {"reward", "baseline", "advantage", "entropy", "gradient_norm"}
+        assert min(update["entropy"], update["gradient_norm"], update["advantage"]) > 0
+    assert searcher.figures() == []
 
 
 def test_state_survives_json_in_the_middle_of_a_batch() -> None:
@@ -108,11 +109,11 @@ def test_failures_count_as_nothing_and_references_not_at_all() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, searcher.policy.parameters(), strict=True))
     failed = [Evaluation(p, EvaluationState.INFEASIBLE, error="too large") for p in searcher.ask(8)]
     searcher.tell(failed)
-    assert searcher.updates[0].reward == 0
+    assert searcher.figures()[0]["reward"] == 0
 
 
 def test_literal_controller_learns_too() -> None:
     searcher = ReinforceStrategy(TOY, 0, RNNPolicy, LITERAL)
     run(searcher, 64)
-    assert len(searcher.updates) == 8
+    assert len(searcher.figures()) == 8
     assert searcher.settings.learning_rate == 6e-4

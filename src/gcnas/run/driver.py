@@ -187,6 +187,7 @@ class Driver:
             finished=finished,
             pending=asked,
             rejections=self._drain_rejections(self._count - len(asked)),
+            learning=[(len(self._finished), figures) for figures in self._strategy.figures()],
             state=self._strategy.state_dict(),
         )
         for trial in asked:

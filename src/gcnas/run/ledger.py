@@ -60,6 +60,9 @@ CREATE TABLE rejections (
     reason TEXT NOT NULL,
     detail TEXT NOT NULL
 ) STRICT;
+CREATE TABLE learning (
+    id INTEGER PRIMARY KEY, trials_before INTEGER NOT NULL, figures TEXT NOT NULL
+) STRICT;
 CREATE TABLE strategy (
     id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, tensors BLOB NOT NULL
 ) STRICT;
@@ -168,6 +171,12 @@ class LedgerReader:
                 for row in self._connection.execute("SELECT elapsed, kind, detail FROM events ORDER BY id")
             ]
 
+    def learning(self) -> list[tuple[int, dict[str, float]]]:
+        """Figures of the strategy's updates in order, each with the number of trials before it."""
+        with self._reading():
+            query = "SELECT trials_before, figures FROM learning ORDER BY id"
+            return [(trials, json.loads(figures)) for trials, figures in self._connection.execute(query)]
+
     def strategy_state(self) -> StrategyState:
         """State of the strategy after all results in the ledger."""
         with self._reading():
@@ -224,6 +233,7 @@ class Ledger(LedgerReader):
         finished: Sequence[Trial] = (),
         pending: Sequence[Trial] = (),
         rejections: Sequence[Rejection] = (),
+        learning: Sequence[tuple[int, Mapping[str, float]]] = (),
         state: StrategyState | None = None,
     ) -> None:
         """Write in one transaction what finished, what is pending from now on, and what the strategy learnt.
@@ -232,6 +242,7 @@ class Ledger(LedgerReader):
             finished: Trials with their evaluations; each must be pending in the ledger.
             pending: New trials.
             rejections: Proposals that were not evaluated.
+            learning: Figures of the strategy's updates, each with the number of trials before it.
             state: The strategy after all of this.
 
         Raises:
@@ -246,6 +257,10 @@ class Ledger(LedgerReader):
                 "INSERT INTO rejections (trials_before, fingerprint, source, reason, detail) "
                 "VALUES (?, ?, ?, ?, ?)",
                 [(r.trials_before, r.fingerprint, r.source, r.reason, r.detail) for r in rejections],
+            )
+            connection.executemany(
+                "INSERT INTO learning (trials_before, figures) VALUES (?, ?)",
+                [(trials, json.dumps(figures)) for trials, figures in learning],
             )
             if state is not None:
                 connection.execute(

@@ -30,6 +30,10 @@ class Middleware(Strategy):
         """Tell the inner strategy."""
         self._inner.tell(evaluations)
 
+    def figures(self) -> list[dict[str, float]]:
+        """Figures of the inner strategy."""
+        return self._inner.figures()
+
     def state_dict(self) -> StrategyState:
         """State of the inner strategy."""
         return self._inner.state_dict()

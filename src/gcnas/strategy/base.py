@@ -44,6 +44,10 @@ class Strategy(ABC):
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Learn what became of earlier proposals."""
 
+    def figures(self) -> list[dict[str, float]]:
+        """Figures of what was learnt since the last call, one entry for each update; none by default."""
+        return []
+
     @abstractmethod
     def state_dict(self) -> StrategyState:
         """A copy of the whole state."""

@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,7 @@ class ReinforceStrategy(Strategy):
         self._told: list[tuple[Trajectory, float]] = []
         self._baseline: float | None = None
         self._deviation: float | None = None
-        self.updates: list[Update] = []
+        self._updates: list[Update] = []
 
     def ask(self, n: int) -> list[Proposal]:
         """The next ``n`` of the batches drawn; a new batch is drawn where they run out."""
@@ -112,7 +112,7 @@ class ReinforceStrategy(Strategy):
                 self._told.append((evaluation.proposal.trajectory, _reward(evaluation)))
         while len(self._told) >= self.settings.batch:
             batch, self._told = self._told[: self.settings.batch], self._told[self.settings.batch :]
-            self.updates.append(self._learn(batch))
+            self._updates.append(self._learn(batch))
 
     def _learn(self, told: Sequence[tuple[Trajectory, float]]) -> Update:
         rewards = torch.tensor([reward for _, reward in told])
@@ -143,6 +143,11 @@ class ReinforceStrategy(Strategy):
         self._deviation = size if self._deviation is None else decay * self._deviation + (1 - decay) * size
         return advantages / max(self._deviation, 1e-8)
 
+    def figures(self) -> list[dict[str, float]]:
+        """Reward, baseline, advantage, entropy and gradient norm of each update since the last call."""
+        figures, self._updates = [asdict(update) for update in self._updates], []
+        return figures
+
     def state_dict(self) -> StrategyState:
         """Weights, moments, generator, what is drawn and not asked for, and what is told and not learnt from."""
         values = {
@@ -150,7 +155,6 @@ class ReinforceStrategy(Strategy):
             "told": [[trajectory.to_json(), reward] for trajectory, reward in self._told],
             "baseline": self._baseline,
             "deviation": self._deviation,
-            "updates": len(self.updates),
         }
         tensors = {f"policy.{name}": _array(tensor) for name, tensor in self.policy.state_dict().items()}
         tensors["generator"] = self._generator.get_state().numpy().copy()
