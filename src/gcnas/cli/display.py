@@ -100,7 +100,11 @@ class PlainDisplay(Observer):
         self.console.print(f"test accuracy {test_accuracy:.4f}")
 
     def finished(self, run: Path) -> None:
-        """Print what to do next."""
+        """Print the result and where it is."""
+        from gcnas.report import summarize
+
+        summary = summarize(run)
+        self.console.print(escape("\n".join(filter(None, (summary.sentence, summary.comparison)))))
         self.console.print(f"network: {escape(str(run / 'best'))}\nreport:  {escape(str(run / 'report.html'))}")
 
     def time_left(self) -> float | None:
