@@ -187,6 +187,9 @@ def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Pat
     assert done.stdout.count("layers, ") == 3
     assert "10^-" in done.stdout
     assert run_gcnas("sample", "policy", "-n", "3").stdout == done.stdout
+    explained = run_gcnas("explain", "policy", "--trial", "1").stdout
+    assert explained.count("composition graph") == 3
+    assert "STOP" in explained
     refused = run_gcnas("sample", finished, check=False)
     assert refused.returncode == 1
     assert "has no policy" in refused.stderr
@@ -320,6 +323,7 @@ def test_help_names_every_command(run_gcnas: RunGcnas) -> None:
         "data",
         "clean",
         "sample",
+        "explain",
     ):
         assert command in text
         assert run_gcnas(command, "--help").stdout

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gcnas._version import __version__
-from gcnas.cli import clean, data, deliver, inspect, sample, search
+from gcnas.cli import clean, data, deliver, explain, inspect, sample, search
 from gcnas.cli.display import StoppedError
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
@@ -31,6 +31,7 @@ search.register(app)
 inspect.register(app)
 deliver.register(app)
 sample.register(app)
+explain.register(app)
 clean.register(app)
 app.add_typer(data.app, name="data")
 
