@@ -58,9 +58,8 @@ def explain(
             console.print(f"   composition graph: reads {_nodes(step.composition)}", style="dim")
             console.print(f"   parameter graph:   sees {_nodes(step.window)}", style="dim")
         for belief in step.others:
-            console.print(
-                f"   {escape(belief.name)} = {escape(belief.chosen)} {belief.probability:.2f}  {_ranked(belief.options)}"
-            )
+            taken = f"{escape(belief.name)} = {escape(belief.chosen)} {belief.probability:.2f}"
+            console.print(f"   {taken}  {_ranked(belief.options)}")
 
 
 def _ranked(options: tuple[tuple[str, float], ...]) -> str:
