@@ -61,7 +61,7 @@ def search(
     """
     clock, observer = Clock(), observer or Observer()
     config = RunConfig.create(data=_name_of(data), space=_space_name(space), **options)
-    found_space = find_space(config, space)
+    found_space = _find_space(config, space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.locked():
         dataset = _load_data(config, data, folder)
@@ -146,16 +146,16 @@ def load(run: str | Path, *, space: str | SearchSpace | None = None) -> Result:
         RunFolderError: If there is no run.
     """
     folder = RunFolder.open(Path(run))
-    return Result(folder.path, space=find_space(saved_config(folder), space))
+    return Result(folder.path, space=_find_space(_saved_config(folder), space))
 
 
-def saved_config(folder: RunFolder, **changes: Any) -> RunConfig:
-    """The configuration of a run folder, with changes.
+def _saved_config(folder: RunFolder) -> RunConfig:
+    """The configuration of a run folder.
 
     Raises:
-        ConfigurationError: If it is damaged, or a change is not valid.
+        ConfigurationError: If it is damaged.
     """
-    return RunConfig.create(**(RunConfig.from_yaml(folder.config) | changes))
+    return RunConfig.create(**RunConfig.from_yaml(folder.config))
 
 
 FIXED = {"strategy", "epochs", "reward", "references", "resolution", "channels", "flip", "seed", "device"} | {
@@ -175,12 +175,12 @@ def _reopen(
         raise ConfigurationError(
             f"A run that goes on cannot change {', '.join(sorted(fixed))}; start a new one."
         )
-    saved = saved_config(folder)
+    saved = _saved_config(folder)
     if saved.data == ARRAYS and data is None:
         raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
     where = {} if data is None else {"data": _name_of(data)}
     config = saved.changed(**where, **changes)
-    found_space = find_space(saved, space)
+    found_space = _find_space(saved, space)
     dataset = _load_data(config, config.data if data is None else data, folder)
     with Ledger(folder.ledger) as ledger:
         meta = ledger.meta()
@@ -288,7 +288,7 @@ def _space_name(space: str | SearchSpace) -> str:
     return space if isinstance(space, str) else space.name
 
 
-def find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpace:
+def _find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpace:
     """The space that was given, or the preset in the configuration.
 
     A space of the user's own is code; that a run folder names it is no reason to execute it.

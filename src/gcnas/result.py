@@ -6,9 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gcnas.config import RunConfig
 from gcnas.delivery import Model, Prediction, load_best, predict_files
+from gcnas.policy import Policy
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import LedgerReader
+from gcnas.run.policy_of_run import policy_of_run
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 
@@ -59,6 +62,19 @@ class Result:
             RunFolderError: If there is none yet.
         """
         return load_best(self._folder, self._space)
+
+    def policy(self, untrained: str | None = None) -> Policy:
+        """The policy that the run has learnt so far.
+
+        Args:
+            untrained: Name of a strategy whose policy is wanted as it is before any learning.
+
+        Raises:
+            ConfigurationError: If the strategy has no policy.
+        """
+        config = RunConfig.create(**RunConfig.from_yaml(self._folder.config))
+        with LedgerReader(self._folder.ledger) as ledger:
+            return policy_of_run(ledger, config, self._space, untrained)
 
     def predict(self, images: Iterable[str | Path]) -> list[Prediction]:
         """Classify image files with the run's own preprocessing."""

@@ -33,17 +33,12 @@ def explain(
     """Say, step by step, which graphs the policy saw for one network and what its two blocks believed."""
     from gcnas import api
     from gcnas.policy.beliefs import beliefs
-    from gcnas.run.folder import RunFolder
-    from gcnas.run.ledger import LedgerReader
-    from gcnas.run.policy_of_run import policy_of_run
     from gcnas.run.trial import best_trial
 
-    folder = RunFolder.open(run)
-    config = api.saved_config(folder)
-    with LedgerReader(folder.ledger) as ledger:
-        policy = policy_of_run(ledger, config, api.find_space(config, space), untrained)
-        trials = ledger.trials()
-    chosen = best_trial(trials, config.limits)
+    result = api.load(run, space=space)
+    policy = result.policy(untrained)
+    trials = result.trials
+    chosen = best_trial(trials, policy.space.limits)
     if trial is not None:
         chosen = next((each for each in trials if each.number == trial), None)
     if chosen is None:

@@ -34,14 +34,9 @@ def sample(
     from gcnas import api
     from gcnas.graph import encode
     from gcnas.report import describe
-    from gcnas.run.folder import RunFolder
-    from gcnas.run.ledger import LedgerReader
-    from gcnas.run.policy_of_run import policy_of_run
 
-    folder = RunFolder.open(run)
-    config = api.saved_config(folder)
-    with LedgerReader(folder.ledger) as ledger:
-        policy = policy_of_run(ledger, config, api.find_space(config, space), untrained)
+    result = api.load(run, space=space)
+    policy = result.policy(untrained)
     trajectories = policy.sample(count, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         found = policy(encode(policy.space, policy.vocabulary, trajectories))
