@@ -20,8 +20,8 @@ FINAL_EPOCHS = (20, 300)
 CANDIDATES_IN_TIME = 8
 """A wall clock for the search is cut into so many candidates of the first reference's speed.
 
-Many candidates with a few epochs each choose networks that learn fast and end low: on Fashion-MNIST (5,000 images, 8
-minutes) three epochs picked one that ended 1.9 points below ResNet-8.
+Many candidates with a few epochs each would choose networks that learn fast and end low (see
+``benchmarks/product.py``).
 """
 
 LONGEST_CANDIDATE = 1 / 4

@@ -10,6 +10,12 @@ from torch import nn
 
 from gcnas.errors import ConfigurationError
 
+CLEARLY_FASTER = 1.5
+"""Contiguous feature maps are taken only if channels-last takes this much longer.
+
+The formats differ in the last bits, so that a choice by a hair would make equal runs differ.
+"""
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -48,8 +54,10 @@ class Platform:
         count = threads or os.cpu_count() or 1
         torch.set_num_threads(count)
         if chosen.type == "cpu":
-            last = _step_seconds(chosen, torch.channels_last)
-            return cls(str(chosen), count, channels_last=last < _step_seconds(chosen, torch.contiguous_format))
+            last, contiguous = (
+                _step_seconds(chosen, f) for f in (torch.channels_last, torch.contiguous_format)
+            )
+            return cls(str(chosen), count, channels_last=last < CLEARLY_FASTER * contiguous)
         return cls(str(chosen), count, channels_last=True, autocast=chosen.type == "cuda")
 
 
