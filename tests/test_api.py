@@ -35,7 +35,7 @@ def test_arrays_and_an_own_space(tmp_path: Path) -> None:
     run = tmp_path / "run"
     result = gcnas.search(_arrays(), out=run, space=space, budget=3, **SMALL)
     assert len(result.trials) == 3
-    assert all(trial.proposal.source == "random" for trial in result.trials)
+    assert all(trial.proposal.source == "policy" for trial in result.trials)
     assert "test_accuracy" in repr(result)
     with pytest.raises(ConfigurationError, match="arrays"):
         gcnas.resume(run, budget=4, space=space)
@@ -88,9 +88,9 @@ def test_configuration_file_reproduces_a_run(tmp_path: Path) -> None:
 
 def test_references_come_first_and_can_be_left_out(tmp_path: Path) -> None:
     result = gcnas.search("digits", out=tmp_path / "run", budget=4, **SMALL)
-    assert [t.proposal.source for t in result.trials] == ["reference", "reference", "reference", "random"]
+    assert [t.proposal.source for t in result.trials] == ["reference", "reference", "reference", "policy"]
     alone = gcnas.search("digits", out=tmp_path / "alone", budget=2, references=False, **SMALL)
-    assert {t.proposal.source for t in alone.trials} == {"random"}
+    assert {t.proposal.source for t in alone.trials} == {"policy"}
 
 
 def test_existing_runs_are_not_overwritten_by_accident(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ class SearchFailedError(GCNASError):
     """The search cannot go on: the first candidates all failed, or none succeeded."""
 
 
+class BenchError(GCNASError):
+    """Runs of a bench failed; the others are kept."""
+
+
 class ExportError(GCNASError):
     """A network cannot be written in the form asked for."""
 

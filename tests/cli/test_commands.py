@@ -190,7 +190,8 @@ def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Pat
     explained = run_gcnas("explain", "policy", "--trial", "1").stdout
     assert explained.count("composition graph") == 3
     assert "STOP" in explained
-    refused = run_gcnas("sample", finished, check=False)
+    run_gcnas("search", "digits", *SMALL, "--strategy", "random", "--out", "chance", timeout=240)
+    refused = run_gcnas("sample", "chance", check=False)
     assert refused.returncode == 1
     assert "has no policy" in refused.stderr
     assert (

@@ -31,7 +31,7 @@ def _by_hand(encoder: GraphEncoder, nodes: Tensor, connections: Tensor) -> Tenso
     """Node by node and edge by edge, straight from the formula; (N + 1, D) of one stacked graph."""
     for module in encoder.convolutions:
         assert isinstance(module, GraphConvolution)
-        chain, skip = module.outgoing.weight.split(D)
+        chain, skip, *summary = module.outgoing.weight.split(D)
         new = []
         for i in range(len(nodes)):
             total = module.own(nodes[i])
@@ -42,8 +42,8 @@ def _by_hand(encoder: GraphEncoder, nodes: Tensor, connections: Tensor) -> Tenso
                 chosen = [d for d in range(2, M + 1) if connections[i - 1, d - 2]]
                 if chosen:
                     total = total + torch.stack([skip @ nodes[i - d] for d in chosen]).mean(0)
-                if module.summary is not None:
-                    total = total + module.summary(nodes[:i].mean(0))
+                for weight in summary:
+                    total = total + weight @ nodes[:i].mean(0)
             new.append(module.norm(nodes[i] + torch.relu(total)))
         nodes = torch.stack(new)
     return nodes
@@ -79,7 +79,7 @@ def test_memory_does_not_grow_with_depth(memory: Memory) -> None:
     sizes = set()
     for _ in range(30):
         cache, _ = encoder.append(cache, torch.randn(B, D), None if cache.count == 0 else torch.zeros(B, M - 1))
-        sizes.add(sum(tensor.numel() for tensor in (*cache.windows, *cache.sums)))
+        sizes.add(sum(tensor.numel() for tensor in (*cache.chains, *cache.skips, *cache.sums)))
     assert len(sizes) == 1
 
 
@@ -127,7 +127,7 @@ def test_recurrent_memory_goes_through_stored_embeddings_alone() -> None:
     before, after = _grown(encoder, nodes, connections), _grown(encoder, changed, connections)
     answer = encoder.query(before, queries[:, -1])
     assert not torch.equal(encoder.query(after, queries[:, -1]), answer)
-    restored = replace(after, windows=before.windows)
+    restored = replace(after, chains=before.chains)
     assert torch.equal(encoder.query(restored, queries[:, -1]), answer)
 
 

@@ -74,7 +74,8 @@ def make_run(tmp_path: Path, space: SearchSpace) -> MakeRun:
         run = tmp_path / name
         run.mkdir()
         (run / "logs").mkdir()
-        resolved = RunConfig.create(data="pets", budget="40", max_params="80k", **(config or {}))
+        options = {"strategy": "random", **(config or {})}
+        resolved = RunConfig.create(data="pets", budget="40", max_params="80k", **options)
         (run / "config.yaml").write_text(resolved.to_yaml(), encoding="utf-8")
         facts = {
             "space": space.fingerprint,

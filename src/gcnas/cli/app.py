@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gcnas._version import __version__
-from gcnas.cli import clean, data, deliver, explain, inspect, sample, search
+from gcnas.cli import bench, clean, data, deliver, explain, inspect, sample, search
 from gcnas.cli.display import StoppedError
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
@@ -34,6 +34,7 @@ sample.register(app)
 explain.register(app)
 clean.register(app)
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

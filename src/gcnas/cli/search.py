@@ -61,7 +61,7 @@ def search(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that lies there.")] = False,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. [default: random]")
+        str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. [default: reinforce]")
     ] = None,
     space: SpaceOption = None,
     seed: Annotated[

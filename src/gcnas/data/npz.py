@@ -25,14 +25,15 @@ RATIO_FROM = 64 * 2**20
 
 # The longest header that NumPy itself accepts from files that are not trusted.
 _MAX_HEADER = 10_000
-_DAMAGED = (
+DAMAGED = (
     OSError, EOFError, ValueError, SyntaxError, RuntimeError, NotImplementedError, struct.error, zlib.error,
     zipfile.BadZipFile, OverflowError, RecursionError,
 )  # fmt: skip
+"""What reading a damaged archive raises."""
 
 
 @dataclass(frozen=True)
-class _Header:
+class ArrayHeader:
     """What an array says about itself: bytes of numbers, bytes before them, whether it has objects."""
 
     bytes: int
@@ -52,7 +53,7 @@ def read_npz(path: Path) -> Source:
             selection = select(members)
             _check_sizes(archive, {name: members[name] for name in selection.used}, path)
             arrays = {name: _read(archive, members[name]) for name in selection.used}
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise DataError(f"{path} cannot be read as .npz (numpy.savez): {error}.") from error
     return read_arrays(arrays, selection, path.stem, "npz")
 
@@ -61,7 +62,7 @@ def _check_sizes(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], 
     total = 0
     for name, info in members.items():
         with archive.open(info) as file:
-            header = _header(file)
+            header = read_header(file)
         if header.objects:
             raise DataError(
                 f"'{name}' in {path} holds Python objects, which are never unpickled. "
@@ -85,8 +86,12 @@ def _check_sizes(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], 
         )
 
 
-def _header(file: IO[bytes]) -> _Header:
-    """Read the header of an array in the ``.npy`` format, versions 1 and 2."""
+def read_header(file: IO[bytes]) -> ArrayHeader:
+    """Read the header of an array in the ``.npy`` format, versions 1 and 2.
+
+    Raises:
+        ValueError: If it is damaged, or of another version.
+    """
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the .npy format is not supported")
@@ -99,7 +104,7 @@ def _header(file: IO[bytes]) -> _Header:
     shape, _, dtype = read(io.BytesIO(prefix + file.read(length)), max_header_size=_MAX_HEADER)
     if any(side < 0 for side in shape):
         raise ValueError("the shape of an array is negative")
-    return _Header(math.prod(shape) * dtype.itemsize, 8 + size + length, dtype.hasobject)
+    return ArrayHeader(math.prod(shape) * dtype.itemsize, 8 + size + length, dtype.hasobject)
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What a policy sees: trajectories as tensors, the two graphs of the paper, and the graph convolution."""
 
-from gcnas.graph.batch import ABSENT, TrajectoryBatch, encode, node_features
+from gcnas.graph.batch import ABSENT, TrajectoryBatch, encode, kept_draws, node_features
 from gcnas.graph.composition import CompositionNodes
 from gcnas.graph.convolution import GraphCache, GraphConvolution, GraphEncoder, Memory
 from gcnas.graph.parameter import ParameterNodes
@@ -18,5 +18,6 @@ __all__ = [
     "TrajectoryBatch",
     "Vocabulary",
     "encode",
+    "kept_draws",
     "node_features",
 ]

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Optional
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gcnas.errors import SpaceError
 from gcnas.graph.vocabulary import FEATURES, Vocabulary
-from gcnas.records import STOP, LayerMask, Trajectory
+from gcnas.records import STOP, Draw, LayerAction, LayerMask, Trajectory
 from gcnas.space import Growth, SearchSpace
 
 ABSENT = -1
@@ -31,6 +33,10 @@ class TrajectoryBatch:
         - features: (B, N + 1, F), of the input node and of the node that each step adds
 
     Steps that are not there, and what STOP does not decide, have zeros and open masks.
+
+    ``draws`` is there if any trajectory has overwritten draws. It is a batch of N · m steps in which each draw is a
+    step: number s · m + d is what step s drew for the layer at distance d from the newest, 0 being the new one. A
+    type is drawn once, so where d > 0 no other type is open.
     """
 
     types: Tensor
@@ -41,6 +47,7 @@ class TrajectoryBatch:
     option_mask: Tensor
     connection_mask: Tensor
     features: Tensor
+    draws: Optional["TrajectoryBatch"] = None
 
     @property
     def layers(self) -> Tensor:
@@ -75,13 +82,76 @@ def encode(space: SearchSpace, vocabulary: Vocabulary, trajectories: Sequence[Tr
             batch.type_mask[row, step] = torch.tensor(mask.types)
             if action.type == STOP:
                 break
-            set_masks(vocabulary, batch, row, step, action.type, mask)
-            heads = vocabulary.slots[action.type]
-            batch.options[row, step, list(heads)] = torch.tensor(action.hyperparameters, dtype=torch.int64)
-            batch.connections[row, step] = torch.tensor(action.connections, dtype=torch.float32)
             growth = growth.add(action, mask)
-            batch.features[row, step + 1] = torch.tensor(node_features(growth))
-    return batch
+            _set_layer(vocabulary, batch, row, step, growth)
+    if not any(trajectory.overwritten for trajectory in trajectories):
+        return batch
+    return replace(batch, draws=_encode_draws(space, vocabulary, trajectories, batch))
+
+
+def kept_draws(batch: TrajectoryBatch) -> TrajectoryBatch:
+    """The ``draws`` of trajectories in which each draw gave what was there before, under the same masks."""
+    steps, window = batch.types.shape[1], batch.connections.shape[2] + 1
+    layer = torch.arange(steps)[:, None] - torch.arange(window)
+    index, exists = layer.clamp(min=0).flatten(), layer.flatten() >= 0
+    again = (torch.arange(window) > 0).repeat(steps)
+    # STOP is drawn, but nothing is drawn again beside it.
+    present = torch.where(again, batch.layers.repeat_interleave(window, 1) & exists, batch.present[:, index])
+    types = batch.types[:, index]
+    only = nn.functional.one_hot(types, batch.type_mask.shape[2]).bool()
+    return TrajectoryBatch(
+        types=types,
+        present=present,
+        options=batch.options[:, index],
+        connections=batch.connections[:, index],
+        type_mask=torch.where(again[:, None], only, batch.type_mask[:, index]),
+        option_mask=batch.option_mask[:, index],
+        connection_mask=batch.connection_mask[:, index],
+        features=torch.cat([batch.features[:, :1], batch.features[:, index + 1]], 1),
+    )
+
+
+def _encode_draws(
+    space: SearchSpace, vocabulary: Vocabulary, trajectories: Sequence[Trajectory], batch: TrajectoryBatch
+) -> TrajectoryBatch:
+    draws, window = kept_draws(batch), vocabulary.window
+    for row, trajectory in enumerate(trajectories):
+        if not trajectory.overwritten:
+            continue
+        drawn = _layer_draws(trajectory, window)
+        base = space.start()
+        for step in range(len(drawn)):
+            growth = base
+            for layer in range(max(0, step - window + 1), step + 1):
+                growth = growth.add(*drawn[layer][min(step - layer, len(drawn[layer]) - 1)])
+                _set_layer(vocabulary, draws, row, step * window + step - layer, growth)
+                if layer == step - window + 1:
+                    # It leaves the window: no later step draws it again.
+                    base = growth
+    return draws
+
+
+def _layer_draws(trajectory: Trajectory, window: int) -> list[list[tuple[LayerAction, LayerMask]]]:
+    """All draws of each layer, the last being the one that stayed."""
+    final = list(zip(trajectory.actions, trajectory.masks, strict=True))[:-1]
+    drawn = []
+    for layer, (action, mask) in enumerate(final):
+        earlier = trajectory.overwritten[layer]
+        most = min(window, len(final) - layer)
+        if len(earlier) >= most:
+            raise SpaceError(
+                f"Layer {layer + 1} is drawn at most {most} times here, not {len(earlier) + 1} times."
+            )
+        drawn.append([*(_decided(action, mask, draw) for draw in earlier), (action, mask)])
+    return drawn
+
+
+def _decided(action: LayerAction, mask: LayerMask, draw: Draw) -> tuple[LayerAction, LayerMask]:
+    """A draw as decision and mask of the layer whose last ones are given; types are not drawn again."""
+    return (
+        LayerAction(action.type, draw.hyperparameters, draw.connections),
+        LayerMask(mask.types, draw.hyperparameter_masks, draw.connection_mask),
+    )
 
 
 def empty_batch(vocabulary: Vocabulary, count: int, steps: int) -> TrajectoryBatch:
@@ -97,6 +167,16 @@ def empty_batch(vocabulary: Vocabulary, count: int, steps: int) -> TrajectoryBat
         connection_mask=torch.zeros(count, steps, skips, dtype=torch.bool),
         features=torch.zeros(count, steps + 1, FEATURES),
     )
+
+
+def _set_layer(vocabulary: Vocabulary, batch: TrajectoryBatch, row: int, step: int, growth: Growth) -> None:
+    """Write the newest layer of a growth, its masks and its features, but not the mask of its type."""
+    action, mask = growth.actions[-1], growth.masks[-1]
+    set_masks(vocabulary, batch, row, step, action.type, mask)
+    heads = list(vocabulary.slots[action.type])
+    batch.options[row, step, heads] = torch.tensor(action.hyperparameters, dtype=torch.int64)
+    batch.connections[row, step] = torch.tensor(action.connections, dtype=torch.float32)
+    batch.features[row, step + 1] = torch.tensor(node_features(growth))
 
 
 def set_masks(

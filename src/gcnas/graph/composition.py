@@ -1,9 +1,13 @@
 """The layer composition graph (Fig. 6 of the paper): types and connections, no hyper-parameters."""
 
-import torch
-from torch import Tensor, nn
+from typing import TypeAlias
+
+from torch import Tensor, nn, zeros
 
 from gcnas.graph.vocabulary import FEATURES, Vocabulary
+
+Place: TypeAlias = int | slice
+"""Position of a layer, or positions of consecutive ones, counted from 1."""
 
 
 class CompositionNodes(nn.Module):
@@ -22,19 +26,18 @@ class CompositionNodes(nn.Module):
         self.types = nn.Embedding(vocabulary.types + 1, width)
         self.positions = nn.Embedding(vocabulary.max_depth + 2, width)
         self.input = nn.Linear(FEATURES, width)
-        self.query = nn.Parameter(torch.zeros(width))
+        self.query = nn.Parameter(zeros(width))
 
     def first(self, features: Tensor) -> Tensor:
         """Node 0, the input image: (B, F) to (B, d)."""
         embedded: Tensor = self.input(features) + self.positions.weight[0]
         return embedded
 
-    def layers(self, types: Tensor, positions: Tensor) -> Tensor:
-        """Nodes of layers of known type; types (…), positions (…) counted from 1, to (…, d)."""
-        embedded: Tensor = self.types(types) + self.positions(positions)
+    def layers(self, types: Tensor, place: Place) -> Tensor:
+        """Nodes of layers of known type: types (B) at one place or (B, N) at N, to (…, d)."""
+        embedded: Tensor = self.types(types) + self.positions.weight[place]
         return embedded
 
-    def queries(self, positions: Tensor) -> Tensor:
-        """Places whose type is not known yet: positions (…) to (…, d)."""
-        embedded: Tensor = self.query + self.positions(positions)
-        return embedded
+    def queries(self, place: Place) -> Tensor:
+        """Places whose type is not known yet, the same in all graphs: (d) of one place or (N, d) of N."""
+        return self.query + self.positions.weight[place]

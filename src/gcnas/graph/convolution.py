@@ -3,11 +3,13 @@
 Edges point from older nodes to newer ones, so an old node's embedding never changes when a layer is added.
 """
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
+
+from gcnas.graph.messages import Messages
 
 Memory: TypeAlias = Literal["stacked", "recurrent"]
 
@@ -31,10 +33,9 @@ class GraphConvolution(nn.Module):
     def __init__(self, width: int, window: int, *, summary: bool = True) -> None:
         super().__init__()
         self.own = nn.Linear(width, width)
-        # Products of a node that later nodes read: for the window and for skips, in one multiplication.
-        self.outgoing = nn.Linear(width, 2 * width, bias=False)
+        # Products of a node that later nodes read, for the window, skips and the summary, in one multiplication.
+        self.outgoing = nn.Linear(width, (3 if summary else 2) * width, bias=False)
         self.importance = nn.Parameter(1.0 / torch.arange(1, window + 1))
-        self.summary = nn.Linear(width, width, bias=False) if summary else None
         self.norm = nn.LayerNorm(width)
 
     def update(self, nodes: Tensor, incoming: Tensor) -> Tensor:
@@ -42,24 +43,24 @@ class GraphConvolution(nn.Module):
         updated: Tensor = self.norm(nodes + torch.relu(self.own(nodes) + incoming))
         return updated
 
-    def summarise(self, mean: Tensor) -> Tensor | float:
-        """Message of the summary; ``mean`` is (…, d)."""
-        return 0.0 if self.summary is None else self.summary(mean)
-
 
 @dataclass(frozen=True)
 class GraphCache:
     """What is kept of a growing graph, for each convolution: bounded by m, whatever the depth.
 
     Shapes:
-        - windows: one (B, m, 2d) for each convolution, products of the newest nodes, newest first
-        - sums: one (B, d) for each convolution, sum of all nodes
+        - chains, skips: one (m, B, d) for each convolution, products of the newest nodes, newest first
+        - sums: one (B, d) for each convolution, the summary's products of all nodes; none without a summary
         - count: number of nodes
+        - messages: (B, d) by convolution, what the next place reads, kept once it was asked for: a query and the
+          node that comes to its place read the same
     """
 
-    windows: tuple[Tensor, ...]
+    chains: tuple[Tensor, ...]
+    skips: tuple[Tensor, ...]
     sums: tuple[Tensor, ...]
     count: int
+    messages: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 class GraphEncoder(nn.Module):
@@ -78,76 +79,111 @@ class GraphEncoder(nn.Module):
         depth: L, number of convolutions.
         memory: The reading.
         summary: Passed on to :class:`GraphConvolution`.
+        reads: (places, m), share of each distance in what a place reads, where the space gives the edges: the
+            importances are multiplied with it. Without it every place reads its whole window.
     """
 
-    def __init__(self, width: int, window: int, depth: int, memory: Memory, *, summary: bool = True) -> None:
+    reads: Tensor | None
+
+    def __init__(
+        self,
+        width: int,
+        window: int,
+        depth: int,
+        memory: Memory,
+        *,
+        summary: bool = True,
+        reads: Tensor | None = None,
+    ) -> None:
         super().__init__()
-        self.width, self.window, self.memory = width, window, memory
+        self.width, self.window, self.memory, self.summary = width, window, memory, summary
         self.convolutions = nn.ModuleList(
             GraphConvolution(width, window, summary=summary) for _ in range(depth)
         )
+        self.register_buffer("reads", reads, persistent=False)
 
-    def forward(self, nodes: Tensor, queries: Tensor, connections: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, nodes: Tensor, queries: Tensor, connections: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embeddings of all nodes and queries of known graphs.
 
         Args:
             nodes: (B, N + 1, d); node 0 is the input.
-            queries: (B, N, d); query s stands where node s + 1 is.
-            connections: (B, N, m - 1); row s says which of the nodes at distance 2, 3, … node s + 1 reads.
+            queries: (B, N, d), or (N, d) where all graphs have the same; query s stands where node s + 1 is.
+            connections: (B, N, m - 1); row s says which of the nodes at distance 2, 3, … node s + 1 reads. None
+                where there are no such edges.
 
         Returns:
             Final embeddings of the nodes (B, N + 1, d) and of the queries (B, N, d).
         """
         if self.memory == "recurrent":
-            return self._one_by_one(nodes, queries, connections)
-        for module in self.convolutions:
-            nodes, queries = self._parallel(module, nodes, queries, connections)  # type: ignore[arg-type]
+            return self._one_by_one(nodes, queries.expand(len(nodes), -1, -1), connections)
+        shares = _of_nodes(connections)
+        for convolution in self._layers:
+            nodes, queries = self._parallel(convolution, nodes, queries, shares)
         return nodes, queries
 
-    def _parallel(
-        self, convolution: GraphConvolution, nodes: Tensor, queries: Tensor, connections: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        steps = queries.shape[1]
-        products = convolution.outgoing(nodes[:, :-1])
-        # Row s of shifted[δ - 1] is the product of node s + 1 - δ, zero before the input.
-        shifted = [
-            nn.functional.pad(products, (0, 0, distance - 1, 0))[:, :steps]
-            for distance in range(1, self.window + 1)
-        ]
-        counts = torch.arange(1, steps + 1, device=nodes.device)[:, None]
-        means = nodes[:, :-1].cumsum(1) / counts
-        incoming = convolution.summarise(means) + sum(
-            weight * part[..., : self.width]
-            for weight, part in zip(convolution.importance, shifted, strict=True)
-        )
-        skips = sum(
-            (connections[..., index, None] * part[..., self.width :] for index, part in enumerate(shifted[1:])),
-            torch.zeros_like(queries),
-        ) / connections.sum(2, keepdim=True).clamp(min=1)
-        first = convolution.update(nodes[:, :1], torch.zeros_like(nodes[:, :1]))
-        rest = convolution.update(nodes[:, 1:], incoming + skips)
-        return torch.cat([first, rest], 1), convolution.update(queries, incoming)
+    def answers(self, nodes: Tensor, queries: Tensor, connections: Tensor | None) -> Tensor:
+        """Final embeddings of the queries alone; saves the last convolution of the nodes."""
+        if self.memory == "recurrent":
+            return self.forward(nodes, queries, connections)[1]
+        shares = _of_nodes(connections)
+        for convolution in self._layers[:-1]:
+            nodes, queries = self._parallel(convolution, nodes, queries, shares)
+        last = self._layers[-1]
+        return last.update(queries, self._messages(last, nodes, shares)[0][:, 1:])
 
-    def _one_by_one(self, nodes: Tensor, queries: Tensor, connections: Tensor) -> tuple[Tensor, Tensor]:
+    def embed(self, nodes: Tensor, connections: Tensor | None) -> Tensor:
+        """Final embeddings of the nodes alone."""
+        if self.memory == "recurrent":
+            return self._one_by_one(nodes, None, connections)[0]
+        shares = _of_nodes(connections)
+        for convolution in self._layers:
+            incoming, skipped = self._messages(convolution, nodes, shares)
+            nodes = convolution.update(nodes, incoming + skipped)
+        return nodes
+
+    @property
+    def _layers(self) -> tuple[GraphConvolution, ...]:
+        return cast("tuple[GraphConvolution, ...]", tuple(self.convolutions))
+
+    def _parallel(
+        self, convolution: GraphConvolution, nodes: Tensor, queries: Tensor, shares: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        incoming, skipped = self._messages(convolution, nodes, shares)
+        return convolution.update(nodes, incoming + skipped), convolution.update(queries, incoming[:, 1:])
+
+    def _messages(
+        self, convolution: GraphConvolution, nodes: Tensor, shares: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        chain = convolution.importance.expand(nodes.shape[1], -1)
+        if self.reads is not None:
+            chain = chain * self.reads[: nodes.shape[1]]
+        return Messages.apply(convolution.outgoing(nodes), chain, shares, self.width)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _one_by_one(
+        self, nodes: Tensor, queries: Tensor | None, connections: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         cache = self.start(len(nodes), nodes)
         cache, first = self.append(cache, nodes[:, 0], None)
-        final_nodes, final_queries = [first], []
-        for step in range(queries.shape[1]):
-            final_queries.append(self.query(cache, queries[:, step]))
-            cache, node = self.append(cache, nodes[:, step + 1], connections[:, step])
+        final_nodes, final_queries = [first], [first[:0]]
+        for step in range(nodes.shape[1] - 1):
+            if queries is not None:
+                final_queries.append(self.query(cache, queries[:, step]))
+            cache, node = self.append(
+                cache, nodes[:, step + 1], None if connections is None else connections[:, step]
+            )
             final_nodes.append(node)
-        return torch.stack(final_nodes, 1), torch.stack(final_queries, 1)
+        return torch.stack(final_nodes, 1), torch.stack(final_queries[1:] or final_queries, 1)
 
     def start(self, count: int, like: Tensor) -> GraphCache:
         """The cache of ``count`` empty graphs, on the device of a tensor."""
         depth = len(self.convolutions)
-        window = like.new_zeros(count, self.window, 2 * self.width)
-        return GraphCache((window,) * depth, (like.new_zeros(count, self.width),) * depth, 0)
+        window, total = like.new_zeros(self.window, count, self.width), like.new_zeros(count, self.width)
+        return GraphCache((window,) * depth, (window,) * depth, (total,) * depth if self.summary else (), 0)
 
     def query(self, cache: GraphCache, queries: Tensor) -> Tensor:
-        """Final embeddings (B, d) of queries (B, d) at the place after the newest node."""
-        for index, module in enumerate(self.convolutions):
-            queries = module.update(queries, self._incoming(module, cache, index))  # type: ignore[arg-type, operator]
+        """Final embeddings (B, d) of queries (B, d), or (1, d) for all, at the place after the newest node."""
+        for index, convolution in enumerate(self._layers):
+            queries = convolution.update(queries, self._incoming(cache, index))
         return queries
 
     def append(self, cache: GraphCache, nodes: Tensor, connections: Tensor | None) -> tuple[GraphCache, Tensor]:
@@ -156,30 +192,69 @@ class GraphEncoder(nn.Module):
         Args:
             cache: The graphs.
             nodes: (B, d).
-            connections: (B, m - 1); None for the input node.
+            connections: (B, m - 1); None without such edges.
 
         Returns:
             The new cache and the nodes' final embeddings (B, d).
         """
-        layers = [nodes]
-        for index, module in enumerate(self.convolutions):
-            incoming = torch.zeros_like(nodes)
-            if cache.count:
-                incoming = self._incoming(module, cache, index)  # type: ignore[arg-type]
-            if connections is not None:
-                skipped = cache.windows[index][:, 1:, self.width :]
-                total = torch.einsum("bk,bkd->bd", connections, skipped)
-                incoming = incoming + total / connections.sum(1, keepdim=True).clamp(min=1)
-            layers.append(module.update(layers[-1], incoming))  # type: ignore[operator]
-        final = layers[-1]
-        kept = [final] * len(self.convolutions) if self.memory == "recurrent" else layers[:-1]
-        windows = tuple(
-            torch.cat([module.outgoing(node)[:, None], window[:, :-1]], 1)  # type: ignore[operator]
-            for module, node, window in zip(self.convolutions, kept, cache.windows, strict=True)
-        )
-        sums = tuple(total + node for total, node in zip(cache.sums, kept, strict=True))
-        return GraphCache(windows, sums, cache.count + 1), final
+        layers = self._embed(cache, nodes, connections, len(self.convolutions))
+        return self._push(cache, layers), layers[-1]
 
-    def _incoming(self, convolution: GraphConvolution, cache: GraphCache, index: int) -> Tensor:
-        chain = torch.einsum("m,bmd->bd", convolution.importance, cache.windows[index][..., : self.width])
-        return chain + convolution.summarise(cache.sums[index] / max(cache.count, 1))
+    def extend(self, cache: GraphCache, nodes: Tensor, connections: Tensor | None) -> GraphCache:
+        """Add a node whose own final embedding nobody asks for; saves the last convolution if ``stacked``."""
+        depth = len(self.convolutions)
+        return self._push(cache, self._embed(cache, nodes, connections, depth - (self.memory == "stacked")))
+
+    def _embed(self, cache: GraphCache, nodes: Tensor, connections: Tensor | None, depth: int) -> list[Tensor]:
+        """The new nodes before the first convolution and after each of the first ``depth``."""
+        shares = None if connections is None else _shares(connections).t()[..., None].contiguous()
+        embedded = [nodes]
+        for index, convolution in enumerate(self._layers[:depth]):
+            incoming = self._incoming(cache, index)
+            if shares is not None:
+                incoming = incoming + (shares * cache.skips[index][1:]).sum(0)
+            embedded.append(convolution.update(embedded[-1], incoming))
+        return embedded
+
+    def _push(self, cache: GraphCache, embedded: list[Tensor]) -> GraphCache:
+        """The cache with what later nodes read of the new ones."""
+        depth = len(self.convolutions)
+        kept = embedded[-1:] * depth if self.memory == "recurrent" else embedded[:depth]
+        products = [
+            convolution.outgoing(node).split(self.width, 1)
+            for convolution, node in zip(self._layers, kept, strict=True)
+        ]
+        return GraphCache(
+            tuple(_shift(window, new[0]) for window, new in zip(cache.chains, products, strict=True)),
+            tuple(_shift(window, new[1]) for window, new in zip(cache.skips, products, strict=True)),
+            tuple(total + new[2] for total, new in zip(cache.sums, products, strict=False)),
+            cache.count + 1,
+        )
+
+    def _incoming(self, cache: GraphCache, index: int) -> Tensor:
+        """What the next place reads of its window and the summary: (B, d)."""
+        if index not in cache.messages:
+            window = cache.chains[index]
+            weights: Tensor = self._layers[index].importance
+            if self.reads is not None:
+                weights = weights * self.reads[cache.count]
+            message = (weights @ window.flatten(1)).view(window.shape[1:])
+            if self.summary:
+                message = torch.add(message, cache.sums[index], alpha=1 / max(cache.count, 1))
+            cache.messages[index] = message
+        return cache.messages[index]
+
+
+def _shares(connections: Tensor) -> Tensor:
+    """Connections (…, m - 1) as the weights of a mean."""
+    return connections / connections.sum(-1, keepdim=True).clamp(min=1)
+
+
+def _of_nodes(connections: Tensor | None) -> Tensor | None:
+    """Weights (B, N + 1, m - 1) of all nodes' skips, the input's included, from connections (B, N, m - 1)."""
+    return None if connections is None else nn.functional.pad(_shares(connections), (0, 0, 1, 0))
+
+
+def _shift(window: Tensor, newest: Tensor) -> Tensor:
+    """The window (m, B, d) with the newest node's product (B, d) in front and without the oldest."""
+    return torch.cat([newest[None], window[:-1]])

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from gcnas.graph.batch import ABSENT
+from gcnas.graph.composition import Place
 from gcnas.graph.vocabulary import FEATURES, Vocabulary
 
 
@@ -23,43 +23,51 @@ class ParameterNodes(nn.Module):
         super().__init__()
         self.types = nn.Embedding(vocabulary.types + 1, width)
         self.positions = nn.Embedding(vocabulary.max_depth + 2, width)
-        self.hyperparameters = nn.EmbeddingBag(
-            len(vocabulary.heads) * vocabulary.options + 1, width, mode="sum", padding_idx=0
-        )
+        self.hyperparameters = nn.Parameter(torch.randn(len(vocabulary.heads) * vocabulary.options, width))
         self.features = nn.Linear(FEATURES, width)
         self.depth = nn.Linear(1, width, bias=False)
         self._options, self._max_depth = vocabulary.options, vocabulary.max_depth
+
+    def graph(self, types: Tensor, options: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """All nodes and queries of known networks.
+
+        Args:
+            types: (B, N) codes.
+            options: (B, N, K) index of each option, or absent.
+            features: (B, N + 1, F) of the input node and of each layer's output.
+
+        Returns:
+            The input node and the layers, wholly decided, (B, N + 1, d), and the layers before their hyper-parameters
+            were known, (B, N, d).
+        """
+        facts = self.features(features)
+        known = self.types(types) + self.positions.weight[1 : types.shape[1] + 1]
+        first = facts[:, :1] + self.positions.weight[0]
+        return torch.cat([first, known + self.star(options) + facts[:, 1:]], 1), known + facts[:, :-1]
 
     def first(self, features: Tensor) -> Tensor:
         """Node 0, the input image: (B, F) to (B, d)."""
         embedded: Tensor = self.features(features) + self.positions.weight[0]
         return embedded
 
-    def layers(self, types: Tensor, positions: Tensor, options: Tensor, features: Tensor) -> Tensor:
-        """Nodes of layers that are wholly decided.
+    def layers(self, types: Tensor, place: Place, options: Tensor, features: Tensor) -> Tensor:
+        """Layers that are wholly decided: (B), their place, (B, K), (B, F) of their output, to (B, d)."""
+        return self.queries(types, place, features) + self.star(options)
 
-        Args:
-            types: (…) codes.
-            positions: (…) counted from 1.
-            options: (…, K) index of each option, or absent.
-            features: (…, F) of the layer's output.
-
-        Returns:
-            (…, d).
-        """
-        heads = torch.arange(options.shape[-1], device=options.device) * self._options + 1
-        codes = torch.where(options == ABSENT, 0, options + heads)
-        star = self.hyperparameters(codes.flatten(0, -2)).unflatten(0, options.shape[:-1])
-        embedded: Tensor = self.types(types) + self.positions(positions) + star + self.features(features)
+    def queries(self, types: Tensor, place: Place, features: Tensor) -> Tensor:
+        """Layers whose hyper-parameters are not known: (B), their place, (B, F) of the layer before, to (B, d)."""
+        embedded: Tensor = self.types(types) + self.positions.weight[place] + self.features(features)
         return embedded
 
-    def queries(self, types: Tensor, positions: Tensor, features: Tensor) -> Tensor:
-        """Layers of known type whose hyper-parameters are not: (…), (…), (…, F) of the layer before, to (…, d)."""
-        embedded: Tensor = self.types(types) + self.positions(positions) + self.features(features)
-        return embedded
+    def star(self, options: Tensor) -> Tensor:
+        """The hyper-parameters around their layers: index of each option (…, K), or absent, to the sum (…, d)."""
+        # As a product with ones and zeros, since a sum of looked-up rows has a slow gradient.
+        chosen = options[..., None] == torch.arange(self._options, device=options.device)
+        return chosen.flatten(-2).to(self.hyperparameters.dtype) @ self.hyperparameters
 
-    def skeleton(self, types: Tensor, positions: Tensor, final_depth: Tensor) -> Tensor:
-        """Layers of a known skeleton: types and positions (…), and the final depth (…), to (…, d)."""
-        share = (final_depth / self._max_depth).unsqueeze(-1)
-        embedded: Tensor = self.types(types) + self.positions(positions) + self.depth(share)
+    def skeleton(self, types: Tensor, final_depth: Tensor) -> Tensor:
+        """Layers of known skeletons: types (B, N) and final depths (B, 1), to (B, N, d)."""
+        positions = self.positions.weight[1 : types.shape[1] + 1]
+        share = self.depth(final_depth[..., None] / self._max_depth)
+        embedded: Tensor = self.types(types) + positions + share
         return embedded

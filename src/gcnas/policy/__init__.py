@@ -4,6 +4,7 @@ from gcnas.policy.base import Likelihood, Logits, Policy, likelihood
 from gcnas.policy.gcn import GCNPolicy, GCNSettings
 from gcnas.policy.hyperparameter_prediction import HyperparameterPredictionBlock
 from gcnas.policy.layer_extraction import LayerExtractionBlock
+from gcnas.policy.redraw import RedrawPolicy
 from gcnas.policy.rnn import RNNPolicy, RNNSettings
 from gcnas.policy.skeleton_first import SkeletonFirstPolicy
 
@@ -17,6 +18,7 @@ __all__ = [
     "Policy",
     "RNNPolicy",
     "RNNSettings",
+    "RedrawPolicy",
     "SkeletonFirstPolicy",
     "likelihood",
 ]

@@ -2,15 +2,19 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import cast
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from gcnas.graph import ABSENT, TrajectoryBatch, Vocabulary
-from gcnas.graph.batch import empty_batch, node_features, set_masks
-from gcnas.records import LayerAction, LayerMask, Trajectory
-from gcnas.space import SearchSpace
+from gcnas.graph import ABSENT, TrajectoryBatch, Vocabulary, node_features
+from gcnas.policy.rollout import GrowthRollout, Rollout, TableRollout
+from gcnas.policy.tables import MaskTables
+from gcnas.records import Trajectory
+from gcnas.space import SearchSpace, SequenceSpace
+
+SMALLEST = 1e-37
+"""Least uniform number that is drawn: a logarithm of it is finite."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,22 @@ class Policy(nn.Module):
     @abstractmethod
     def logits(self, batch: TrajectoryBatch) -> Logits:
         """What the policy believes at every step of known trajectories."""
+
+    def start(self, count: int) -> Rollout:
+        """B empty networks; where masks depend on the place alone, none of them is asked for its own."""
+        if self._tables is None:
+            return GrowthRollout(self.space, self.vocabulary, count)
+        return TableRollout(self._tables, self.input_features().expand(count, -1))
+
+    def input_features(self) -> Tensor:
+        """Facts about the input node: (1, F)."""
+        return torch.tensor([node_features(self.space.start())])
+
+    @cached_property
+    def _tables(self) -> MaskTables | None:
+        if isinstance(self.space, SequenceSpace):
+            return MaskTables.of_sequence(self.space, self.vocabulary)
+        return None
 
     def forward(self, batch: TrajectoryBatch) -> Likelihood:
         """Log-probability of the stored actions under the stored masks, and entropy."""
@@ -115,75 +135,16 @@ def _entropy(log_probabilities: Tensor) -> Tensor:
 
 
 def draw(logits: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """One option for each row of logits (…, O) among those that the mask leaves open: (…)."""
-    probabilities = logits.masked_fill(~mask, float("-inf")).softmax(-1)
-    flat = probabilities.flatten(0, -2).multinomial(1, generator=generator)
-    return flat.reshape(logits.shape[:-1])
+    r"""One option for each row of logits (…, O) among those that the mask leaves open: (…).
+
+    Gumbel's rule: with noise :math:`-\ln(-\ln u)` added to each logit, the largest is a draw from the softmax.
+    """
+    uniform = torch.empty_like(logits).uniform_(SMALLEST, 1, generator=generator)
+    noisy = logits - uniform.log_().neg_().log_()
+    return noisy.masked_fill_(~mask, float("-inf")).argmax(-1)
 
 
 def flip(logits: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
     """1 with the probability that each logit gives, where the mask is open; else 0."""
     chosen = torch.rand(logits.shape, generator=generator) < torch.sigmoid(logits)
     return (chosen & mask).float()
-
-
-class Rollout:
-    """B networks that grow together; the bookkeeping between a policy's tensors and the decision process.
-
-    Args:
-        space: Fitted space.
-        vocabulary: Its vocabulary.
-        count: B.
-    """
-
-    def __init__(self, space: SearchSpace, vocabulary: Vocabulary, count: int) -> None:
-        self._vocabulary = vocabulary
-        self.growths = [space.start() for _ in range(count)]
-        self.alive = [True] * count
-        self.batch = empty_batch(vocabulary, count, 1)
-        self.features = torch.tensor([node_features(growth) for growth in self.growths])
-        self._done: list[Trajectory | None] = [None] * count
-        self._masks: list[LayerMask | None] = [None] * count
-
-    def type_mask(self) -> Tensor:
-        """(B, T + 1); networks that have stopped may only stop."""
-        stopped = (False,) * self._vocabulary.types + (True,)
-        flags = [g.type_mask() if alive else stopped for g, alive in zip(self.growths, self.alive, strict=True)]
-        return torch.tensor(flags)
-
-    def open_layers(self, types: Tensor) -> tuple[Tensor, Tensor]:
-        """End the networks whose type is STOP; masks (B, K, O) and (B, m - 1) for the others' decisions."""
-        self.batch = empty_batch(self._vocabulary, len(self.growths), 1)
-        for row, code in enumerate(cast("list[int]", types.tolist())):
-            if not self.alive[row]:
-                continue
-            if code == self._vocabulary.types:
-                self.alive[row] = False
-                self._done[row] = self.growths[row].stop()
-                continue
-            mask = self.growths[row].layer_mask(code)
-            set_masks(self._vocabulary, self.batch, row, 0, code, mask)
-            self._masks[row] = mask
-        return self.batch.option_mask[:, 0], self.batch.connection_mask[:, 0]
-
-    def add_layers(self, types: Tensor, options: Tensor, connections: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the layers that were decided; their options with absent ones marked, (B, K), and features (B, F)."""
-        chosen = torch.full_like(options, ABSENT)
-        for row, code in enumerate(cast("list[int]", types.tolist())):
-            if not self.alive[row]:
-                continue
-            heads = list(self._vocabulary.slots[code])
-            chosen[row, heads] = options[row, heads]
-            action = LayerAction(
-                code,
-                tuple(options[row, heads].tolist()),
-                tuple(int(flag) for flag in connections[row].tolist()),
-            )
-            self.growths[row] = self.growths[row].add(action, self._masks[row])
-            self.features[row] = torch.tensor(node_features(self.growths[row]))
-        return chosen, self.features.clone()
-
-    @property
-    def trajectories(self) -> list[Trajectory]:
-        """The finished trajectories."""
-        return [trajectory for trajectory in self._done if trajectory is not None]

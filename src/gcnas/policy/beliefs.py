@@ -48,7 +48,10 @@ class StepBeliefs:
 
 @torch.no_grad()
 def beliefs(policy: Policy, trajectory: Trajectory) -> list[StepBeliefs]:
-    """What the policy believes at every step of a trajectory, under its masks."""
+    """What the policy believes at every step of a trajectory, under its masks.
+
+    Where layers were drawn again, it is what was believed at the draw that stayed.
+    """
     space = policy.space
     batch = encode(space, policy.vocabulary, [trajectory])
     logits = policy.logits(batch)

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from gcnas.graph import Memory, TrajectoryBatch, node_features
-from gcnas.policy.base import Logits, Policy, Rollout, draw, flip
+from gcnas.graph import Memory, TrajectoryBatch
+from gcnas.policy.base import Logits, Policy, draw, flip
 from gcnas.policy.hyperparameter_prediction import HyperparameterPredictionBlock
 from gcnas.policy.layer_extraction import LayerExtractionBlock
 from gcnas.records import Trajectory
@@ -51,25 +50,23 @@ class GCNPolicy(Policy):
         options, connections = self.hppb(batch)
         return Logits(self.leb(batch, batch.connections), options, connections)
 
-    def input_features(self) -> Tensor:
-        """Facts about the input node: (1, F)."""
-        return torch.tensor([node_features(self.space.start())])
-
-    @torch.no_grad()
+    @torch.inference_mode()
     def sample(self, count: int, generator: torch.Generator) -> list[Trajectory]:
         """Draw trajectories; a step costs the same however deep the networks are."""
-        rollout = Rollout(self.space, self.vocabulary, count)
+        rollout = self.start(count)
         composition = self.leb.start(rollout.features)
         parameters, anchors = self.hppb.start(rollout.features)
-        while any(rollout.alive):
+        while True:
             types = draw(self.leb.logits(composition), rollout.type_mask(), generator)
             option_mask, connection_mask = rollout.open_layers(types)
-            if not any(rollout.alive):
+            if not rollout.running:
                 break
             heads, edges = self.hppb.logits(parameters, anchors, types)
             options = draw(heads, option_mask, generator)
             connections = flip(edges, connection_mask, generator)
             options, features = rollout.add_layers(types, options, connections)
+            if not rollout.running:
+                break
             composition = self.leb.append(composition, types, connections)
             parameters, anchors = self.hppb.append(parameters, anchors, types, options, connections, features)
         return rollout.trajectories

@@ -1,7 +1,6 @@
 """The hyper-parameter prediction block (Fig. 5 of the paper): all of a layer's decisions at once."""
 
 import math
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,8 @@ class ConnectionHead(nn.Module):
 
     .. math:: P(j \to i) = \sigma(v^T \tanh(W_a h_j + W_b h_i) + b)
 
-    as Zoph & Le choose skip connections.
+    as Zoph & Le choose skip connections. The hyperbolic tangent is computed as
+    :math:`\tanh z = 2 \sigma(2 z) - 1`, which is several times faster.
 
     Args:
         width: d.
@@ -32,10 +32,38 @@ class ConnectionHead(nn.Module):
         nn.init.zeros_(self.score.weight)
         nn.init.constant_(self.score.bias, math.log(CONNECTION_RATE / (1 - CONNECTION_RATE)))
 
-    def forward(self, anchors: Tensor, current: Tensor) -> Tensor:
-        """Logits (…, m - 1) from products of the anchors (…, m - 1, d) and the layer (…, d)."""
-        scores: Tensor = self.score(torch.tanh(anchors + self.current(current)[..., None, :]))
-        return scores.squeeze(-1)
+    def anchors(self, nodes: Tensor) -> Tensor:
+        """What is kept of nodes (…, d) for later layers: (…, d)."""
+        doubled: Tensor = 2 * self.anchor(nodes)
+        return doubled
+
+    def forward(self, anchors: Tensor, layers: Tensor) -> Tensor:
+        """Logits (…, m - 1) from what was kept of the nodes (…, m - 1, d), and the layers (…, d)."""
+        squashed = torch.sigmoid(anchors + (2 * self.current(layers))[..., None, :])
+        scores = squashed @ (2 * self.score.weight[0])
+        return scores + (self.score.bias - self.score.weight.sum())
+
+    def along(self, nodes: Tensor, layers: Tensor, window: int) -> Tensor:
+        """Logits (B, N, m - 1) of layers (B, N, d), each after the node (B, N, d) of the same index."""
+        kept, steps = self.anchors(nodes), nodes.shape[1]
+        padded = nn.functional.pad(kept, (0, 0, window - 1, 0))
+        shifted = [
+            padded[:, window - distance : window - distance + steps] for distance in range(2, window + 1)
+        ]
+        return self(torch.stack(shifted, 2), layers) if shifted else layers[..., :0]
+
+
+def option_heads(vocabulary: Vocabulary, width: int) -> nn.Linear:
+    """The linear map from a layer to the logits of all heads, (…, d) to (…, K O); it starts with zeros.
+
+    A space may have no hyper-parameters at all, which the usual initial values of a linear map cannot.
+    """
+    heads: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Linear, width, len(vocabulary.heads) * vocabulary.options
+    )
+    nn.init.zeros_(heads.weight)
+    nn.init.zeros_(heads.bias)
+    return heads
 
 
 class HyperparameterPredictionBlock(nn.Module):
@@ -58,50 +86,40 @@ class HyperparameterPredictionBlock(nn.Module):
         super().__init__()
         self._vocabulary = vocabulary
         self.nodes = ParameterNodes(vocabulary, width)
-        self.encoder = GraphEncoder(width, vocabulary.window, depth, memory, summary=summary)
-        self.heads = nn.Linear(width, len(vocabulary.heads) * vocabulary.options)
-        nn.init.zeros_(self.heads.weight)
-        nn.init.zeros_(self.heads.bias)
+        self.encoder = GraphEncoder(
+            width, vocabulary.window, depth, memory, summary=summary, reads=vocabulary.reads
+        )
+        self.heads = option_heads(vocabulary, width)
         self.connections = ConnectionHead(width)
 
     def forward(self, batch: TrajectoryBatch) -> tuple[Tensor, Tensor]:
         """Logits of all heads (B, N, K, O) and connections (B, N, m - 1) at every step of known trajectories."""
-        positions = torch.arange(1, batch.types.shape[1] + 1)
-        layers = self.nodes.layers(batch.types, positions, batch.options, batch.features[:, 1:])
-        queries = self.nodes.queries(batch.types, positions, batch.features[:, :-1])
-        first = self.nodes.first(batch.features[:, 0])
-        nodes, answers = self.encoder(torch.cat([first[:, None], layers], 1), queries, batch.connections)
+        nodes, queries = self.nodes.graph(batch.types, batch.options, batch.features)
+        nodes, answers = self.encoder(nodes, queries, batch.connections)
         return self._read_out(answers, nodes)
 
     def from_skeleton(self, types: Tensor, present: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """The same from the types alone, all layers at once, knowing the final depth.
+
+        Without hyper-parameters a layer's node is its own query, so one is enough.
 
         Args:
             types: (B, N).
             present: (B, N), whether there is such a layer.
             features: (B, F) of the input node.
         """
-        positions = torch.arange(1, types.shape[1] + 1)
-        final_depth = present.sum(1, keepdim=True).float().expand(types.shape)
-        layers = self.nodes.skeleton(types, positions, final_depth)
+        layers = self.nodes.skeleton(types, present.sum(1, keepdim=True).to(features.dtype))
         first = self.nodes.first(features)
-        edges = torch.zeros(*types.shape, self._vocabulary.skips)
-        nodes, answers = self.encoder(torch.cat([first[:, None], layers], 1), layers, edges)
-        return self._read_out(answers, nodes)
+        nodes = self.encoder.embed(torch.cat([first[:, None], layers], 1), None)
+        return self._read_out(nodes[:, 1:], nodes)
 
     def _read_out(self, answers: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        steps = answers.shape[1]
-        products = self.connections.anchor(nodes[:, :-1])
-        anchors = torch.stack(
-            [
-                nn.functional.pad(products, (0, 0, distance - 1, 0))[:, :steps]
-                for distance in range(2, self._vocabulary.window + 1)
-            ]
-            or [products[:, :0]],
-            2,
-        )
-        heads = self.heads(answers).unflatten(-1, (len(self._vocabulary.heads), self._vocabulary.options))
-        return heads, self.connections(anchors, answers) if self._vocabulary.skips else answers[..., :0]
+        return self._options(answers), self.connections.along(nodes[:, :-1], answers, self._vocabulary.window)
+
+    def _options(self, answers: Tensor) -> Tensor:
+        """Logits (…, K, O) from answers (…, d)."""
+        logits: Tensor = self.heads(answers)
+        return torch.unflatten(logits, -1, (len(self._vocabulary.heads), self._vocabulary.options))
 
     def start(self, features: Tensor) -> tuple[BlockState, Tensor]:
         """The state of networks that have only their input node, (B, F), and their anchors (B, m, d)."""
@@ -112,10 +130,16 @@ class HyperparameterPredictionBlock(nn.Module):
 
     def logits(self, state: BlockState, anchors: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, K, O) and (B, m - 1) of layers of known types (B) at the next step."""
-        query = self.nodes.queries(types, torch.tensor(state.step + 1), state.newest)
-        answer = self.encoder.query(state.cache, query)
-        heads = self.heads(answer).unflatten(-1, (len(self._vocabulary.heads), self._vocabulary.options))
-        return heads, self.connections(anchors[:, 1:], answer)
+        return self.decide(self.answer(state, types), anchors[:, 1:])
+
+    def answer(self, state: BlockState, types: Tensor) -> Tensor:
+        """What the graph says of layers of known types (B) at the next step: (B, d)."""
+        query = self.nodes.queries(types, state.step + 1, state.newest)
+        return self.encoder.query(state.cache, query)
+
+    def decide(self, answers: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (…, K, O) and (…, m - 1) from answers (…, d) and what was kept of older nodes (…, m - 1, d)."""
+        return self._options(answers), self.connections(anchors, answers)
 
     def append(
         self,
@@ -127,9 +151,9 @@ class HyperparameterPredictionBlock(nn.Module):
         features: Tensor,
     ) -> tuple[BlockState, Tensor]:
         """One more layer: types (B), options (B, K), connections (B, m - 1), features (B, F) of its output."""
-        node = self.nodes.layers(types, torch.tensor(state.step + 1), options, features)
+        node = self.nodes.layers(types, state.step + 1, options, features)
         cache, final = self.encoder.append(state.cache, node, connections)
         return BlockState(cache, state.step + 1, features), self._push(anchors, final)
 
     def _push(self, anchors: Tensor, final: Tensor) -> Tensor:
-        return torch.cat([cast("Tensor", self.connections.anchor(final))[:, None], anchors[:, :-1]], 1)
+        return torch.cat([self.connections.anchors(final)[:, None], anchors[:, :-1]], 1)

@@ -41,41 +41,41 @@ class LayerExtractionBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.nodes = CompositionNodes(vocabulary, width)
-        self.encoder = GraphEncoder(width, vocabulary.window, depth, memory, summary=summary)
+        self.encoder = GraphEncoder(
+            width, vocabulary.window, depth, memory, summary=summary, reads=vocabulary.reads
+        )
         self.head = nn.Linear(width, vocabulary.types + 1)
         # All types are equally probable until something is learnt.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: TrajectoryBatch, connections: Tensor) -> Tensor:
+    def forward(self, batch: TrajectoryBatch, connections: Tensor | None) -> Tensor:
         """Logits (B, N, T + 1) at every step of known trajectories.
 
         Args:
             batch: The trajectories.
-            connections: (B, N, m - 1), the edges that this block sees.
+            connections: (B, N, m - 1), the edges that this block sees beside the chain; None for no others.
         """
-        positions = torch.arange(1, batch.types.shape[1] + 1)
-        layers = self.nodes.layers(batch.types, positions)
+        places = slice(1, batch.types.shape[1] + 1)
         first = self.nodes.first(batch.features[:, 0])
-        queries = self.nodes.queries(positions).expand_as(layers)
-        _, answers = self.encoder(torch.cat([first[:, None], layers], 1), queries, connections)
-        logits: Tensor = self.head(answers)
+        nodes = torch.cat([first[:, None], self.nodes.layers(batch.types, places)], 1)
+        logits: Tensor = self.head(self.encoder.answers(nodes, self.nodes.queries(places), connections))
         return logits
 
     def start(self, features: Tensor) -> BlockState:
         """The state of networks that have only their input node, (B, F)."""
         first = self.nodes.first(features)
-        cache, _ = self.encoder.append(self.encoder.start(len(features), first), first, None)
+        cache = self.encoder.extend(self.encoder.start(len(features), first), first, None)
         return BlockState(cache, 0, features)
 
     def logits(self, state: BlockState) -> Tensor:
         """Logits (B, T + 1) for the next step."""
-        query = self.nodes.queries(torch.tensor(state.step + 1)).expand(len(state.newest), -1)
+        query = self.nodes.queries(state.step + 1)[None]
         logits: Tensor = self.head(self.encoder.query(state.cache, query))
         return logits
 
-    def append(self, state: BlockState, types: Tensor, connections: Tensor) -> BlockState:
-        """The state with one more layer: types (B), connections (B, m - 1)."""
-        node = self.nodes.layers(types, torch.tensor(state.step + 1))
-        cache, _ = self.encoder.append(state.cache, node, connections)
+    def append(self, state: BlockState, types: Tensor, connections: Tensor | None) -> BlockState:
+        """The state with one more layer: types (B), connections (B, m - 1) or None for none."""
+        node = self.nodes.layers(types, state.step + 1)
+        cache = self.encoder.extend(state.cache, node, connections)
         return BlockState(cache, state.step + 1, state.newest)

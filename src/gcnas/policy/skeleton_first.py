@@ -1,12 +1,15 @@
 """The other order of the two blocks: all types first, then every hyper-parameter of every layer in one pass."""
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
 from gcnas.graph import TrajectoryBatch
 from gcnas.policy.base import Logits, draw, flip
 from gcnas.policy.gcn import GCNPolicy
-from gcnas.records import STOP, LayerAction, LayerMask, Trajectory
+from gcnas.policy.tables import MaskTables
+from gcnas.records import Trajectory
 
 
 class SkeletonFirstPolicy(GCNPolicy):
@@ -14,64 +17,44 @@ class SkeletonFirstPolicy(GCNPolicy):
 
     This takes "in parallel, based on depth information" (abstract of the paper) literally. Types see only the bounds
     of the depth, since no size is known yet; the options of all layers are open, and the space's canonical form closes
-    what sizes do not allow. What breaks a limit is rejected before it is trained.
+    what sizes do not allow. What breaks a limit is rejected before it is trained. Where masks depend on the place
+    alone, they hold here too.
     """
 
     def logits(self, batch: TrajectoryBatch) -> Logits:
         """What both blocks believe: the LEB sees chain edges only, the HPPB types and depth only."""
-        types = self.leb(batch, torch.zeros_like(batch.connections))
+        types = self.leb(batch, None)
         options, connections = self.hppb.from_skeleton(batch.types, batch.layers, batch.features[:, 0])
         return Logits(types, options, connections)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def sample(self, count: int, generator: torch.Generator) -> list[Trajectory]:
         """Draw trajectories: one small step a layer for the types, one pass for everything else."""
         features = self.input_features().expand(count, -1)
-        types, lengths = self._draw_skeletons(features, generator)
-        present = torch.arange(types.shape[1]) < lengths[:, None]
-        heads, edges = self.hppb.from_skeleton(types, present, features)
-        options = draw(heads, self._open_options(types), generator)
-        connections = flip(edges, torch.ones_like(edges, dtype=torch.bool), generator)
-        rows = zip(types.tolist(), options.tolist(), connections.tolist(), lengths.tolist(), strict=True)
-        return [self._trajectory(*row) for row in rows]
+        types = self._draw_skeletons(features, generator)
+        depth = types.shape[1]
+        heads, edges = self.hppb.from_skeleton(types, types != self.vocabulary.types, features)
+        places = torch.arange(depth)
+        options = draw(heads, self._skeleton_tables.options[places, types], generator)
+        connections = flip(edges, self._skeleton_tables.connections[:depth], generator)
+        return self._skeleton_tables.trajectories(types, options, connections)
 
-    def _draw_skeletons(self, features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Types (B, N), STOP where there is no layer, and depths (B)."""
-        count, stop = len(features), self.vocabulary.types
-        state, alive = self.leb.start(features), torch.ones(count, dtype=torch.bool)
-        no_edges = torch.zeros(count, self.vocabulary.skips)
+    @cached_property
+    def _skeleton_tables(self) -> MaskTables:
+        return self._tables or MaskTables.of_bounds(self.space, self.vocabulary)
+
+    def _draw_skeletons(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """Types (B, N), STOP where there is no layer."""
+        stop, masks = self.vocabulary.types, self._skeleton_tables.types
+        state, running = self.leb.start(features), torch.ones(len(features), 1, dtype=torch.bool)
         columns: list[Tensor] = []
         for depth in range(self.space.max_depth):
-            mask = torch.tensor(self._type_mask(depth)).expand(count, -1)
-            types = torch.where(alive, draw(self.leb.logits(state), mask, generator), stop)
-            alive = types != stop
-            if not alive.any():
+            # A closed network has nothing but STOP before it.
+            mask = torch.where(running, masks[depth], masks[-1])
+            types = draw(self.leb.logits(state), mask, generator)
+            running = (types != stop)[:, None]
+            if not running.any():
                 break
             columns.append(types)
-            state = self.leb.append(state, types, no_edges)
-        stacked = torch.stack(columns, 1)
-        return stacked, (stacked != stop).sum(1)
-
-    def _type_mask(self, depth: int) -> tuple[bool, ...]:
-        full = depth >= self.space.max_depth
-        return (*([not full] * self.vocabulary.types), full or depth >= self.space.min_depth)
-
-    def _open_options(self, types: Tensor) -> Tensor:
-        """Which options each head has at all: (B, N, K, O)."""
-        sizes = torch.tensor([len(options) for _, options in self.vocabulary.heads])
-        flags = torch.arange(self.vocabulary.options) < sizes[:, None]
-        return flags.expand(*types.shape, -1, -1)
-
-    def _trajectory(
-        self, types: list[int], options: list[list[int]], connections: list[list[float]], depth: int
-    ) -> Trajectory:
-        actions, masks = [], []
-        for step in range(depth):
-            edges = tuple(distance <= step + 1 for distance in range(2, self.space.window + 1))
-            choices = self.space.layer_types[types[step]].choices
-            chosen = tuple(options[step][head] for head in self.vocabulary.slots[types[step]])
-            flags = zip(connections[step], edges, strict=True)
-            actions.append(LayerAction(types[step], chosen, tuple(int(flag and edge) for flag, edge in flags)))
-            masks.append(LayerMask(self._type_mask(step), tuple((True,) * len(c) for c in choices), edges))
-        stop = LayerMask(self._type_mask(depth))
-        return Trajectory((*actions, LayerAction(STOP)), (*masks, stop))
+            state = self.leb.append(state, types, None)
+        return torch.stack(columns, 1)

@@ -3,12 +3,13 @@
 from gcnas.records.architecture import Architecture, HyperparameterValue, Layer
 from gcnas.records.evaluation import Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.records.limits import Cost, Limits
-from gcnas.records.trajectory import STOP, LayerAction, LayerMask, Trajectory
+from gcnas.records.trajectory import STOP, Draw, LayerAction, LayerMask, Trajectory
 
 __all__ = [
     "STOP",
     "Architecture",
     "Cost",
+    "Draw",
     "Evaluation",
     "EvaluationState",
     "Fidelity",

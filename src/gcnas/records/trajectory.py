@@ -41,21 +41,46 @@ class LayerMask:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """Hyper-parameters and connections that were drawn for a layer of known type, and what was allowed then.
+
+    The fields are those of :class:`LayerAction` and :class:`LayerMask`.
+    """
+
+    hyperparameters: tuple[int, ...]
+    connections: tuple[int, ...]
+    hyperparameter_masks: tuple[tuple[bool, ...], ...]
+    connection_mask: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
 class Trajectory:
-    """The decisions that led to an architecture, one :class:`LayerAction` per layer and a last STOP."""
+    """The decisions that led to an architecture, one :class:`LayerAction` per layer and a last STOP.
+
+    Attributes:
+        actions: What was decided in the end.
+        masks: The mask of each action; its types are those that were open when the type was chosen, the others
+            those of the last draw.
+        overwritten: For each action, the draws that later ones replaced, in the order in which they were taken;
+            empty where every draw stayed. They count for the probability, since later decisions read them.
+    """
 
     actions: tuple[LayerAction, ...]
     masks: tuple[LayerMask, ...]
+    overwritten: tuple[tuple[Draw, ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form: lists of integers, masks as strings of 0 and 1."""
-        return {
+        """JSON form: lists of integers, masks as strings of 0 and 1; ``overwritten`` only if there is any."""
+        written: dict[str, Any] = {
             "actions": [[a.type, list(a.hyperparameters), list(a.connections)] for a in self.actions],
             "masks": [
                 [_bits(m.types), [_bits(h) for h in m.hyperparameters], _bits(m.connections)]
                 for m in self.masks
             ],
         }
+        if self.overwritten:
+            written["overwritten"] = [[_draw_to_json(draw) for draw in draws] for draws in self.overwritten]
+        return written
 
     @classmethod
     def from_json(cls, data: Any) -> "Trajectory":
@@ -67,6 +92,11 @@ class Trajectory:
         try:
             actions = [_items(action) for action in _items(data["actions"])]
             masks = [_items(mask) for mask in _items(data["masks"])]
+            overwritten = _items(data.get("overwritten", []))
+            if overwritten and len(overwritten) != len(actions):
+                raise ValueError(
+                    f"{len(actions)} actions cannot have {len(overwritten)} lists of earlier draws"
+                )
             return cls(
                 tuple(
                     LayerAction(_integer(kind), _integers(hypers), _integers(connections))
@@ -76,9 +106,20 @@ class Trajectory:
                     LayerMask(_flags(types), tuple(map(_flags, _items(hypers))), _flags(connections))
                     for types, hypers, connections in masks
                 ),
+                tuple(tuple(map(_draw_from_json, _items(draws))) for draws in overwritten),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise SpaceError(f"A trajectory is not of the form it was written in: {error}.") from error
+
+
+def _draw_to_json(draw: Draw) -> list[Any]:
+    masks = [_bits(flags) for flags in draw.hyperparameter_masks]
+    return [list(draw.hyperparameters), list(draw.connections), masks, _bits(draw.connection_mask)]
+
+
+def _draw_from_json(data: object) -> Draw:
+    hypers, connections, masks, edges = _items(data)
+    return Draw(_integers(hypers), _integers(connections), tuple(map(_flags, _items(masks))), _flags(edges))
 
 
 def _bits(flags: tuple[bool, ...]) -> str:

@@ -8,6 +8,7 @@ from gcnas.space.layer_type import LayerType, Values
 from gcnas.space.load import load_space
 from gcnas.space.plan import LayerPlan, MergePlan
 from gcnas.space.search_space import SearchSpace
+from gcnas.space.sequence import Place, SequenceSpace, Token, token
 from gcnas.space.shape import Shape
 
 __all__ = [
@@ -22,9 +23,13 @@ __all__ = [
     "LayerType",
     "Limits",
     "MergePlan",
+    "Place",
     "SearchSpace",
+    "SequenceSpace",
     "Shape",
     "Stem",
+    "Token",
     "Values",
     "load_space",
+    "token",
 ]

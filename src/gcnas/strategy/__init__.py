@@ -22,6 +22,13 @@ def _reinforce_skeleton_first(space: SearchSpace, seed: int) -> Strategy:
     return ReinforceStrategy(space, seed, SkeletonFirstPolicy)
 
 
+def _reinforce_redraw(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.policy import RedrawPolicy
+    from gcnas.strategy.reinforce import ReinforceStrategy
+
+    return ReinforceStrategy(space, seed, RedrawPolicy)
+
+
 def _reinforce_rnn(space: SearchSpace, seed: int) -> Strategy:
     from gcnas.policy import RNNPolicy
     from gcnas.strategy.reinforce import LITERAL, ReinforceStrategy
@@ -43,13 +50,52 @@ def _reinforce_rnn_parallel(space: SearchSpace, seed: int) -> Strategy:
     return ReinforceStrategy(space, seed, lambda fitted: RNNPolicy(fitted, RNNSettings(parallel=True)))
 
 
+def _gcnas(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.strategy.gcnas import GCNASStrategy
+
+    return GCNASStrategy(space, seed)
+
+
+def _evolution(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.strategy.evolution import EvolutionStrategy
+
+    return EvolutionStrategy(space, seed)
+
+
+def _local_search(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.strategy.local_search import LocalSearchStrategy
+
+    return LocalSearchStrategy(space, seed)
+
+
+def _gp(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.strategy.gp import GPStrategy
+
+    return GPStrategy(space, seed)
+
+
+def _optuna(sampler: str) -> Callable[[SearchSpace, int], Strategy]:
+    def create(space: SearchSpace, seed: int) -> Strategy:
+        from gcnas.strategy.optuna_samplers import SAMPLERS, OptunaStrategy
+
+        return OptunaStrategy(space, seed, SAMPLERS[sampler])
+
+    return create
+
+
 STRATEGIES: dict[str, Callable[[SearchSpace, int], Strategy]] = {
+    "gcnas": _gcnas,
     "random": RandomStrategy,
     "reinforce": _reinforce,
     "reinforce-skeleton-first": _reinforce_skeleton_first,
+    "reinforce-redraw": _reinforce_redraw,
     "reinforce-rnn": _reinforce_rnn,
     "reinforce-rnn-tuned": _reinforce_rnn_tuned,
     "reinforce-rnn-parallel": _reinforce_rnn_parallel,
+    "evolution": _evolution,
+    "local_search": _local_search,
+    "gp": _gp,
+    **{f"optuna:{sampler}": _optuna(sampler) for sampler in ("tpe", "nsga2", "random")},
 }
 """Constructors by name; each takes a fitted space and a seed. Those of policies import torch when they are called."""
 

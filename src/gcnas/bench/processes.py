@@ -1,0 +1,233 @@
+"""All runs of a bench in parallel processes; what is finished is kept, whatever happens."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gcnas.bench.raw import run_file, write_run
+from gcnas.bench.search import Run, search_table
+from gcnas.bench.tables import TableReference
+from gcnas.errors import BenchError, ConfigurationError, GCNASError
+from gcnas.files import write_atomically
+from gcnas.strategy import create_strategy
+
+SETTINGS = "bench.json"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+MAX_QUERIES = 1_000_000
+MAX_RUNS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is to be run.
+
+    Attributes:
+        tables: One for each space.
+        strategies: Their names.
+        seeds: Number of seeds.
+        first_seed: The first; the others follow. The same seed is given to every strategy.
+        queries: Budget of each run.
+        batch: Proposals asked for at once, and simulated workers.
+    """
+
+    tables: tuple[TableReference, ...]
+    strategies: tuple[str, ...]
+    seeds: int = 20
+    first_seed: int = 0
+    queries: int = 150
+    batch: int = 1
+
+    def check(self) -> None:
+        """Load every table and make every strategy once, so that mistakes show before anything runs.
+
+        Raises:
+            ConfigurationError: If a number or a name is wrong.
+            DataError: If a table cannot be used.
+        """
+        for name, value, least, most in (
+            ("seeds", self.seeds, 1, MAX_RUNS),
+            ("first-seed", self.first_seed, 0, 2**31),
+            ("queries", self.queries, 1, MAX_QUERIES),
+            ("batch", self.batch, 1, 1_000),
+        ):
+            if not least <= value <= most:
+                raise ConfigurationError(f"--{name} must be between {least:,} and {most:,}, but got {value:,}.")
+        if not self.strategies or len(set(self.strategies)) != len(self.strategies):
+            raise ConfigurationError(f"Name each strategy once, but got {list(self.strategies)}.")
+        for table in self.tables:
+            space = table.load().space
+            for strategy in self.strategies:
+                create_strategy(strategy, space, self.first_seed)
+
+    def tasks(self, folder: Path) -> list["Task"]:
+        """The runs that are not finished; all runs of a seed follow one another, so that pairs are complete."""
+        return [
+            Task(table, strategy, seed, self.queries, self.batch)
+            for seed in range(self.first_seed, self.first_seed + self.seeds)
+            for table in self.tables
+            for strategy in self.strategies
+            if not run_file(folder, table.name, strategy, seed).exists()
+        ]
+
+    def settings(self) -> dict[str, Any]:
+        """What all runs of a folder share; tables by name."""
+        tables = {}
+        for table in self.tables:
+            description = hashlib.sha256(table.description.encode()).hexdigest()
+            tables[table.name] = {"file": table.load().sha256, "description": description}
+        return {"format": 1, "queries": self.queries, "batch": self.batch, "tables": tables}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to do."""
+
+    table: TableReference
+    strategy: str
+    seed: int
+    queries: int
+    batch: int
+
+    @property
+    def name(self) -> str:
+        """Space, strategy and seed."""
+        return f"{self.table.name} {self.strategy} seed {self.seed}"
+
+
+def run_bench(
+    bench: Bench, folder: Path, jobs: int = 1, progress: Callable[[int, int, str], None] | None = None
+) -> None:
+    """Do the runs that ``folder`` does not hold yet.
+
+    Args:
+        bench: What to run.
+        folder: Where finished runs are kept.
+        jobs: Processes, of one thread each.
+        progress: Told the number of runs that are done, of all, and what the last one came to.
+
+    Raises:
+        ConfigurationError: If a name or number is wrong, or the folder holds runs with other settings.
+        DataError: If a table cannot be used.
+        BenchError: If runs failed; all others are done and kept.
+    """
+    if not 1 <= jobs <= 1_000:
+        raise ConfigurationError(f"--jobs must be between 1 and 1,000, but got {jobs}.")
+    bench.check()
+    _take_folder(folder, bench.settings())
+    tasks = bench.tasks(folder)
+    total = len(bench.tables) * len(bench.strategies) * bench.seeds
+    done, failures = total - len(tasks), []
+    for task, result in _results(tasks, min(jobs, max(len(tasks), 1))):
+        done += 1
+        if isinstance(result, Run):
+            write_run(folder, result)
+            message = f"{task.name}: {_outcome(result)}"
+        else:
+            failures.append((task, result))
+            message = f"{task.name}: FAILED, {result.strip().splitlines()[-1]}"
+        if progress is not None:
+            progress(done, total, message)
+    if failures:
+        write_atomically(folder / "failures.txt", "\n\n".join(f"{t.name}\n{r}" for t, r in failures).encode())
+        task, result = failures[0]
+        raise BenchError(
+            f"{len(failures)} of {total} runs failed, the others are kept; the first was {task.name}: "
+            f"{result.strip().splitlines()[-1]} (all in {folder / 'failures.txt'}). The same command tries them again."
+        )
+
+
+def _take_folder(folder: Path, settings: dict[str, Any]) -> None:
+    """Note the settings of a new folder; hold those of an old one against them."""
+    path = folder / SETTINGS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            known = json.loads(path.read_text(encoding="utf-8"))
+            for name in ("format", "queries", "batch"):
+                if known[name] != settings[name]:
+                    raise ConfigurationError(
+                        f"{folder} holds runs with {name} {known[name]}, not {settings[name]}; give another --out."
+                    )
+            for name, table in settings["tables"].items():
+                if known["tables"].setdefault(name, table) != table:
+                    raise ConfigurationError(
+                        f"{folder} holds runs on another table or description called {name!r}; give another --out."
+                    )
+            settings = known
+        write_atomically(path, json.dumps(settings, indent=1).encode())
+    except OSError as error:
+        raise ConfigurationError(f"The folder {folder} cannot be written: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigurationError(f"{path} is damaged; give another --out.") from None
+
+
+def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Run | str]]:
+    """Each task with its run, or with the traceback of what went wrong, as they finish."""
+    others = set(multiprocessing.active_children())
+    spawn = multiprocessing.get_context("spawn")
+    with _one_thread(), ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_start) as pool:
+        try:
+            futures = {pool.submit(_run, task): task for task in tasks}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise BenchError(
+                "A process of the bench died, perhaps for lack of memory. Finished runs are kept; the same command "
+                "goes on, with fewer --jobs if need be."
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()
+            raise
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes started inside have one thread each; libraries read this when they are loaded."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start() -> None:
+    # Ctrl-C reaches all processes of a terminal; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run(task: Task) -> Run | str:
+    try:
+        return search_table(task.table.load(), task.strategy, task.seed, task.queries, task.batch)
+    except GCNASError as error:
+        return str(error)
+    except Exception:  # noqa: BLE001 - whatever a strategy raises costs that run only
+        return traceback.format_exc()
+
+
+def _outcome(run: Run) -> str:
+    best = max(query.score for query in run.queries)
+    count, seconds = len(run.queries), sum(query.overhead for query in run.queries)
+    if best >= run.optimum:
+        result = f"optimum after {count} queries"
+    elif count < run.budget:
+        result = f"best {best:g} after {count} queries, then nothing new"
+    else:
+        result = f"best {best:g} of {run.optimum:g}"
+    return f"{result} ({seconds:.1f} s)"

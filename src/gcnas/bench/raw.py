@@ -1,0 +1,114 @@
+"""Raw results: a JSON file for each finished run, and one CSV of all queries."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import quote
+
+from gcnas.bench.search import Query, Run
+from gcnas.errors import DataError
+from gcnas.files import write_atomically
+
+RUNS = "runs"
+RAW = "raw.csv"
+COLUMNS = (
+    "space", "strategy", "seed", "query", "key", "score", "test", "best", "regret", "source", "duplicates",
+    "infeasible", "overhead_seconds", "simulated_seconds", "budget",
+)  # fmt: skip
+
+
+def run_file(folder: Path, space: str, strategy: str, seed: int) -> Path:
+    """Where a run is kept; any characters of the names are allowed."""
+    return folder / RUNS / quote(space, safe="") / quote(strategy, safe="") / f"{seed}.json"
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """Keep a finished run, as a whole or not at all."""
+    path = run_file(folder, run.space, run.strategy, run.seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(asdict(run), separators=(",", ":")).encode())
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """All finished runs, by space, strategy and seed.
+
+    Raises:
+        DataError: If a file is damaged.
+    """
+    runs = [_read_run(path) for path in folder.glob(f"{RUNS}/*/*/*.json") if not path.name.startswith(".")]
+    return sorted(runs, key=lambda run: (run.space, run.strategy, run.seed))
+
+
+def _read_run(path: Path) -> Run:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        queries = tuple(Query(**query) for query in values.pop("queries"))
+        return Run(**values, queries=queries)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DataError(f"{path} is damaged ({error}). Delete it; the same command runs it again.") from None
+
+
+def write_raw(folder: Path, runs: Sequence[Run]) -> Path:
+    """Write ``raw.csv``, one row for each query."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for run in runs:
+        writer.writerows(_rows(run))
+    write_atomically(folder / RAW, text.getvalue().encode())
+    return folder / RAW
+
+
+def _rows(run: Run) -> Iterable[tuple[object, ...]]:
+    best = float("-inf")
+    for number, query in enumerate(run.queries, start=1):
+        best = max(best, query.score)
+        yield (
+            run.space, run.strategy, run.seed, number, query.key, query.score,
+            "" if query.test is None else query.test, best, round(run.optimum - best, 10), query.source,
+            query.duplicates, query.infeasible, round(query.overhead, 7), round(query.clock, 4), run.budget,
+        )  # fmt: skip
+
+
+def read_raw(path: Path) -> list[Run]:
+    """The runs of a ``raw.csv``.
+
+    Raises:
+        DataError: If it is missing or damaged.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"The raw results {path} cannot be read: {error}.") from None
+    if not rows or set(rows[0]) != set(COLUMNS):
+        raise DataError(f"The raw results {path} must have rows with the columns {', '.join(COLUMNS)}.")
+    grouped: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        grouped.setdefault((row["space"], row["strategy"], row["seed"]), []).append(row)
+    try:
+        return [_run(group) for group in grouped.values()]
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The raw results {path} have a wrong number: {error}.") from None
+
+
+def _run(rows: list[dict[str, str]]) -> Run:
+    rows = sorted(rows, key=lambda row: int(row["query"]))
+    first = rows[0]
+    if [int(row["query"]) for row in rows] != list(range(1, len(rows) + 1)):
+        raise ValueError(
+            f"queries of {first['space']}, {first['strategy']}, {first['seed']} are not 1, 2, 3, …"
+        )
+    queries = tuple(
+        Query(
+            row["key"], float(row["score"]), float(row["test"]) if row["test"] else None, row["source"],
+            int(row["duplicates"]), int(row["infeasible"]), float(row["overhead_seconds"]),
+            float(row["simulated_seconds"]),
+        )
+        for row in rows
+    )  # fmt: skip
+    optimum = round(float(first["best"]) + float(first["regret"]), 10)
+    return Run(first["space"], first["strategy"], int(first["seed"]), int(first["budget"]), optimum, queries)

@@ -1,0 +1,150 @@
+"""One search of a strategy on a table."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from gcnas.errors import BenchError
+from gcnas.execution import Job, Outcome
+from gcnas.execution.table import TableExecutor, look_up
+from gcnas.records import Evaluation, EvaluationState, Proposal
+from gcnas.run.middleware import MAX_REJECTIONS, Filter, Unique
+from gcnas.run.trial import Rejection
+from gcnas.strategy import Strategy, create_strategy
+from gcnas.tabular import Table
+
+
+@dataclass(frozen=True)
+class Query:
+    """One evaluated network of a run: unique, and known to the table.
+
+    Attributes:
+        key: Its key in the table.
+        score: Reward.
+        test: Test score, which the strategy did not see; None if there is none.
+        source: Who proposed it.
+        duplicates: Proposals since the query before that repeated a network.
+        infeasible: Proposals since then that the table lacks.
+        overhead: Seconds of processor time in ``ask`` and ``tell``.
+        clock: Simulated seconds when it was finished.
+    """
+
+    key: str
+    score: float
+    test: float | None
+    source: str
+    duplicates: int
+    infeasible: int
+    overhead: float
+    clock: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One strategy with one seed on one table.
+
+    Attributes:
+        space: Name of the space.
+        strategy: Name of the strategy.
+        seed: Seed of the strategy.
+        budget: Queries that it was allowed.
+        optimum: Highest reward in the table.
+        queries: In order; fewer than the budget if the optimum was found, or nothing new was proposed.
+    """
+
+    space: str
+    strategy: str
+    seed: int
+    budget: int
+    optimum: float
+    queries: tuple[Query, ...]
+
+
+class InTable(Filter):
+    """Rejects networks that the table lacks."""
+
+    def __init__(self, inner: Strategy, log: list[Rejection], table: Table) -> None:
+        super().__init__(inner, log)
+        self._table = table
+
+    def verdict(self, proposal: Proposal) -> Evaluation | None:
+        """Infeasible if there is no number for it."""
+        evaluation = look_up(self._table, Job(0, proposal, self._table.fidelity))
+        return evaluation if evaluation.state is EvaluationState.INFEASIBLE else None
+
+
+def search_table(table: Table, strategy_name: str, seed: int, budget: int, batch: int = 1) -> Run:
+    """Search until the optimum is found, the budget is spent, or nothing new is proposed.
+
+    A query is one unique network of the table. A repeat is told the score that the network got, a network that the
+    table lacks is told as infeasible; both are free, but 1,000 in a row end the run.
+
+    Args:
+        table: The table.
+        strategy_name: Name of the strategy.
+        seed: Its seed.
+        budget: Most queries.
+        batch: Proposals asked for at once, and simulated workers.
+
+    Raises:
+        ConfigurationError: If there is no such strategy.
+        BenchError: If not one network of the table was proposed.
+    """
+    log: list[Rejection] = []
+    inner = create_strategy(strategy_name, table.space, seed)
+    strategy = Unique(InTable(inner, log, table), log, ())
+    executor = TableExecutor(table, batch)
+    queries: list[Query] = []
+    best = float("-inf")
+    while len(queries) < budget and best < table.best:
+        start = time.process_time()
+        proposals = strategy.ask(min(batch, budget - len(queries)))
+        asked = time.process_time() - start
+        if not proposals:
+            break
+        finished = _evaluate(executor, proposals, table)
+        start = time.process_time()
+        strategy.tell([outcome.evaluation for outcome, _ in finished])
+        overhead = (asked + time.process_time() - start) / len(finished)
+        queries += _queries(table, finished, log, overhead)
+        best = max(best, *(query.score for query in queries[-len(finished) :]))
+    if not queries:
+        raise BenchError(
+            f"None of the first {MAX_REJECTIONS:,} proposals of {strategy_name} is in the table of "
+            f"{table.space.name}; if that table is not damaged, the strategy cannot search it."
+        )
+    return Run(table.space.name, strategy_name, seed, budget, table.best, tuple(queries))
+
+
+def _evaluate(executor: TableExecutor, proposals: list[Proposal], table: Table) -> list[tuple[Outcome, float]]:
+    """Outcomes in the order in which they are finished, with the simulated time of each."""
+    for number, proposal in enumerate(proposals):
+        executor.submit(Job(number, proposal, table.fidelity))
+    finished: list[tuple[Outcome, float]] = []
+    while len(finished) < len(proposals):
+        finished += [(outcome, executor.clock) for outcome in executor.wait()]
+    return finished
+
+
+def _queries(
+    table: Table, finished: list[tuple[Outcome, float]], log: list[Rejection], overhead: float
+) -> list[Query]:
+    """What is kept of a batch; what was rejected before it is counted with its first query."""
+    rejected = Counter(rejection.reason for rejection in log)
+    log.clear()
+    queries = []
+    for outcome, clock in finished:
+        architecture, score = outcome.evaluation.proposal.architecture, outcome.evaluation.score
+        query = Query(
+            key=table.space.key(architecture),
+            score=float("nan") if score is None else score,
+            test=table.test(architecture),
+            source=outcome.evaluation.proposal.source,
+            duplicates=rejected["duplicate"],
+            infeasible=rejected["limit"],
+            overhead=overhead,
+            clock=clock,
+        )
+        queries.append(query)
+        rejected.clear()
+    return queries

@@ -1,0 +1,150 @@
+"""All that a strategy was told, as arrays."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcnas.records import Architecture, Evaluation, EvaluationState, Trajectory
+from gcnas.space import SearchSpace, SequenceSpace
+from gcnas.strategy.targets import normal_scores_by_group
+from gcnas.strategy.tokens import Rows, Tokens
+
+Floats = NDArray[np.float64]
+
+MAX_KNOWN = 50_000
+"""Networks whose tokens are kept."""
+
+
+class Experience:
+    """Evaluations in the order in which they were told.
+
+    What failed or broke a limit counts as the worst score seen at its fidelity, so that its likes are avoided. Rows
+    grow in place: a tell costs no more after many of them.
+
+    Args:
+        space: Fitted space.
+        tokens: The columns of the space.
+    """
+
+    def __init__(self, space: SearchSpace, tokens: Tokens) -> None:
+        self._space, self._columns = space, tokens
+        self._known: dict[str, Rows] = {}
+        self._sized = not isinstance(space, SequenceSpace)
+        self._count = 0
+        self._tokens = np.zeros((64, tokens.width), np.int16)
+        self._facts = np.zeros((64, self.width))
+        self._scores = np.zeros(64)
+        self._epochs = np.zeros(64, np.int64)
+
+    @property
+    def width(self) -> int:
+        """F, number of facts about a network: epochs, and what it costs where networks cost something."""
+        return 3 if self._sized else 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def tokens(self) -> Rows:
+        """(n, N, J)."""
+        return self._by_place(self._tokens[: self._count])
+
+    @property
+    def facts(self) -> Floats:
+        """(n, F)."""
+        return self._facts[: self._count]
+
+    @property
+    def epochs(self) -> NDArray[np.int64]:
+        """Training behind each evaluation, (n)."""
+        return self._epochs[: self._count]
+
+    @property
+    def targets(self) -> Floats:
+        """Normal scores among the evaluations of the same fidelity, (n)."""
+        scores = self._scores[: self._count].copy()
+        for epochs in np.unique(self.epochs):
+            here = self.epochs == epochs
+            known = scores[here & np.isfinite(scores)]
+            scores[here & ~np.isfinite(scores)] = known.min() if len(known) else 0.0
+        return normal_scores_by_group(scores, self.epochs)
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Remember a result; repeats bring nothing new."""
+        if evaluation.state is EvaluationState.DUPLICATE:
+            return
+        if self._count == len(self._scores):
+            self._grow()
+        architecture, row = evaluation.proposal.architecture, self._count
+        self._epochs[row] = evaluation.fidelity.epochs if evaluation.fidelity else self._highest()
+        self._tokens[row] = self._row(architecture)
+        self._facts[row] = self.facts_of([architecture], int(self._epochs[row]))[0]
+        complete = evaluation.state is EvaluationState.COMPLETE and evaluation.score is not None
+        self._scores[row] = evaluation.score if complete else -math.inf
+        self._count += 1
+
+    def _grow(self) -> None:
+        for name in ("_tokens", "_facts", "_scores", "_epochs"):
+            array = getattr(self, name)
+            setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+
+    def _highest(self) -> int:
+        return int(self.epochs.max()) if self._count else 0
+
+    def facts_of(self, architectures: list[Architecture], epochs: int | None = None) -> Floats:
+        """Facts (n, F) about networks trained for some epochs; for the most epochs seen if not given."""
+        trained = math.log2(1 + (self._highest() if epochs is None else epochs)) / 8
+        if not self._sized:
+            return np.full((len(architectures), 1), trained)
+        costs = [self._space.cost(architecture) for architecture in architectures]
+        rows = [[trained, math.log10(c.parameters + 1) / 4, math.log10(c.multiply_adds + 1) / 4] for c in costs]
+        return np.array(rows).reshape(len(architectures), self.width)
+
+    def tokens_of(self, architectures: list[Architecture]) -> Rows:
+        """Tokens (n, N, J) of architectures; equal networks have equal ones."""
+        return self._by_place(np.array([self._row(a) for a in architectures]))
+
+    def _by_place(self, rows: Rows) -> Rows:
+        return rows.reshape(len(rows), self._space.max_depth, self._columns.columns)
+
+    def _row(self, architecture: Architecture) -> Rows:
+        row = self._known.get(architecture.fingerprint)
+        if row is None:
+            row = self._columns.canonical(architecture)
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[architecture.fingerprint] = row
+        return row
+
+    def decisions(self, row: int) -> Trajectory:
+        """Decisions that lead to the network of a row, with the masks that the space gives."""
+        growth = self._space.start()
+        for action in self._columns.decode(self._tokens[row]):
+            growth = growth.add(action)
+        return growth.stop()
+
+    def best(self, count: int) -> NDArray[np.int64]:
+        """Rows of the best networks, the best first: those with the most training, then by score."""
+        usable = np.flatnonzero(np.isfinite(self._scores[: self._count]))
+        order = np.lexsort((-self._scores[usable], -self._epochs[usable]))
+        return usable[order[:count]]
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Copies of all rows, by name."""
+        count = self._count
+        return {
+            "tokens": self._tokens[:count].copy(),
+            "facts": self._facts[:count].copy(),
+            "scores": self._scores[:count].copy(),
+            "epochs": self._epochs[:count].copy(),
+        }
+
+    def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Set the rows."""
+        self._count = len(arrays["scores"])
+        for name in ("tokens", "facts", "scores", "epochs"):
+            rows = arrays[name]
+            room = np.zeros((max(64, 2 * self._count), *rows.shape[1:]), rows.dtype)
+            room[: self._count] = rows
+            setattr(self, f"_{name}", room)

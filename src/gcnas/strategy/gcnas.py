@@ -1,0 +1,227 @@
+"""The default strategy: the paper's policy, made to learn from few trainings."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from gcnas.policy import GCNPolicy, Policy
+from gcnas.records import Evaluation, Proposal, Trajectory
+from gcnas.space import SearchSpace
+from gcnas.strategy.acquisition import expected_improvement, mixture, thompson
+from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.edits import mutate, neighbours
+from gcnas.strategy.experience import Experience
+from gcnas.strategy.imitation import Imitation, ImitationFigures, ImitationSettings, allowed
+from gcnas.strategy.latin import latin
+from gcnas.strategy.optimizer_state import load_moments, moments
+from gcnas.strategy.random import CONNECTION_RATE, RandomStrategy
+from gcnas.strategy.surrogate import Surrogate, SurrogateSettings
+from gcnas.strategy.tokens import Tokens
+
+START, POLICY, EDIT = "start", "policy", "edit"
+
+LAST_DRAWS = 1_000
+"""Random draws before a space counts as exhausted."""
+
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True)
+class GCNASSettings:
+    """How the strategy spends a round of two proposals.
+
+    Attributes:
+        start: Proposals of the Latin design before anything is learnt.
+        samples: Candidates drawn from the policy.
+        parents: Best networks whose edits are candidates.
+        neighbours: Most one-edit neighbours of each parent.
+        mutants: Candidates two edits away from a parent.
+        random: Candidates drawn at random.
+        picks: How the proposals of a round are chosen: ``improvement`` or ``thompson`` for each.
+        surrogate: How the models are fitted.
+        imitation: How the policy learns.
+    """
+
+    start: int = 8
+    samples: int = 128
+    parents: int = 6
+    neighbours: int = 32
+    mutants: int = 64
+    random: int = 32
+    picks: tuple[str, ...] = ("improvement", "thompson")
+    surrogate: SurrogateSettings = field(default_factory=SurrogateSettings)
+    imitation: ImitationSettings = field(default_factory=ImitationSettings)
+
+
+class GCNASStrategy(Strategy):
+    """Proposes what a policy, edits of the best and chance offer, and what critics believe in.
+
+    In each round an ensemble of graph-convolution critics and a Gaussian process are fitted to the normal scores of all
+    evaluations, and the policy to the best networks. Of the candidates, two are proposed: the one with the highest
+    expected improvement, and the best by one plausible belief (Thompson sampling).
+
+    Args:
+        space: Fitted space.
+        seed: Seed of everything.
+        settings: How a round is spent.
+        policy: Makes the policy.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int,
+        settings: GCNASSettings | None = None,
+        policy: Callable[[SearchSpace], Policy] = GCNPolicy,
+    ) -> None:
+        self._space, self.settings = space, settings or GCNASSettings()
+        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._generator = torch.Generator().manual_seed(seed)
+        self._chance = RandomStrategy(space, seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.policy = policy(space)
+            tokens = Tokens(space)
+            self._experience = Experience(space, tokens)
+            facts = self._experience.width
+            self._surrogate = Surrogate(tokens, facts, self._generator, self.settings.surrogate)
+        self._imitation = Imitation(self.policy, self.settings.imitation)
+        self._queue: deque[Proposal] = deque()
+        self._elites: dict[int, Trajectory] = {}
+        self._proposed: set[str] = set()
+        self._started = False
+        self._rounds: list[ImitationFigures] = []
+
+    def ask(self, n: int) -> list[Proposal]:
+        """The next proposals of the round; a new round is planned where they run out."""
+        proposals: list[Proposal] = []
+        while len(proposals) < n:
+            if not self._queue:
+                self._queue.extend(self._plan())
+            if not self._queue:
+                break
+            proposals.append(self._queue.popleft())
+        return proposals
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Remember results; models are fitted when the next round is planned."""
+        for evaluation in evaluations:
+            self._experience.add(evaluation)
+            self._proposed.add(evaluation.proposal.fingerprint)
+
+    def figures(self) -> list[dict[str, float]]:
+        """Figures of the policy's learning, one entry for each round since the last call."""
+        figures, self._rounds = [asdict(figure) for figure in self._rounds], []
+        return figures
+
+    def _plan(self) -> list[Proposal]:
+        """The next round: a first design, then two picks at a time."""
+        if not self._started:
+            self._started = True
+            design = latin(self._space, self.settings.start, self._random, CONNECTION_RATE)
+            return self._new(self._proposal(trajectory, START) for trajectory in design)
+        if len(self._experience.best(2)) < 2:
+            return self._new(self._chance.ask(2))
+        self._surrogate.fit(self._experience)
+        parents = self._learn()
+        pool = self._pool(parents)
+        return self._pick(pool or self._new(self._chance.ask(LAST_DRAWS), mark=False))
+
+    def _learn(self) -> list[Trajectory]:
+        """Fit the policy to the best networks, which are given back, the best first."""
+        s = self.settings.imitation
+        rows = self._experience.best(max(s.elites, self.settings.parents))
+        known, self._elites = self._elites, {}
+        for row in rows.tolist():
+            self._elites[row] = known[row] if row in known else self._experience.decisions(row)
+        trajectories = list(self._elites.values())
+        targets = self._experience.targets[rows]
+        usable = [index for index, t in enumerate(trajectories[: s.elites]) if allowed(t)]
+        if usable:
+            steps = s.steps[int(bool(self._imitation.optimizer.state))]
+            elites = [trajectories[index] for index in usable]
+            self._rounds.append(self._imitation.learn(elites, targets[usable], steps))
+        return trajectories[: self.settings.parents]
+
+    def _pool(self, parents: Sequence[Trajectory]) -> list[Proposal]:
+        """Candidates that were not proposed before."""
+        s = self.settings
+        sampled = self.policy.sample(s.samples, self._generator) if s.samples else []
+        candidates = [self._proposal(trajectory, POLICY) for trajectory in sampled]
+        for parent in parents:
+            edits = islice(neighbours(self._space, parent, self._random), s.neighbours)
+            candidates += [self._proposal(trajectory, EDIT) for trajectory in edits]
+        for index in range(s.mutants if parents else 0):
+            parent = parents[index % len(parents)]
+            candidates.append(self._proposal(mutate(self._space, parent, self._random, edits=2), EDIT))
+        return self._new([*candidates, *self._chance.ask(s.random)], mark=False)
+
+    def _proposal(self, trajectory: Trajectory, source: str) -> Proposal:
+        return Proposal(self._space.decode(trajectory.actions), trajectory, source)
+
+    def _new(self, candidates: Iterable[Proposal], *, mark: bool = True) -> list[Proposal]:
+        """The first of each network that was not proposed before."""
+        fresh = {p.fingerprint: p for p in reversed(list(candidates)) if p.fingerprint not in self._proposed}
+        if mark:
+            self._proposed.update(fresh)
+        return list(reversed(fresh.values()))
+
+    def _pick(self, pool: list[Proposal]) -> list[Proposal]:
+        """One candidate by each rule: highest expected improvement, or highest in one plausible world."""
+        if not pool:
+            return []
+        architectures = [proposal.architecture for proposal in pool]
+        tokens, facts = self._experience.tokens_of(architectures), self._experience.facts_of(architectures)
+        members, process = self._surrogate.believe(tokens, facts)
+        best = float(self._experience.targets[self._experience.best(1)[0]])
+        improvement = expected_improvement(mixture(members, process), best)
+        picked: list[int] = []
+        for rule in self.settings.picks:
+            worth = improvement if rule == "improvement" else thompson(members, process, self._random)
+            picked.append(int(np.argmax(np.where(np.isin(np.arange(len(pool)), picked), -np.inf, worth))))
+        return self._new([pool[index] for index in dict.fromkeys(picked)])
+
+    def state_dict(self) -> StrategyState:
+        """All data, weights and moments, the generators, and what is proposed and not asked for."""
+        values = {
+            "random": self._random.bit_generator.state,
+            "chance": self._chance.state_dict().values,
+            "queue": [[p.trajectory.to_json(), p.source] for p in self._queue],
+            "started": self._started,
+        }
+        tensors = {f"policy.{name}": t for name, t in self.policy.state_dict().items()}
+        tensors |= {f"imitation.{name}": t for name, t in moments(self._imitation.optimizer).items()}
+        tensors |= {f"surrogate.{name}": t for name, t in self._surrogate.tensors().items()}
+        tensors["generator"] = self._generator.get_state()
+        arrays = {name: np.array(t.detach().numpy()) for name, t in tensors.items()}
+        arrays |= {f"experience.{name}": array for name, array in self._experience.arrays().items()}
+        digits = "".join(sorted(self._proposed))
+        arrays["proposed"] = np.frombuffer(bytes.fromhex(digits), np.uint64).copy()
+        return StrategyState(json.loads(json.dumps(values)), arrays)
+
+    def load_state_dict(self, state: StrategyState) -> None:
+        """Go on from a state."""
+        values: dict[str, Any] = state.values
+        self._random.bit_generator.state = values["random"]
+        self._chance.load_state_dict(StrategyState(values["chance"]))
+        trajectories = [(Trajectory.from_json(data), source) for data, source in values["queue"]]
+        self._queue = deque(self._proposal(trajectory, source) for trajectory, source in trajectories)
+        self._started = bool(values["started"])
+        digits = state.tensors["proposed"].astype(np.uint64).tobytes().hex()
+        self._proposed = {digits[start : start + 16] for start in range(0, len(digits), 16)}
+        self._experience.load(_under("experience.", state.tensors))
+        tensors = {n: torch.from_numpy(np.array(a)) for n, a in state.tensors.items() if n != "proposed"}
+        self.policy.load_state_dict(_under("policy.", tensors))
+        load_moments(self._imitation.optimizer, _under("imitation.", tensors))
+        self._surrogate.load(_under("surrogate.", tensors))
+        self._generator.set_state(tensors["generator"])
+
+
+def _under(prefix: str, named: Mapping[str, Kept]) -> dict[str, Kept]:
+    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}

@@ -1,0 +1,63 @@
+"""A first design that tries every option of every decision about equally often."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcnas.records import LayerAction, Trajectory
+from gcnas.space import SearchSpace
+
+
+class _Columns:
+    """For each decision, one option for each of n networks: a random order of the options, repeated."""
+
+    def __init__(self, count: int, random: np.random.Generator) -> None:
+        self._count, self._random = count, random
+        self._columns: dict[tuple[int, int], NDArray[np.int64]] = {}
+
+    def option(self, place: int, slot: int, row: int, flags: Sequence[bool]) -> int:
+        """The option of one network, or another open one where the mask closes it."""
+        column = self._columns.get((place, slot))
+        if column is None:
+            column = self._columns[place, slot] = self._column(len(flags))
+        wanted = int(column[row])
+        return wanted if flags[wanted] else int(self._random.choice(np.flatnonzero(flags)))
+
+    def _column(self, options: int) -> NDArray[np.int64]:
+        return np.resize(self._random.permutation(options), self._count)
+
+
+def latin(space: SearchSpace, count: int, random: np.random.Generator, rate: float) -> list[Trajectory]:
+    """Trajectories whose depths, types and options are spread evenly; connections with a probability.
+
+    Args:
+        space: Fitted space.
+        count: n.
+        random: Draws the design.
+        rate: Probability of each searched connection.
+    """
+    columns = _Columns(count, random)
+    depths = random.permutation(np.linspace(space.min_depth, space.max_depth, count).round().astype(int))
+    return [_grow(space, columns, row, int(depth), random, rate) for row, depth in enumerate(depths)]
+
+
+def _grow(
+    space: SearchSpace, columns: _Columns, row: int, depth: int, random: np.random.Generator, rate: float
+) -> Trajectory:
+    growth = space.start()
+    while growth.depth < depth:
+        types = growth.type_mask()[:-1]
+        if not any(types):
+            break
+        place = growth.depth
+        code = columns.option(place, 0, row, types)
+        mask = growth.layer_mask(code)
+        slots = range(1, len(mask.hyperparameters) + 1)
+        options = tuple(
+            columns.option(place, (code + 1) * 1_000 + slot, row, flags)
+            for slot, flags in zip(slots, mask.hyperparameters, strict=True)
+        )
+        edges = tuple(int(flag and random.random() < rate) for flag in mask.connections)
+        growth = growth.add(LayerAction(code, options, edges), mask)
+    return growth.stop()

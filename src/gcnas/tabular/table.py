@@ -1,0 +1,219 @@
+"""A table of trained networks: what each of them scored and what its training took."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcnas.errors import DataError, SpaceError
+from gcnas.records import Architecture, Fidelity
+from gcnas.tabular.columns import check_sum, read_columns, read_file
+from gcnas.tabular.description import CostColumn, Description
+from gcnas.tabular.space import TableSpace, make_space
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a table knows about one network at one fidelity.
+
+    Attributes:
+        reward: Higher is better.
+        seconds: Simulated seconds of its training; 0 where the table does not say.
+    """
+
+    reward: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Level:
+    """The columns of one fidelity, (rows) each.
+
+    Attributes:
+        rewards: NaN where there is none.
+        seconds: Simulated seconds.
+    """
+
+    rewards: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table and its space.
+
+    Attributes:
+        description: What it means.
+        space: Its space.
+        rows: Row of each key.
+        levels: Columns by epochs; those of ``description.epochs`` are the full training.
+        tests: Test scores (rows), for the harness alone; None if there are none.
+        sha256: Checksum of the file.
+    """
+
+    description: Description
+    space: TableSpace
+    rows: Mapping[str, int]
+    levels: Mapping[int, Level]
+    tests: NDArray[np.float64] | None
+    sha256: str
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """The full training."""
+        return Fidelity(self.description.epochs)
+
+    @cached_property
+    def best(self) -> float:
+        """Highest reward that a search can find, at the full training.
+
+        Where rows are the same network, only the first of them can be found.
+        """
+        rewards = self.levels[self.description.epochs].rewards
+        first = [row for key, row in self.rows.items() if key not in self.space.representatives]
+        found = rewards[first]
+        return float(found[~np.isnan(found)].max(initial=-math.inf))
+
+    @property
+    def networks(self) -> int:
+        """Number of different networks."""
+        return len(self.rows) - len(self.space.representatives)
+
+    def entry(self, architecture: Architecture, epochs: int | None = None) -> Entry | None:
+        """What is known about an architecture; None if it is infeasible: no row, or no number.
+
+        Args:
+            architecture: In canonical form.
+            epochs: Fidelity; the full training if None.
+
+        Raises:
+            SpaceError: If the architecture is no point of the space, or the table has no such fidelity.
+        """
+        level = self.levels.get(self.description.epochs if epochs is None else epochs)
+        if level is None:
+            raise SpaceError(f"{self.space.name} has trainings of {sorted(self.levels)} epochs, not {epochs}.")
+        row = self.rows.get(self.space.key(architecture))
+        if row is None or math.isnan(level.rewards[row]):
+            return None
+        return Entry(float(level.rewards[row]), float(level.seconds[row]))
+
+    def test(self, architecture: Architecture) -> float | None:
+        """Test score of an architecture of the table; None where there is none."""
+        if self.tests is None:
+            return None
+        value = float(self.tests[self.rows[self.space.key(architecture)]])
+        return None if math.isnan(value) else value
+
+
+def load_table(path: Path, description: Description, *, checksum: bool = True) -> Table:
+    """Read a table.
+
+    Args:
+        path: CSV, gzip'ed CSV or npz.
+        description: What it means.
+        checksum: Whether the file must be the one whose SHA-256 the description has, if it has one.
+
+    Raises:
+        DataError: If the file cannot be read, is another than expected, lacks a column, or has a wrong key or
+            number; the message names the row.
+        ConfigurationError: If the description's layers, connections or lengths do not fit together.
+    """
+    space = make_space(description)
+    content = read_file(path)
+    if checksum and description.sha256 is not None:
+        check_sum(content, description.sha256, path)
+    columns = read_columns(content, _wanted(description), path)
+    keys = _keys(columns[description.key], space, path)
+    rows = {key: row for row, key in enumerate(keys)}
+    if description.canonical is not None:
+        representatives = _representatives(keys, columns[description.canonical])
+        space = make_space(description, representatives)
+    levels = _levels(description, columns, path)
+    tests = None if description.test is None else _numbers(columns[description.test], description.test, path)
+    table = Table(description, space, rows, levels, tests, hashlib.sha256(content).hexdigest())
+    if math.isinf(table.best):
+        raise DataError(f"{path} has no number in the column {description.reward!r}.")
+    return table
+
+
+def _wanted(description: Description) -> list[str]:
+    costs = [description.cost, *(columns.cost for columns in description.fidelities.values())]
+    names = [description.key, description.reward, description.test, description.canonical]
+    names += [columns.reward for columns in description.fidelities.values()]
+    names += [cost.column for cost in costs if cost is not None]
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _keys(texts: Sequence[str], space: TableSpace, path: Path) -> list[str]:
+    keys: dict[str, int] = {}
+    for number, text in enumerate(texts, start=1):
+        try:
+            key = space.code.checked(text)
+        except SpaceError as error:
+            raise DataError(f"Row {number} of {path}: {error}.") from None
+        if key in keys:
+            raise DataError(f"Rows {keys[key]} and {number} of {path} have the same key {key!r}.")
+        keys[key] = number
+    if not keys:
+        raise DataError(f"{path} has no rows.")
+    return list(keys)
+
+
+def _representatives(keys: Sequence[str], canonical: Sequence[str]) -> dict[str, str]:
+    """For each key whose network came before, the first key of that network; empty cells are no network's name."""
+    first: dict[str, str] = {}
+    later = {}
+    for key, name in zip(keys, canonical, strict=True):
+        if name and first.setdefault(name, key) != key:
+            later[key] = first[name]
+    return later
+
+
+def _levels(description: Description, columns: Mapping[str, Sequence[str]], path: Path) -> dict[int, Level]:
+    wanted = {epochs: (c.reward, c.cost) for epochs, c in description.fidelities.items()}
+    wanted[description.epochs] = (description.reward, description.cost)
+    levels = {}
+    for epochs, (name, cost) in wanted.items():
+        rewards = _numbers(columns[name], name, path)
+        levels[epochs] = Level(rewards, _seconds(cost, rewards, columns, path))
+    return levels
+
+
+def _seconds(
+    cost: CostColumn | None, rewards: NDArray[np.float64], columns: Mapping[str, Sequence[str]], path: Path
+) -> NDArray[np.float64]:
+    if cost is None:
+        return np.zeros(len(rewards))
+    seconds = _numbers(columns[cost.column], cost.column, path) * cost.factor
+    wrong = np.flatnonzero(~np.isnan(rewards) & ~(seconds >= 0))
+    if len(wrong):
+        raise DataError(
+            f"Row {wrong[0] + 1} of {path}: seconds in the column {cost.column!r} must be numbers from 0, but are "
+            f"{columns[cost.column][wrong[0]]!r}."
+        )
+    return seconds
+
+
+def _numbers(texts: Sequence[str], name: str, path: Path) -> NDArray[np.float64]:
+    """Numbers; NaN where a cell is empty or not finite."""
+    try:
+        values = np.array([float(text) if text.strip() else math.nan for text in texts], dtype=np.float64)
+    except ValueError:
+        row = next(row for row, text in enumerate(texts) if text.strip() and not _is_number(text))
+        raise DataError(
+            f"Row {row + 1} of {path}: {name!r} must be a number or empty, but is {texts[row]!r}."
+        ) from None
+    return np.where(np.isfinite(values), values, math.nan)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

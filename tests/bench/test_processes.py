@@ -1,0 +1,164 @@
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.tabular import tiny
+
+from gcnas.bench import Bench, TableReference, find_tables, processes, run_bench, write_report
+from gcnas.bench.processes import Task
+from gcnas.bench.search import Run
+from gcnas.errors import BenchError, ConfigurationError, DataError
+from gcnas.strategy import STRATEGIES
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
+    """Runs are done in this process; the list is of those that were."""
+    done: list[Task] = []
+
+    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Run | str]]:
+        for task in tasks:
+            done.append(task)
+            yield task, processes._run(task)
+
+    monkeypatch.setattr(processes, "_results", results)
+    return done
+
+
+def _bench(reference: TableReference, *strategies: str, **more: int) -> Bench:
+    return Bench((reference,), strategies or ("random",), **({"seeds": 2, "queries": 8} | more))
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.json")}
+
+
+def test_finished_runs_are_not_done_again(
+    tiny_reference: TableReference, in_process: list[Task], tmp_path: Path
+) -> None:
+    run_bench(_bench(tiny_reference), tmp_path)
+    before = _files(tmp_path)
+    in_process.clear()
+    lines: list[str] = []
+    run_bench(
+        _bench(tiny_reference, seeds=4),
+        tmp_path,
+        progress=lambda n, total, line: lines.append(f"{n}/{total} {line}"),
+    )
+    assert [task.seed for task in in_process] == [2, 3]
+    assert lines[0].startswith("3/4 tiny random seed 2: ")
+    after = _files(tmp_path)
+    assert before.items() <= after.items()
+    in_process.clear()
+    run_bench(_bench(tiny_reference, seeds=1, first_seed=3), tmp_path)
+    assert in_process == []
+
+
+def test_a_run_that_was_cut_short_leaves_nothing(
+    tiny_reference: TableReference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Run | str]]:
+        yield tasks[0], processes._run(tasks[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "_results", results)
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(_bench(tiny_reference), tmp_path)
+    assert len(_bench(tiny_reference).tasks(tmp_path)) == 1
+    assert [row["seeds"] for row in write_report(tmp_path, plots=False)] == [1]
+
+
+def test_runs_of_a_seed_follow_one_another(tiny_reference: TableReference, tmp_path: Path) -> None:
+    tasks = _bench(tiny_reference, "random", "reinforce").tasks(tmp_path)
+    assert [(task.seed, task.strategy) for task in tasks] == [
+        (0, "random"), (0, "reinforce"), (1, "random"), (1, "reinforce"),
+    ]  # fmt: skip
+
+
+def test_a_run_that_fails_costs_that_run_only(
+    tiny_reference: TableReference, in_process: list[Task], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(space: object, seed: int) -> object:
+        if seed == 1:
+            raise RuntimeError("no luck")
+        return STRATEGIES["random"](space, seed)
+
+    monkeypatch.setitem(STRATEGIES, "fails", fails)
+    with pytest.raises(BenchError) as caught:
+        run_bench(_bench(tiny_reference, "random", "fails", seeds=3), tmp_path)
+    assert "1 of 6" in str(caught.value)
+    assert "no luck" in str(caught.value)
+    assert "Traceback" in (tmp_path / "failures.txt").read_text()
+    assert {row["strategy"]: row["seeds"] for row in write_report(tmp_path, plots=False)} == {
+        "random": 3,
+        "fails": 2,
+    }
+
+
+def test_a_folder_of_other_settings(
+    tiny_reference: TableReference, in_process: list[Task], tmp_path: Path
+) -> None:
+    run_bench(_bench(tiny_reference, seeds=1), tmp_path / "out")
+    with pytest.raises(ConfigurationError, match="queries 8, not 9"):
+        run_bench(_bench(tiny_reference, queries=9), tmp_path / "out")
+    with pytest.raises(ConfigurationError, match="batch 1, not 2"):
+        run_bench(_bench(tiny_reference, batch=2), tmp_path / "out")
+    table, description = tiny.write(tmp_path)
+    description.write_text(tiny.DESCRIPTION.replace("reward: validation", "reward: test"))
+    with pytest.raises(ConfigurationError, match="another table"):
+        run_bench(_bench(find_tables([str(description)], [table])[0]), tmp_path / "out")
+    (tmp_path / "out" / "bench.json").write_text("{")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        run_bench(_bench(tiny_reference), tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        run_bench(_bench(tiny_reference), tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"seeds": 0}, "--seeds"),
+        ({"queries": 0}, "--queries"),
+        ({"batch": 0}, "--batch"),
+        ({"first_seed": -1}, "-1"),
+    ],
+)
+def test_numbers_out_of_range(
+    more: dict[str, int], words: str, tiny_reference: TableReference, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        run_bench(_bench(tiny_reference, **more), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_are_checked_before_anything_runs(tiny_reference: TableReference, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="nobody"):
+        run_bench(_bench(tiny_reference, "random", "nobody"), tmp_path)
+    with pytest.raises(ConfigurationError, match="once"):
+        run_bench(_bench(tiny_reference, "random", "random"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_that_are_damaged(
+    tiny_reference: TableReference, in_process: list[Task], tmp_path: Path
+) -> None:
+    run_bench(_bench(tiny_reference, seeds=1), tmp_path)
+    (path,) = (tmp_path / "runs").rglob("0.json")
+    whole = json.loads(path.read_text())
+    for content in ("{", json.dumps({**whole, "more": 1}), json.dumps([]), "{}"):
+        path.write_text(content)
+        with pytest.raises(DataError, match="Delete it"):
+            write_report(tmp_path)
+
+
+def test_the_report_of_a_folder_without_runs(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"raw\.csv"):
+        write_report(tmp_path)
+    (tmp_path / "raw.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="columns"):
+        write_report(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(DataError, match="no finished run"):
+        write_report(tmp_path)

@@ -1,0 +1,115 @@
+"""`gcnas bench` on a tiny table, with numbers computed again from its raw results."""
+
+import csv
+import re
+from pathlib import Path
+from statistics import median
+
+import pytest
+from tests.cli.conftest import RunGcnas
+from tests.tabular import tiny
+
+QUERIES, SEEDS = 30, 2
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    table, description = tiny.write(tmp_path)
+    return [
+        "bench", "run", "--table", str(table), "--space", str(description), "--strategy", "random",
+        "--strategy", "reinforce", "--seeds", str(SEEDS), "--queries", str(QUERIES), "--out", "out", "--jobs", "2",
+    ]  # fmt: skip
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_bench_and_its_summary(run_gcnas: RunGcnas, command: list[str], tmp_path: Path) -> None:
+    done = run_gcnas(*command)
+    assert len(re.findall(r"^\[\d/4\] tiny (random|reinforce) seed [01]: ", done.stdout, re.MULTILINE)) == 4
+    networks: dict[str, tiny.Row] = {}
+    for row in tiny.rows():
+        networks.setdefault(row.network, row)
+    known = {row.key: row for row in networks.values() if row.validation is not None}
+    optimum = max(row.validation for row in known.values() if row.validation is not None)
+    raw = _read(tmp_path / "out" / "raw.csv")
+    summary = {row["strategy"]: row for row in _read(tmp_path / "out" / "summary.csv")}
+    assert set(summary) == {"random", "reinforce"}
+    for strategy, row in summary.items():
+        found, regrets, tests = [], [], []
+        for seed in range(SEEDS):
+            queries = [q for q in raw if q["strategy"] == strategy and q["seed"] == str(seed)]
+            keys = [q["key"] for q in queries]
+            assert len(set(keys)) == len(keys) <= QUERIES
+            scores = [known[key].validation for key in keys]
+            assert [float(q["score"]) for q in queries] == scores
+            best = max(scores)
+            found.append(scores.index(optimum) + 1 if best == optimum else float("inf"))
+            curve = [optimum - max(scores[: n + 1]) for n in range(len(scores))]
+            curve += [curve[-1]] * (QUERIES - len(curve))
+            regrets.append(curve)
+            tests.append(known[keys[scores.index(best)]].test)
+        assert row["seeds"] == str(SEEDS)
+        middle = median(found) if median(found) < float("inf") else min(found)
+        assert row["median_queries"] == ("" if middle == float("inf") else f"{middle:.6g}")
+        assert float(row["auc_regret"]) == pytest.approx(sum(map(sum, regrets)) / SEEDS / QUERIES, abs=1e-4)
+        assert float(row["regret_20"]) == pytest.approx(sum(c[19] for c in regrets) / SEEDS, abs=1e-4)
+        assert float(row["test_of_best"]) == pytest.approx(sum(tests) / SEEDS, abs=1e-3)
+        assert row["solved_50"] == ""
+        assert 0 < float(row["overhead_ms"]) < 1_000
+
+
+def test_the_same_command_goes_on(run_gcnas: RunGcnas, command: list[str], tmp_path: Path) -> None:
+    run_gcnas(*command)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("*.json")}
+    raw = (tmp_path / "out" / "raw.csv").read_text()
+    lost = next(path for path in before if path.match("reinforce/1.json"))
+    lost.unlink()
+    done = run_gcnas(*command)
+    assert re.findall(r"^\[.*", done.stdout, re.MULTILINE)[0].startswith("[4/4] tiny reinforce seed 1")
+    for path, time in before.items():
+        assert path == lost or path.stat().st_mtime_ns == time
+    again = (tmp_path / "out" / "raw.csv").read_text()
+    # All but the seconds of the run that was done again is the same.
+    assert [line.split(",")[:12] for line in again.splitlines()] == [
+        line.split(",")[:12] for line in raw.splitlines()
+    ]
+    (tmp_path / "out" / "summary.csv").unlink()
+    run_gcnas("bench", "report", "out", "--against", "random")
+    assert {row["strategy"] for row in _read(tmp_path / "out" / "summary.csv")} == {"random", "reinforce"}
+    assert (tmp_path / "out" / "plots" / "regret-tiny.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"--strategy": "nobody"}, ["nobody", "random"]),
+        ({"--space": "nb202"}, ["nb202", "nas-bench-macro"]),
+        ({"--space": "none.yaml"}, ["none.yaml", "cannot be read"]),
+        ({"--table": "none.csv"}, ["none.csv", "does not exist"]),
+        ({"--seeds": "0"}, ["--seeds"]),
+    ],
+)
+def test_mistakes_of_users(
+    change: dict[str, str], words: list[str], run_gcnas: RunGcnas, command: list[str]
+) -> None:
+    for option, value in change.items():
+        command[command.index(option) + 1] = value
+    done = run_gcnas(*command, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert all(word in done.stderr for word in ["error:", *words]), done.stderr
+
+
+def test_a_built_in_table_needs_its_file(run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    built_in = ["bench", "run", "--space", "nb201-cifar10", "--strategy", "random", "--out", "out"]
+    done = run_gcnas(*built_in, check=False)
+    assert done.returncode == 1
+    assert "--data DIR" in done.stderr
+    (tmp_path / "nb201.csv.gz").write_text("code,c10_val_e200\n")
+    done = run_gcnas(*built_in, "--data", ".", check=False)
+    assert done.returncode == 1
+    assert "--no-checksum" in done.stderr
+    assert "nb201-cifar10: 6 decisions, file nb201.csv.gz" in run_gcnas("bench", "spaces").stdout

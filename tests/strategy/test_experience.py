@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from scipy.stats import norm
+from tests.strategy.spaces import DEEP, complete
+
+from gcnas.records import Evaluation, EvaluationState, Limits
+from gcnas.space import InputShape
+from gcnas.space.presets import CNN
+from gcnas.strategy import RandomStrategy
+from gcnas.strategy.experience import Experience
+from gcnas.strategy.tokens import Tokens
+
+
+def told(count: int) -> Experience:
+    experience = Experience(DEEP, Tokens(DEEP))
+    for index, proposal in enumerate(RandomStrategy(DEEP, 0).ask(count)):
+        experience.add(complete(proposal, float(index % 10)))
+    return experience
+
+
+def test_rows_outlive_growth() -> None:
+    experience = told(300)
+    proposals = RandomStrategy(DEEP, 0).ask(300)
+    assert len(experience) == 300
+    assert (experience.tokens == experience.tokens_of([p.architecture for p in proposals])).all()
+
+
+def test_decisions_lead_to_the_network() -> None:
+    experience = told(20)
+    for row, proposal in enumerate(RandomStrategy(DEEP, 0).ask(20)):
+        assert DEEP.decode(experience.decisions(row).actions) == proposal.architecture
+
+
+def test_failures_count_as_the_worst_of_their_fidelity() -> None:
+    experience = Experience(DEEP, Tokens(DEEP))
+    first, second, third, fourth = RandomStrategy(DEEP, 0).ask(4)
+    experience.add(complete(first, 0.8, epochs=3))
+    experience.add(complete(second, 0.5, epochs=3))
+    experience.add(Evaluation(third, EvaluationState.FAILED, error_kind="crash", error="made up"))
+    experience.add(complete(fourth, 0.1, epochs=1))
+    assert experience.epochs.tolist() == [3, 3, 3, 1]
+    assert experience.targets == pytest.approx([norm.ppf(5 / 6), norm.ppf(2 / 6), norm.ppf(2 / 6), 0.0])
+    assert experience.best(10).tolist() == [0, 1, 3]
+
+
+def test_more_training_comes_first() -> None:
+    experience = Experience(DEEP, Tokens(DEEP))
+    for proposal, score, epochs in zip(RandomStrategy(DEEP, 0).ask(3), (0.9, 0.5, 0.6), (1, 9, 9), strict=True):
+        experience.add(complete(proposal, score, epochs))
+    assert experience.best(2).tolist() == [2, 1]
+
+
+def test_repeats_bring_nothing() -> None:
+    experience = told(3)
+    (proposal,) = RandomStrategy(DEEP, 0).ask(1)
+    experience.add(Evaluation(proposal, EvaluationState.DUPLICATE, 0.5))
+    assert len(experience) == 3
+
+
+@pytest.mark.parametrize("count", [0, 5, 100])
+def test_arrays_hold_everything(count: int) -> None:
+    experience, other = told(count), Experience(DEEP, Tokens(DEEP))
+    other.load(experience.arrays())
+    more = RandomStrategy(DEEP, 1).ask(80)
+    for proposal in more:
+        experience.add(complete(proposal, 1.5))
+        other.add(complete(proposal, 1.5))
+    assert all(
+        (a == b).all() for a, b in zip(experience.arrays().values(), other.arrays().values(), strict=True)
+    )
+    assert (experience.targets == other.targets).all()
+
+
+def test_facts_are_costs_where_there_are_any() -> None:
+    space = CNN.fit(InputShape(1, 12, 12, 5), Limits(parameters=50_000))
+    experience = Experience(space, Tokens(space))
+    proposals = RandomStrategy(space, 0).ask(5)
+    facts = experience.facts_of([p.architecture for p in proposals], epochs=7)
+    costs = [space.cost(p.architecture) for p in proposals]
+    assert facts[:, 0] == pytest.approx(3 / 8)
+    assert facts[:, 1] == pytest.approx(np.log10([c.parameters + 1 for c in costs]) / 4)
+    assert facts[:, 2] == pytest.approx(np.log10([c.multiply_adds + 1 for c in costs]) / 4)

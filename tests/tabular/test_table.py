@@ -1,0 +1,124 @@
+import gzip
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.tabular import tiny
+
+from gcnas.errors import DataError, SpaceError
+from gcnas.tabular import Description, Table, load_table
+
+DESCRIPTION = Description.parse(
+    "name: t\nkey: key\nreward: score\ntest: test\ncost: seconds\n"
+    "decisions:\n"
+    "  - {name: a, kind: layer, choices: {0: none, 1: conv}}\n"
+    "  - {name: b, kind: layer, choices: {0: none, 1: conv}}\n",
+    "here",
+)
+TEXT = "key,score,test,seconds\n00,1.5,9,1\n01,2.5,8,2\n10,,7,\n11,nan,6,1\n"
+
+
+def _write(folder: Path, text: str = TEXT) -> Path:
+    path = folder / "t.csv"
+    path.write_text(text)
+    return path
+
+
+def test_values(tmp_path: Path) -> None:
+    table = load_table(_write(tmp_path), DESCRIPTION)
+    entries = {key: table.entry(table.space.from_key(key)) for key in ("00", "01", "10", "11")}
+    assert entries["00"] is not None
+    assert (entries["00"].reward, entries["00"].seconds) == (1.5, 1.0)
+    assert entries["10"] is entries["11"] is None
+    assert table.best == 2.5
+    assert table.test(table.space.from_key("01")) == 8.0
+    with pytest.raises(SpaceError, match="epochs"):
+        table.entry(table.space.from_key("00"), epochs=12)
+
+
+def test_all_forms_of_a_file_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(TEXT.encode()))
+    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+    np.savez(
+        tmp_path / "t.npz",
+        key=np.array(["00", "01", "10", "11"]),
+        score=np.array([1.5, 2.5, np.nan, np.nan]),
+        test=np.array([9, 8, 7, 6]),
+        seconds=np.array([1.0, 2.0, 0.0, 1.0]),
+        other=np.zeros((3, 3)),
+    )
+    expected = load_table(_write(tmp_path), DESCRIPTION)
+    for name in ("t.csv.gz", "bom.csv", "t.npz"):
+        table = load_table(tmp_path / name, DESCRIPTION)
+        assert table.rows == expected.rows
+        np.testing.assert_array_equal(table.levels[1].rewards, expected.levels[1].rewards)
+        np.testing.assert_array_equal(table.tests, expected.tests)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (TEXT.replace("01,", "02,"), ["Row 2", "'b'", "'2'", "0, 1"]),
+        (TEXT.replace("01,", "011,"), ["Row 2", "2 tokens", "3"]),
+        (TEXT.replace("01,", "00,"), ["Rows 1 and 2", "'00'"]),
+        (TEXT.replace("2.5", "high"), ["Row 2", "'score'", "'high'"]),
+        (TEXT.replace("2.5,8,2", "2.5,8,"), ["Row 2", "'seconds'"]),
+        (TEXT.replace("2.5,8,2", "2.5,8,-2"), ["Row 2", "'seconds'", "'-2'"]),
+        (TEXT.replace("01,2.5", "01,2.5,3"), ["Row 2", "5 cells", "4"]),
+        (TEXT.replace("score", "reward"), ["no column", "'score'", "reward"]),
+        (TEXT.replace("test", "score"), ["2 columns", "'score'"]),
+        ("key,score,test,seconds\n", ["no rows"]),
+        ("key,score,test,seconds\n00,,1,1\n", ["no number", "'score'"]),
+        ("", ["no column", "no header"]),
+        ('key,score,test,seconds\n"00,1,1', ["cannot be read"]),
+    ],
+)
+def test_mistakes_in_a_table_are_named(text: str, words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load_table(_write(tmp_path, text), DESCRIPTION)
+    assert all(word in str(caught.value) for word in ["t.csv", *words]), caught.value
+
+
+def test_damaged_and_hostile_files(tmp_path: Path) -> None:
+    np.savez(tmp_path / "objects.npz", key=np.array([{}], dtype=object), score=[1], test=[1], seconds=[1])
+    np.savez(tmp_path / "square.npz", key=np.array([["00"]]), score=[1], test=[1], seconds=[1])
+    np.savez(tmp_path / "unequal.npz", key=np.array(["00", "01"]), score=[1], test=[1], seconds=[1])
+    whole = gzip.compress(TEXT.encode())
+    (tmp_path / "cut.csv.gz").write_bytes(whole[:-12])
+    (tmp_path / "binary.csv").write_bytes(bytes(range(128, 256)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "square.npz").read_bytes()[:200])
+    for name in ("objects.npz", "square.npz", "unequal.npz", "cut.csv.gz", "binary.csv", "cut.npz", "none.csv"):
+        with pytest.raises(DataError, match=name):
+            load_table(tmp_path / name, DESCRIPTION)
+
+
+def test_another_file_than_the_one_that_was_checked(tmp_path: Path) -> None:
+    path = _write(tmp_path)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    right = DESCRIPTION.model_copy(update={"sha256": found})
+    wrong = DESCRIPTION.model_copy(update={"sha256": "0" * 64})
+    assert load_table(path, right).sha256 == found
+    assert load_table(path, wrong, checksum=False).best == 2.5
+    with pytest.raises(DataError) as caught:
+        load_table(path, wrong)
+    assert all(word in str(caught.value) for word in (found, "0" * 64, "--no-checksum"))
+
+
+def test_the_tiny_table_says_what_it_was_made_of(tiny_table: Table) -> None:
+    first: dict[str, tiny.Row] = {}
+    for row in tiny.rows():
+        kept = first.setdefault(row.network, row)
+        entry = tiny_table.entry(tiny_table.space.from_key(row.key))
+        if kept.validation is None:
+            assert entry is None
+            continue
+        assert entry is not None
+        assert (entry.reward, entry.seconds) == (kept.validation, kept.seconds)
+        short = tiny_table.entry(tiny_table.space.from_key(row.key), epochs=2)
+        assert short is not None
+        assert (short.reward, short.seconds) == pytest.approx((kept.validation - 10, kept.seconds / 5))
+        assert tiny_table.test(tiny_table.space.from_key(row.key)) == kept.test
+    assert tiny_table.networks == len(first)
+    assert tiny_table.best == max(row.validation for row in first.values() if row.validation is not None)
+    assert tiny_table.entry(tiny_table.space.from_key("c2p2")) is None
