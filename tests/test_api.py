@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import gcnas
@@ -122,3 +123,12 @@ def test_names_are_found_without_torch() -> None:
         "gcnas.search; assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_policy_that_gcnas_has_learnt(tmp_path: Path) -> None:
+    space = SearchSpace("tiny", CNN.layer_types[:1], max_depth=3, window=2)
+    options = {**SMALL, "strategy": "gcnas", "references": False}
+    result = gcnas.search(_arrays(), out=tmp_path / "run", space=space, budget=11, **options)
+    assert {trial.proposal.source for trial in result.trials} > {"start"}
+    trained, untrained = result.policy().state_dict(), result.policy(untrained="gcnas").state_dict()
+    assert any(not torch.equal(trained[name], untrained[name]) for name in trained)

@@ -194,9 +194,9 @@ def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Pat
     refused = run_gcnas("sample", "chance", check=False)
     assert refused.returncode == 1
     assert "has no policy" in refused.stderr
-    assert (
-        run_gcnas("sample", finished, "--untrained", "reinforce-rnn", "-n", "2").stdout.count("layers, ") == 2
-    )
+    for strategy in ("reinforce-rnn", "gcnas"):
+        untrained = run_gcnas("sample", finished, "--untrained", strategy, "-n", "2").stdout
+        assert untrained.count("layers, ") == 2
 
 
 def test_data_check(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:

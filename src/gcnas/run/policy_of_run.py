@@ -6,6 +6,7 @@ from gcnas.policy import Policy
 from gcnas.run.ledger import LedgerReader
 from gcnas.space import InputShape, SearchSpace
 from gcnas.strategy import StrategyState, create_strategy
+from gcnas.strategy.gcnas import GCNASStrategy
 from gcnas.strategy.reinforce import ReinforceStrategy
 
 
@@ -23,7 +24,7 @@ def policy_of_run(ledger: LedgerReader, config: RunConfig, space: SearchSpace, s
     """
     fitted = space.fit(InputShape(**ledger.meta()["image"]), config.limits)
     searcher = create_strategy(strategy or config.strategy, fitted, stream_seed(config.seed, "strategy"))
-    if not isinstance(searcher, ReinforceStrategy):
+    if not isinstance(searcher, ReinforceStrategy | GCNASStrategy):
         raise ConfigurationError(
             f"The strategy {strategy or config.strategy!r} has no policy; name one that has with --untrained, for "
             "example --untrained reinforce."

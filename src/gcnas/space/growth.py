@@ -156,22 +156,15 @@ class Growth:
         newest = self.nodes[max(self.resolved[-1])]
         if choice == "stride" and not newest.allows(int(option)):
             return False
-        return self._affordable(layer_type, {choice: option})
+        return self._affordable(layer_type, (choice, option))
 
-    def _affordable(self, layer_type: LayerType, given: dict[str, HyperparameterValue] | None = None) -> bool:
+    def _affordable(self, layer_type: LayerType, given: tuple[str, HyperparameterValue] | None = None) -> bool:
         """Whether the network could end right after some layer of this type within the limits."""
         newest = self.nodes[max(self.resolved[-1])]
-        for metric, values in self.space.cheapest[layer_type.name].items():
-            form = layer_type.canonical(newest, values | (given or {}))
-            total = self.cost
-            # A layer that vanishes costs nothing, but brings no network back within its limits either.
-            if form is not None:
-                output = layer_type.output_shape(newest, form)
-                head = self.space.head.cost(output, self.space.fitted.classes)
-                total = _sum(_sum(total, layer_type.cost(newest, form)), head)
-            if getattr(total, metric) > getattr(self.space.limits, metric):
-                return False
-        return True
+        return all(
+            getattr(self.cost, metric) + added <= getattr(self.space.limits, metric)
+            for metric, added in self.space.least_added(newest, layer_type, given).items()
+        )
 
 
 def _sum(left: Cost, right: Cost) -> Cost:

@@ -128,6 +128,38 @@ class SearchSpace:
             for layer_type in self.layer_types
         }
 
+    def least_added(
+        self, newest: Shape, layer_type: LayerType, given: tuple[str, HyperparameterValue] | None
+    ) -> dict[str, int]:
+        """For each limited metric, what the cheapest layer of a type and the head after it would add.
+
+        Args:
+            newest: Shape that the layer reads.
+            layer_type: Its type.
+            given: A hyper-parameter and its value that are fixed, if any.
+        """
+        key = (newest, layer_type.name, given)
+        if key not in self._least_added:
+            fixed = {} if given is None else {given[0]: given[1]}
+            self._least_added[key] = {
+                metric: self._added(newest, layer_type, values | fixed, metric)
+                for metric, values in self.cheapest[layer_type.name].items()
+            }
+        return self._least_added[key]
+
+    @cached_property
+    def _least_added(self) -> dict[tuple[Shape, str, tuple[str, HyperparameterValue] | None], dict[str, int]]:
+        # Masks ask for the same few shapes again and again.
+        return {}
+
+    def _added(self, newest: Shape, layer_type: LayerType, values: Mapping[str, Any], metric: str) -> int:
+        form = layer_type.canonical(newest, values)
+        # A layer that vanishes costs nothing, but brings no network back within its limits either.
+        if form is None:
+            return 0
+        head = self.head.cost(layer_type.output_shape(newest, form), self.fitted.classes)
+        return int(getattr(layer_type.cost(newest, form), metric) + getattr(head, metric))
+
     def start(self) -> Growth:
         """The empty network: stem only, no layer yet."""
         return Growth(self)
