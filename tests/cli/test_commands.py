@@ -229,7 +229,11 @@ def test_clean(run_copy: Path, run_gcnas: RunGcnas) -> None:
         (["search", "digits", "--strategy", "magic"], 1, "magic"),
         (["search", "digits", "--space", "none.py:SPACE"], 1, "none.py"),
         (["search", "digits", "--device", "cuda:7", "--budget", "2"], 1, "cuda:7"),
-        (["search", "digits", "--max-params", "200", "--budget", "2"], 3, "parameters"),
+        (
+            ["search", "digits", "--max-params", "200", "--strategy", "random", "--budget", "2"],
+            3,
+            "parameters",
+        ),
         (["search", "digits", "--out", "empty/..", "--budget", "2"], 1, "already holds"),
         (["status", "empty"], 1, "not a run folder"),
         (["resume", "empty"], 1, "not a run folder"),

@@ -17,6 +17,11 @@ def test_every_option_is_tried_equally_often() -> None:
         assert Counter(t.actions[place].type for t in design) == dict.fromkeys(range(5), 2)
 
 
+def test_no_network_comes_twice() -> None:
+    design = latin(CELL, 15, np.random.default_rng(0), 0.25)
+    assert len({t.actions for t in design}) == 15
+
+
 def test_depths_are_spread() -> None:
     design = latin(DEEP, 8, np.random.default_rng(0), 0.25)
     assert Counter(len(t.actions) - 1 for t in design) == {2: 2, 3: 2, 4: 2, 5: 2}

@@ -10,7 +10,10 @@ from gcnas.space import SearchSpace
 
 
 class _Columns:
-    """For each decision, one option for each of n networks: a random order of the options, repeated."""
+    """For each decision, one option for each of n networks: random orders of the options, one after the other.
+
+    Each order is drawn anew: one order repeated would repeat whole networks where decisions have equally many options.
+    """
 
     def __init__(self, count: int, random: np.random.Generator) -> None:
         self._count, self._random = count, random
@@ -25,7 +28,8 @@ class _Columns:
         return wanted if flags[wanted] else int(self._random.choice(np.flatnonzero(flags)))
 
     def _column(self, options: int) -> NDArray[np.int64]:
-        return np.resize(self._random.permutation(options), self._count)
+        orders = [self._random.permutation(options) for _ in range(-(-self._count // options))]
+        return np.concatenate(orders)[: self._count]
 
 
 def latin(space: SearchSpace, count: int, random: np.random.Generator, rate: float) -> list[Trajectory]:
