@@ -2,8 +2,9 @@
 
 from gcnas.graph.batch import ABSENT, TrajectoryBatch, encode, kept_draws, node_features
 from gcnas.graph.composition import CompositionNodes
-from gcnas.graph.convolution import GraphCache, GraphConvolution, GraphEncoder, Memory
+from gcnas.graph.convolution import GraphCache, GraphConvolution, GraphEncoder, Memory, mean_shares
 from gcnas.graph.parameter import ParameterNodes
+from gcnas.graph.steps import GraphSteps, Window
 from gcnas.graph.vocabulary import FEATURES, Vocabulary
 
 __all__ = [
@@ -13,11 +14,14 @@ __all__ = [
     "GraphCache",
     "GraphConvolution",
     "GraphEncoder",
+    "GraphSteps",
     "Memory",
     "ParameterNodes",
     "TrajectoryBatch",
     "Vocabulary",
+    "Window",
     "encode",
     "kept_draws",
+    "mean_shares",
     "node_features",
 ]

@@ -2,8 +2,10 @@
 
 from typing import TypeAlias
 
-from torch import Tensor, nn, zeros
+import torch
+from torch import Tensor, nn
 
+from gcnas.graph.mixture import Mixture, ones
 from gcnas.graph.vocabulary import FEATURES, Vocabulary
 
 Place: TypeAlias = int | slice
@@ -26,7 +28,16 @@ class CompositionNodes(nn.Module):
         self.types = nn.Embedding(vocabulary.types + 1, width)
         self.positions = nn.Embedding(vocabulary.max_depth + 2, width)
         self.input = nn.Linear(FEATURES, width)
-        self.query = nn.Parameter(zeros(width))
+        self.query = nn.Parameter(torch.zeros(width))
+
+    def graph(self, types: Tensor, features: Tensor) -> Mixture:
+        """The input node, of features (B, F), and layers of types (B, N - 1), to (B, N, d)."""
+        kinds, table = self.types.num_embeddings, torch.cat([self.types.weight, self.input.weight.t()])
+        weights = features.new_zeros(len(types), types.shape[1] + 1, len(table))
+        weights[:, 1:, :kinds] = ones(types, kinds, weights.dtype)
+        weights[:, 0, kinds:] = features
+        places = self.positions.weight[: weights.shape[1]]
+        return Mixture(weights, table, torch.cat([places[:1] + self.input.bias, places[1:]]))
 
     def first(self, features: Tensor) -> Tensor:
         """Node 0, the input image: (B, F) to (B, d)."""

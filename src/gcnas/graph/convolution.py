@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias, cast
 import torch
 from torch import Tensor, nn
 
-from gcnas.graph.messages import Messages
+from gcnas.graph.messages import Parallel
+from gcnas.graph.mixture import Embedded, dense, length, mapped
 
 Memory: TypeAlias = Literal["stacked", "recurrent"]
 
@@ -102,62 +103,75 @@ class GraphEncoder(nn.Module):
         )
         self.register_buffer("reads", reads, persistent=False)
 
-    def forward(self, nodes: Tensor, queries: Tensor, connections: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, nodes: Embedded, queries: Embedded, connections: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embeddings of all nodes and queries of known graphs.
 
         Args:
-            nodes: (B, N + 1, d); node 0 is the input.
+            nodes: (B, N + 1, d), or (B, N, d) without the last, which no query reads; node 0 is the input.
             queries: (B, N, d), or (N, d) where all graphs have the same; query s stands where node s + 1 is.
             connections: (B, N, m - 1); row s says which of the nodes at distance 2, 3, … node s + 1 reads. None
                 where there are no such edges.
 
         Returns:
-            Final embeddings of the nodes (B, N + 1, d) and of the queries (B, N, d).
+            Final embeddings of the nodes and of the queries, of the same shapes.
         """
         if self.memory == "recurrent":
-            return self._one_by_one(nodes, queries.expand(len(nodes), -1, -1), connections)
-        shares = _of_nodes(connections)
+            known = dense(nodes)
+            return self._one_by_one(known, dense(queries).expand(len(known), -1, -1), connections)
+        shares, answers = _of_nodes(connections, length(nodes)), queries
         for convolution in self._layers:
-            nodes, queries = self._parallel(convolution, nodes, queries, shares)
-        return nodes, queries
+            nodes, answers = self._parallel(convolution, nodes, answers, shares)
+        return dense(nodes), dense(answers)
 
-    def answers(self, nodes: Tensor, queries: Tensor, connections: Tensor | None) -> Tensor:
+    def answers(self, nodes: Embedded, queries: Embedded, connections: Tensor | None) -> Tensor:
         """Final embeddings of the queries alone; saves the last convolution of the nodes."""
         if self.memory == "recurrent":
             return self.forward(nodes, queries, connections)[1]
-        shares = _of_nodes(connections)
-        for convolution in self._layers[:-1]:
+        *layers, last = self._layers
+        shares = _of_nodes(connections, length(nodes))
+        for convolution in layers:
             nodes, queries = self._parallel(convolution, nodes, queries, shares)
-        last = self._layers[-1]
-        return last.update(queries, self._messages(last, nodes, shares)[0][:, 1:])
+        return self._parallel(last, nodes, queries, None, final=True)[1]
 
-    def embed(self, nodes: Tensor, connections: Tensor | None) -> Tensor:
+    def embed(self, nodes: Embedded, connections: Tensor | None) -> Tensor:
         """Final embeddings of the nodes alone."""
         if self.memory == "recurrent":
-            return self._one_by_one(nodes, None, connections)[0]
-        shares = _of_nodes(connections)
+            return self._one_by_one(dense(nodes), None, connections)[0]
+        shares = _of_nodes(connections, length(nodes))
         for convolution in self._layers:
-            incoming, skipped = self._messages(convolution, nodes, shares)
-            nodes = convolution.update(nodes, incoming + skipped)
-        return nodes
+            nodes = self._parallel(convolution, nodes, None, shares)[0]
+        return dense(nodes)
 
     @property
     def _layers(self) -> tuple[GraphConvolution, ...]:
         return cast("tuple[GraphConvolution, ...]", tuple(self.convolutions))
 
     def _parallel(
-        self, convolution: GraphConvolution, nodes: Tensor, queries: Tensor, shares: Tensor | None
+        self,
+        convolution: GraphConvolution,
+        nodes: Embedded,
+        queries: Embedded | None,
+        shares: Tensor | None,
+        *,
+        final: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        incoming, skipped = self._messages(convolution, nodes, shares)
-        return convolution.update(nodes, incoming + skipped), convolution.update(queries, incoming[:, 1:])
-
-    def _messages(
-        self, convolution: GraphConvolution, nodes: Tensor, shares: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        chain = convolution.importance.expand(nodes.shape[1], -1)
+        """All nodes and queries after a convolution; of queries alone if it is the ``final`` one."""
+        outgoing, own, norm = convolution.outgoing.weight, convolution.own.weight, convolution.norm
+        if shares is None:
+            # Nothing reads what skips would.
+            outgoing = torch.cat([outgoing[: self.width], outgoing[2 * self.width :]])
+        sent, chain = mapped(nodes, outgoing), convolution.importance[None]
         if self.reads is not None:
-            chain = chain * self.reads[: nodes.shape[1]]
-        return Messages.apply(convolution.outgoing(nodes), chain, shares, self.width)  # type: ignore[no-any-return, no-untyped-call]
+            places = max(sent.shape[1], 0 if queries is None else length(queries) + 1)
+            chain = chain * self.reads[:places]
+        known = (None, None) if final else (dense(nodes), mapped(nodes, own))
+        asked: tuple[Tensor | None, Tensor | None] = (None, None)
+        if queries is not None:
+            shape = (len(sent), -1, -1)
+            asked = (dense(queries).expand(shape), mapped(queries, own).expand(shape))
+        return Parallel.apply(  # type: ignore[no-any-return, no-untyped-call]
+            sent, convolution.own.bias, chain, shares, *known, *asked, norm.weight, norm.bias, norm.eps
+        )
 
     def _one_by_one(
         self, nodes: Tensor, queries: Tensor | None, connections: Tensor | None
@@ -165,13 +179,13 @@ class GraphEncoder(nn.Module):
         cache = self.start(len(nodes), nodes)
         cache, first = self.append(cache, nodes[:, 0], None)
         final_nodes, final_queries = [first], [first[:0]]
-        for step in range(nodes.shape[1] - 1):
+        for step in range(nodes.shape[1] if queries is None else queries.shape[1]):
             if queries is not None:
                 final_queries.append(self.query(cache, queries[:, step]))
-            cache, node = self.append(
-                cache, nodes[:, step + 1], None if connections is None else connections[:, step]
-            )
-            final_nodes.append(node)
+            if step + 1 < nodes.shape[1]:
+                chosen = None if connections is None else connections[:, step]
+                cache, node = self.append(cache, nodes[:, step + 1], chosen)
+                final_nodes.append(node)
         return torch.stack(final_nodes, 1), torch.stack(final_queries[1:] or final_queries, 1)
 
     def start(self, count: int, like: Tensor) -> GraphCache:
@@ -207,7 +221,7 @@ class GraphEncoder(nn.Module):
 
     def _embed(self, cache: GraphCache, nodes: Tensor, connections: Tensor | None, depth: int) -> list[Tensor]:
         """The new nodes before the first convolution and after each of the first ``depth``."""
-        shares = None if connections is None else _shares(connections).t()[..., None].contiguous()
+        shares = None if connections is None else mean_shares(connections).t()[..., None].contiguous()
         embedded = [nodes]
         for index, convolution in enumerate(self._layers[:depth]):
             incoming = self._incoming(cache, index)
@@ -245,14 +259,16 @@ class GraphEncoder(nn.Module):
         return cache.messages[index]
 
 
-def _shares(connections: Tensor) -> Tensor:
+def mean_shares(connections: Tensor) -> Tensor:
     """Connections (…, m - 1) as the weights of a mean."""
     return connections / connections.sum(-1, keepdim=True).clamp(min=1)
 
 
-def _of_nodes(connections: Tensor | None) -> Tensor | None:
-    """Weights (B, N + 1, m - 1) of all nodes' skips, the input's included, from connections (B, N, m - 1)."""
-    return None if connections is None else nn.functional.pad(_shares(connections), (0, 0, 1, 0))
+def _of_nodes(connections: Tensor | None, nodes: int) -> Tensor | None:
+    """Weights (B, nodes, m - 1) of all nodes' skips, the input's included, from connections (B, N, m - 1)."""
+    if connections is None:
+        return None
+    return nn.functional.pad(mean_shares(connections), (0, 0, 1, nodes - 1 - connections.shape[1]))
 
 
 def _shift(window: Tensor, newest: Tensor) -> Tensor:

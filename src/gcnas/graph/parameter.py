@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gcnas.graph.composition import Place
+from gcnas.graph.mixture import Mixture, ones
 from gcnas.graph.vocabulary import FEATURES, Vocabulary
 
 
@@ -28,7 +29,7 @@ class ParameterNodes(nn.Module):
         self.depth = nn.Linear(1, width, bias=False)
         self._options, self._max_depth = vocabulary.options, vocabulary.max_depth
 
-    def graph(self, types: Tensor, options: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    def graph(self, types: Tensor, options: Tensor, features: Tensor) -> tuple[Mixture, Mixture]:
         """All nodes and queries of known networks.
 
         Args:
@@ -40,10 +41,16 @@ class ParameterNodes(nn.Module):
             The input node and the layers, wholly decided, (B, N + 1, d), and the layers before their hyper-parameters
             were known, (B, N, d).
         """
-        facts = self.features(features)
-        known = self.types(types) + self.positions.weight[1 : types.shape[1] + 1]
-        first = facts[:, :1] + self.positions.weight[0]
-        return torch.cat([first, known + self.star(options) + facts[:, 1:]], 1), known + facts[:, :-1]
+        kinds, length = self.types.num_embeddings, features.shape[1]
+        table = torch.cat([self.types.weight, self.features.weight.t(), self.hyperparameters])
+        known = kinds + features.shape[2]
+        weights = features.new_zeros(len(types), length, len(table))
+        weights[:, 1:, :kinds] = ones(types, kinds, weights.dtype)
+        weights[:, :, kinds:known] = features
+        weights[:, 1:, known:] = self._chosen(options)
+        before = torch.cat([weights[:, 1:, :kinds], features[:, :-1]], 2)
+        places = self.positions.weight[:length] + self.features.bias
+        return Mixture(weights, table, places), Mixture(before, table[:known], places[1:])
 
     def first(self, features: Tensor) -> Tensor:
         """Node 0, the input image: (B, F) to (B, d)."""
@@ -62,12 +69,19 @@ class ParameterNodes(nn.Module):
     def star(self, options: Tensor) -> Tensor:
         """The hyper-parameters around their layers: index of each option (…, K), or absent, to the sum (…, d)."""
         # As a product with ones and zeros, since a sum of looked-up rows has a slow gradient.
-        chosen = options[..., None] == torch.arange(self._options, device=options.device)
-        return chosen.flatten(-2).to(self.hyperparameters.dtype) @ self.hyperparameters
+        return self._chosen(options) @ self.hyperparameters
 
-    def skeleton(self, types: Tensor, final_depth: Tensor) -> Tensor:
-        """Layers of known skeletons: types (B, N) and final depths (B, 1), to (B, N, d)."""
-        positions = self.positions.weight[1 : types.shape[1] + 1]
-        share = self.depth(final_depth[..., None] / self._max_depth)
-        embedded: Tensor = self.types(types) + positions + share
-        return embedded
+    def _chosen(self, options: Tensor) -> Tensor:
+        """Options (…, K) as ones and zeros (…, K O)."""
+        return ones(options, self._options, self.hyperparameters.dtype).flatten(-2)
+
+    def skeleton(self, types: Tensor, final_depth: Tensor, features: Tensor) -> Mixture:
+        """All nodes of known skeletons: types (B, N), final depths (B, 1), features (B, F) of the input node."""
+        kinds = self.types.num_embeddings
+        table = torch.cat([self.types.weight, self.depth.weight.t(), self.features.weight.t()])
+        weights = features.new_zeros(len(types), types.shape[1] + 1, len(table))
+        weights[:, 1:, :kinds] = ones(types, kinds, weights.dtype)
+        weights[:, 1:, kinds] = final_depth / self._max_depth
+        weights[:, 0, kinds + 1 :] = features
+        places = self.positions.weight[: weights.shape[1]]
+        return Mixture(weights, table, torch.cat([places[:1] + self.features.bias, places[1:]]))

@@ -68,6 +68,11 @@ class Vocabulary:
         return torch.tensor(flags, dtype=torch.bool).reshape(self.types + 1, len(self.heads))
 
     @cached_property
+    def all_heads(self) -> bool:
+        """Whether every type decides every head."""
+        return bool(self.has_head[:-1].all())
+
+    @cached_property
     def reads(self) -> Tensor | None:
         """(max_depth + 2, m), 1 / n where a node reads n nodes at given distances, one of them at this one.
 

@@ -19,15 +19,52 @@ SMALLEST = 1e-37
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How probable stored trajectories are.
+    """How probable stored trajectories are; computed when asked for.
 
     Attributes:
-        log_probability: (B), of all stored actions under their stored masks.
-        entropy: (B), mean entropy of the decisions that had more than one option, in nats.
+        types: (T + 1, B, N), log-probabilities under the stored masks.
+        options: (O, B, N, K), the same.
+        connections: (B, N, m - 1), logits.
+        batch: The stored trajectories.
     """
 
-    log_probability: Tensor
-    entropy: Tensor
+    types: Tensor
+    options: Tensor
+    connections: Tensor
+    batch: TrajectoryBatch
+
+    @cached_property
+    def log_probability(self) -> Tensor:
+        """(B), of all stored actions under their stored masks."""
+        batch = self.batch
+        signs = 2 * batch.connections - 1
+        return (
+            _only(_chosen(self.types, batch.types), batch.present)
+            + _only(_chosen(self.options, batch.options.clamp(min=0)), self._used)
+            + _only(nn.functional.logsigmoid(signs * self.connections), self._free)
+        )
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """(B), mean entropy of the decisions that had more than one option, in nats."""
+        batch, free = self.batch, self._free
+        types = batch.present & (batch.type_mask.sum(-1) > 1)
+        options = self._used & (batch.option_mask.sum(-1) > 1)
+        probability = torch.sigmoid(self.connections)
+        edges = nn.functional.binary_cross_entropy(probability, probability, reduction="none")
+        total = _only(_entropy(self.types), types) + _only(_entropy(self.options), options) + _only(edges, free)
+        decisions = types.sum(1) + options.sum((1, 2)) + free.sum((1, 2))
+        return total / decisions.clamp(min=1)
+
+    @cached_property
+    def _used(self) -> Tensor:
+        """(B, N, K), whether a step decides a head."""
+        return (self.batch.options != ABSENT) & self.batch.layers[..., None]
+
+    @cached_property
+    def _free(self) -> Tensor:
+        """(B, N, m - 1), whether a step decides a connection."""
+        return self.batch.connection_mask & self.batch.layers[..., None]
 
 
 @dataclass(frozen=True)
@@ -88,50 +125,32 @@ class Policy(nn.Module):
 
 def likelihood(logits: Logits, batch: TrajectoryBatch) -> Likelihood:
     """Put logits, masks and actions together."""
-    types = _masked(logits.types, batch.type_mask)
-    present, layers = batch.present, batch.layers
-    log_types = types.gather(-1, batch.types[..., None]).squeeze(-1)
-    used = (batch.options != ABSENT) & layers[..., None]
-    options = _masked(logits.options, batch.option_mask | ~used[..., None])
-    log_options = options.gather(-1, batch.options.clamp(min=0)[..., None]).squeeze(-1)
-    free = batch.connection_mask & layers[..., None]
-    signs = 2 * batch.connections - 1
-    log_connections = nn.functional.logsigmoid(signs * logits.connections)
-    total = (
-        _only(log_types, present).sum(1)
-        + _only(log_options, used).sum((1, 2))
-        + _only(log_connections, free).sum((1, 2))
+    return Likelihood(
+        _masked(logits.types, batch.type_mask),
+        _masked(logits.options, batch.option_mask),
+        logits.connections,
+        batch,
     )
-    return Likelihood(total, _mean_entropy(types, options, logits.connections, batch, used, free))
-
-
-def _mean_entropy(
-    types: Tensor, options: Tensor, connections: Tensor, batch: TrajectoryBatch, used: Tensor, free: Tensor
-) -> Tensor:
-    open_types = batch.present & (batch.type_mask.sum(-1) > 1)
-    open_options = used & (batch.option_mask.sum(-1) > 1)
-    probability = torch.sigmoid(connections)
-    entropy = nn.functional.binary_cross_entropy(probability, probability, reduction="none")
-    total = (
-        _only(_entropy(types), open_types).sum(1)
-        + _only(_entropy(options), open_options).sum((1, 2))
-        + _only(entropy, free).sum((1, 2))
-    )
-    decisions = open_types.sum(1) + open_options.sum((1, 2)) + free.sum((1, 2))
-    return total / decisions.clamp(min=1)
 
 
 def _masked(logits: Tensor, mask: Tensor) -> Tensor:
-    return logits.masked_fill(~mask, float("-inf")).log_softmax(-1)
+    """Log-probabilities (O, …) from logits (…, O): sums over a first dimension take a tenth of the time."""
+    return logits.movedim(-1, 0).masked_fill(~mask.movedim(-1, 0), float("-inf")).log_softmax(0)
+
+
+def _chosen(log_probabilities: Tensor, choices: Tensor) -> Tensor:
+    """Of options (O, …) those that were chosen, (…)."""
+    return log_probabilities.gather(0, choices[None])[0]
 
 
 def _only(values: Tensor, where: Tensor) -> Tensor:
-    return torch.where(where, values, 0.0)
+    """Sums (B) of the values (B, …) at the places where something was decided."""
+    return torch.where(where, values, 0.0).flatten(1).sum(1)
 
 
 def _entropy(log_probabilities: Tensor) -> Tensor:
     finite = log_probabilities.masked_fill(log_probabilities == float("-inf"), 0.0)
-    return -(finite.exp() * finite * (log_probabilities != float("-inf"))).sum(-1)
+    return -(finite.exp() * finite * (log_probabilities != float("-inf"))).sum(0)
 
 
 def draw(logits: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:

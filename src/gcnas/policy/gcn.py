@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from gcnas.graph import Memory, TrajectoryBatch
+from gcnas.graph import Memory, TrajectoryBatch, mean_shares
 from gcnas.policy.base import Logits, Policy, draw, flip
 from gcnas.policy.hyperparameter_prediction import HyperparameterPredictionBlock
 from gcnas.policy.layer_extraction import LayerExtractionBlock
+from gcnas.policy.steps import HyperparameterPredictionSteps, LayerExtractionSteps
 from gcnas.records import Trajectory
 from gcnas.space import SearchSpace
 
@@ -54,19 +55,20 @@ class GCNPolicy(Policy):
     def sample(self, count: int, generator: torch.Generator) -> list[Trajectory]:
         """Draw trajectories; a step costs the same however deep the networks are."""
         rollout = self.start(count)
-        composition = self.leb.start(rollout.features)
-        parameters, anchors = self.hppb.start(rollout.features)
+        composition = LayerExtractionSteps(self.leb, rollout.features)
+        parameters = HyperparameterPredictionSteps(self.hppb, rollout.features)
         while True:
-            types = draw(self.leb.logits(composition), rollout.type_mask(), generator)
+            types = draw(composition.logits(), rollout.type_mask(), generator)
             option_mask, connection_mask = rollout.open_layers(types)
             if not rollout.running:
                 break
-            heads, edges = self.hppb.logits(parameters, anchors, types)
+            heads, edges = parameters.logits(types)
             options = draw(heads, option_mask, generator)
             connections = flip(edges, connection_mask, generator)
             options, features = rollout.add_layers(types, options, connections)
             if not rollout.running:
                 break
-            composition = self.leb.append(composition, types, connections)
-            parameters, anchors = self.hppb.append(parameters, anchors, types, options, connections, features)
+            shares = mean_shares(connections).t()[..., None]
+            composition.append(types, shares)
+            parameters.append(options, shares, features)
         return rollout.trajectories

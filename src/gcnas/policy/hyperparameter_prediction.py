@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gcnas.graph import GraphEncoder, Memory, ParameterNodes, TrajectoryBatch, Vocabulary
+from gcnas.policy.attention import ScoresAlong
 from gcnas.policy.layer_extraction import BlockState
 
 CONNECTION_RATE = 0.25
@@ -34,23 +35,25 @@ class ConnectionHead(nn.Module):
 
     def anchors(self, nodes: Tensor) -> Tensor:
         """What is kept of nodes (…, d) for later layers: (…, d)."""
-        doubled: Tensor = 2 * self.anchor(nodes)
-        return doubled
+        return nn.functional.linear(nodes, 2 * self.anchor.weight)
 
     def forward(self, anchors: Tensor, layers: Tensor) -> Tensor:
         """Logits (…, m - 1) from what was kept of the nodes (…, m - 1, d), and the layers (…, d)."""
-        squashed = torch.sigmoid(anchors + (2 * self.current(layers))[..., None, :])
+        squashed = torch.sigmoid(anchors + self._doubled(layers)[..., None, :])
         scores = squashed @ (2 * self.score.weight[0])
         return scores + (self.score.bias - self.score.weight.sum())
 
+    def _doubled(self, layers: Tensor) -> Tensor:
+        return nn.functional.linear(layers, 2 * self.current.weight, 2 * self.current.bias)
+
     def along(self, nodes: Tensor, layers: Tensor, window: int) -> Tensor:
         """Logits (B, N, m - 1) of layers (B, N, d), each after the node (B, N, d) of the same index."""
-        kept, steps = self.anchors(nodes), nodes.shape[1]
-        padded = nn.functional.pad(kept, (0, 0, window - 1, 0))
-        shifted = [
-            padded[:, window - distance : window - distance + steps] for distance in range(2, window + 1)
-        ]
-        return self(torch.stack(shifted, 2), layers) if shifted else layers[..., :0]
+        if window == 1:
+            return layers[..., :0]
+        scores: Tensor = ScoresAlong.apply(  # type: ignore[no-untyped-call]
+            self.anchors(nodes), self._doubled(layers), 2 * self.score.weight[0], window
+        )
+        return scores + (self.score.bias - self.score.weight.sum())
 
 
 def option_heads(vocabulary: Vocabulary, width: int) -> nn.Linear:
@@ -84,7 +87,7 @@ class HyperparameterPredictionBlock(nn.Module):
         self, vocabulary: Vocabulary, width: int, depth: int, memory: Memory, *, summary: bool = True
     ) -> None:
         super().__init__()
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self.nodes = ParameterNodes(vocabulary, width)
         self.encoder = GraphEncoder(
             width, vocabulary.window, depth, memory, summary=summary, reads=vocabulary.reads
@@ -95,7 +98,7 @@ class HyperparameterPredictionBlock(nn.Module):
     def forward(self, batch: TrajectoryBatch) -> tuple[Tensor, Tensor]:
         """Logits of all heads (B, N, K, O) and connections (B, N, m - 1) at every step of known trajectories."""
         nodes, queries = self.nodes.graph(batch.types, batch.options, batch.features)
-        nodes, answers = self.encoder(nodes, queries, batch.connections)
+        nodes, answers = self.encoder(nodes.but_last, queries, batch.connections)
         return self._read_out(answers, nodes)
 
     def from_skeleton(self, types: Tensor, present: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,29 +111,24 @@ class HyperparameterPredictionBlock(nn.Module):
             present: (B, N), whether there is such a layer.
             features: (B, F) of the input node.
         """
-        layers = self.nodes.skeleton(types, present.sum(1, keepdim=True).to(features.dtype))
-        first = self.nodes.first(features)
-        nodes = self.encoder.embed(torch.cat([first[:, None], layers], 1), None)
-        return self._read_out(nodes[:, 1:], nodes)
+        depths = present.sum(1, keepdim=True).to(features.dtype)
+        nodes = self.encoder.embed(self.nodes.skeleton(types, depths, features), None)
+        return self._read_out(nodes[:, 1:], nodes[:, :-1])
 
     def _read_out(self, answers: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        return self._options(answers), self.connections.along(nodes[:, :-1], answers, self._vocabulary.window)
+        return self._options(answers), self.connections.along(nodes, answers, self.vocabulary.window)
 
     def _options(self, answers: Tensor) -> Tensor:
         """Logits (…, K, O) from answers (…, d)."""
         logits: Tensor = self.heads(answers)
-        return torch.unflatten(logits, -1, (len(self._vocabulary.heads), self._vocabulary.options))
+        return torch.unflatten(logits, -1, (len(self.vocabulary.heads), self.vocabulary.options))
 
     def start(self, features: Tensor) -> tuple[BlockState, Tensor]:
         """The state of networks that have only their input node, (B, F), and their anchors (B, m, d)."""
         first = self.nodes.first(features)
         cache, final = self.encoder.append(self.encoder.start(len(features), first), first, None)
-        anchors = first.new_zeros(len(features), self._vocabulary.window, self.encoder.width)
+        anchors = first.new_zeros(len(features), self.vocabulary.window, self.encoder.width)
         return BlockState(cache, 0, features), self._push(anchors, final)
-
-    def logits(self, state: BlockState, anchors: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, K, O) and (B, m - 1) of layers of known types (B) at the next step."""
-        return self.decide(self.answer(state, types), anchors[:, 1:])
 
     def answer(self, state: BlockState, types: Tensor) -> Tensor:
         """What the graph says of layers of known types (B) at the next step: (B, d)."""

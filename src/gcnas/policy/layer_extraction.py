@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from gcnas.graph import CompositionNodes, GraphCache, GraphEncoder, Memory, TrajectoryBatch, Vocabulary
@@ -57,8 +56,7 @@ class LayerExtractionBlock(nn.Module):
             connections: (B, N, m - 1), the edges that this block sees beside the chain; None for no others.
         """
         places = slice(1, batch.types.shape[1] + 1)
-        first = self.nodes.first(batch.features[:, 0])
-        nodes = torch.cat([first[:, None], self.nodes.layers(batch.types, places)], 1)
+        nodes = self.nodes.graph(batch.types[:, :-1], batch.features[:, 0])
         logits: Tensor = self.head(self.encoder.answers(nodes, self.nodes.queries(places), connections))
         return logits
 

@@ -73,15 +73,18 @@ class TableRollout(Rollout):
 
     def open_layers(self, types: Tensor) -> tuple[Tensor, Tensor]:
         """End the networks whose type is STOP; masks (B, K, O) and (B, m - 1) for the others' decisions."""
-        self._alive = types != self._vocabulary.types
-        self._all_alive, self._any_alive = bool(self._alive.all()), bool(self._alive.any())
         depth = len(self._decided)
+        if self._tables.may_stop[depth] or not self._all_alive:
+            self._alive = types != self._vocabulary.types
+            self._all_alive, self._any_alive = bool(self._alive.all()), bool(self._alive.any())
         connections = self._tables.connections[depth].expand(len(types), -1)
         return self._tables.options[depth].index_select(0, types), connections
 
     def add_layers(self, types: Tensor, options: Tensor, connections: Tensor) -> tuple[Tensor, Tensor]:
         """Add the layers that were decided; their options with absent ones marked, (B, K), and features (B, F)."""
         self._decided.append((types, options, connections))
+        if self._all_alive and self._vocabulary.all_heads:
+            return options, self.features
         return options.masked_fill(~self._vocabulary.has_head[types], ABSENT), self.features
 
     @property

@@ -8,6 +8,7 @@ from torch import Tensor
 from gcnas.graph import TrajectoryBatch
 from gcnas.policy.base import Logits, draw, flip
 from gcnas.policy.gcn import GCNPolicy
+from gcnas.policy.steps import LayerExtractionSteps
 from gcnas.policy.tables import MaskTables
 from gcnas.records import Trajectory
 
@@ -45,16 +46,18 @@ class SkeletonFirstPolicy(GCNPolicy):
 
     def _draw_skeletons(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Types (B, N), STOP where there is no layer."""
-        stop, masks = self.vocabulary.types, self._skeleton_tables.types
-        state, running = self.leb.start(features), torch.ones(len(features), 1, dtype=torch.bool)
+        stop, tables = self.vocabulary.types, self._skeleton_tables
+        steps = LayerExtractionSteps(self.leb, features, skipping=False)
+        running = torch.ones(len(features), 1, dtype=torch.bool)
         columns: list[Tensor] = []
         for depth in range(self.space.max_depth):
             # A closed network has nothing but STOP before it.
-            mask = torch.where(running, masks[depth], masks[-1])
-            types = draw(self.leb.logits(state), mask, generator)
-            running = (types != stop)[:, None]
-            if not running.any():
-                break
+            mask = torch.where(running, tables.types[depth], tables.types[-1])
+            types = draw(steps.logits(), mask, generator)
+            if any(tables.may_stop[: depth + 1]):
+                running = (types != stop)[:, None]
+                if not running.any():
+                    break
             columns.append(types)
-            state = self.leb.append(state, types, None)
+            steps.append(types, None)
         return torch.stack(columns, 1)

@@ -54,6 +54,11 @@ class MaskTables:
         return torch.tensor(self.type_masks)
 
     @cached_property
+    def may_stop(self) -> tuple[bool, ...]:
+        """After 0, 1, … D layers, whether STOP is open."""
+        return tuple(flags[-1] for flags in self.type_masks)
+
+    @cached_property
     def options(self) -> Tensor:
         """(D, T + 1, K, O); all are open in heads that a type does not have, and for STOP."""
         v = self.vocabulary
@@ -101,10 +106,19 @@ class MaskTables:
         sizes = [len(heads) for heads in self.vocabulary.slots]
         if min(sizes) < ordered.shape[1]:
             chosen = [row[: sizes[code]] for row, code in zip(chosen, codes, strict=True)]
-        return map(LayerAction, codes, chosen, _rows(connections.to(torch.int64)))
+        return map(LayerAction, codes, chosen, _flags(connections))
 
 
 _STOP = LayerAction(STOP)
+
+
+def _flags(connections: Tensor) -> list[tuple[int, ...]]:
+    """The rows of a table of zeros and ones (M, J); equal rows are one object."""
+    places = range(connections.shape[1])
+    powers = torch.tensor([1 << place for place in places], dtype=torch.int64)
+    codes: list[int] = (connections.to(torch.int64) * powers).sum(1).tolist()
+    rows = {code: tuple(code >> place & 1 for place in places) for code in set(codes)}
+    return [rows[code] for code in codes]
 
 
 def _rows(numbers: Tensor) -> list[tuple[int, ...]]:
