@@ -10,12 +10,17 @@ from gcnas._version import __version__
 if TYPE_CHECKING:
     from gcnas.api import finalize, load, resume, search
     from gcnas.result import Result
+    from gcnas.strategy.optuna_sampler import GCNASSampler
 
-__all__ = ["Result", "__version__", "finalize", "load", "resume", "search"]
+__all__ = ["GCNASSampler", "Result", "__version__", "finalize", "load", "resume", "search"]
 
 
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import, so what needs it is imported when it is first used.
+    if name == "GCNASSampler":
+        from gcnas.strategy.optuna_sampler import GCNASSampler
+
+        return GCNASSampler
     if name in __all__:
         from gcnas import api
 

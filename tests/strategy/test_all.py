@@ -9,11 +9,13 @@ from gcnas.testing.strategy import StrategyTestCase
 
 CASES = [name for name in dir(StrategyTestCase) if name.startswith("test_")]
 LONG = "test_ten_thousand_evaluations"
+QUICK_SAMPLERS = {"optuna:tpe", "optuna:nsga2", "optuna:random"}
 
 
 def case(name: str, test: str) -> object:
     learns_by_gradients = name.startswith("reinforce") or name == "gcnas"
-    marks = [pytest.mark.slow] if test == LONG and learns_by_gradients else []
+    late = name.startswith("optuna:") and name not in QUICK_SAMPLERS
+    marks = [pytest.mark.slow] if late or (test == LONG and learns_by_gradients) else []
     return pytest.param(name, test, marks=marks)
 
 

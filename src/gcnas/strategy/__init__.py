@@ -7,6 +7,9 @@ from gcnas.space import SearchSpace
 from gcnas.strategy.base import Strategy, StrategyState
 from gcnas.strategy.random import RandomStrategy
 
+OPTUNA = ("tpe", "tpe-multivariate", "gp", "nsga2", "nsga3", "random")
+"""Samplers of Optuna that can decide on architectures."""
+
 
 def _reinforce(space: SearchSpace, seed: int) -> Strategy:
     from gcnas.policy import GCNPolicy
@@ -76,9 +79,9 @@ def _gp(space: SearchSpace, seed: int) -> Strategy:
 
 def _optuna(sampler: str) -> Callable[[SearchSpace, int], Strategy]:
     def create(space: SearchSpace, seed: int) -> Strategy:
-        from gcnas.strategy.optuna_samplers import SAMPLERS, OptunaStrategy
+        from gcnas.strategy.optuna_samplers import optuna_strategy
 
-        return OptunaStrategy(space, seed, SAMPLERS[sampler])
+        return optuna_strategy(sampler, space, seed)
 
     return create
 
@@ -95,9 +98,15 @@ STRATEGIES: dict[str, Callable[[SearchSpace, int], Strategy]] = {
     "evolution": _evolution,
     "local_search": _local_search,
     "gp": _gp,
-    **{f"optuna:{sampler}": _optuna(sampler) for sampler in ("tpe", "nsga2", "random")},
+    **{f"optuna:{sampler}": _optuna(sampler) for sampler in OPTUNA},
 }
 """Constructors by name; each takes a fitted space and a seed. Those of policies import torch when they are called."""
+
+
+def _unsuitable(sampler: str) -> str:
+    from gcnas.strategy.optuna_samplers import UNSUITABLE
+
+    return f" {UNSUITABLE[sampler]}" if sampler in UNSUITABLE else ""
 
 
 def create_strategy(name: str, space: SearchSpace, seed: int) -> Strategy:
@@ -107,7 +116,8 @@ def create_strategy(name: str, space: SearchSpace, seed: int) -> Strategy:
         ConfigurationError: If there is none of this name.
     """
     if name not in STRATEGIES:
-        raise ConfigurationError(f"The strategy must be one of {sorted(STRATEGIES)}, but got {name!r}.")
+        why = _unsuitable(name.removeprefix("optuna:")) if name.startswith("optuna:") else ""
+        raise ConfigurationError(f"The strategy must be one of {sorted(STRATEGIES)}, but got {name!r}.{why}")
     return STRATEGIES[name](space, seed)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,15 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from gcnas.records import Evaluation, LayerAction, Proposal, Trajectory
@@ -22,16 +31,32 @@ from gcnas.strategy.tokens import ABSENT, Rows, Tokens
 
 SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(seed=seed),
+    "tpe-multivariate": lambda seed: _experimental(TPESampler, seed=seed, multivariate=True, group=True),
+    "gp": lambda seed: GPSampler(seed=seed, warn_independent_sampling=False),
     "nsga2": lambda seed: NSGAIISampler(seed=seed),
+    "nsga3": lambda seed: _experimental(NSGAIIISampler, seed=seed),
     "random": lambda seed: RandomSampler(seed=seed),
 }
-"""Samplers by name, each from a seed. Those for numbers alone (CMA-ES, quasi-Monte-Carlo) would draw at random here."""
+"""Samplers by name, each from a seed."""
+
+UNSUITABLE: Mapping[str, str] = {
+    "cmaes": "CMA-ES is for numbers alone, and would draw types and options at random.",
+    "qmc": "Quasi-Monte-Carlo is for numbers alone, and would draw types and options at random.",
+    "grid": "A grid needs the same parameters in every network.",
+    "brute_force": "An exhaustive search needs the same order of parameters in every network; 'optuna:random' "
+    "repeats no network either.",
+    "partial_fixed": "It is no search of its own, but fixes parameters for another.",
+}
+"""Samplers of Optuna that cannot decide on architectures, and why."""
 
 TRIES = 10
 """Draws of a sampler that are all known before the last of them is edited."""
 
 MOST_TRIALS = 500
 """A study with twice as many trials is cut down to the best and the newest of these."""
+
+FEWER_TRIALS: Mapping[str, int] = {"gp": 200}
+"""The same for samplers that take seconds for an ask otherwise."""
 
 DEPTH = "depth"
 
@@ -55,6 +80,11 @@ class Record:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
+def optuna_strategy(name: str, space: SearchSpace, seed: int) -> "OptunaStrategy":
+    """The strategy of a sampler's name."""
+    return OptunaStrategy(space, seed, SAMPLERS[name], FEWER_TRIALS.get(name, MOST_TRIALS))
+
+
 class OptunaStrategy(Strategy):
     """Lets a sampler of Optuna decide on depth, types, hyper-parameters and connections, one parameter each.
 
@@ -71,10 +101,18 @@ class OptunaStrategy(Strategy):
         space: Fitted space.
         seed: Seed of all samplers.
         sampler: Makes a sampler from a seed.
+        most_trials: A study with twice as many is cut down to the best and the newest of these.
     """
 
-    def __init__(self, space: SearchSpace, seed: int, sampler: Callable[[int], BaseSampler]) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int,
+        sampler: Callable[[int], BaseSampler],
+        most_trials: int = MOST_TRIALS,
+    ) -> None:
         self._space, self._seed, self._sampler = space, seed, sampler
+        self._most_trials = most_trials
         self._tokens = Tokens(space)
         self._parameters = Parameters(space, self._tokens)
         self._random = np.random.Generator(np.random.PCG64([seed, 4]))
@@ -103,7 +141,7 @@ class OptunaStrategy(Strategy):
                 row = self._tokens.canonical(evaluation.proposal.architecture)
                 depth = len(evaluation.proposal.architecture.layers)
                 self._trials.append(Record(depth, row, TrialState.COMPLETE, score))
-        if len(self._trials) >= 2 * MOST_TRIALS:
+        if len(self._trials) >= 2 * self._most_trials:
             self._cut()
 
     def _propose(self) -> Proposal | None:
@@ -151,8 +189,9 @@ class OptunaStrategy(Strategy):
     def _cut(self) -> None:
         """Keep what is under way, and of the rest the best and the newest."""
         scored = [index for index, record in enumerate(self._trials) if record.state is TrialState.COMPLETE]
-        older, newest = scored[: -MOST_TRIALS // 2], scored[-MOST_TRIALS // 2 :]
-        best = sorted(older, key=lambda index: -_value(self._trials[index]))[: MOST_TRIALS // 2]
+        half = self._most_trials // 2
+        older, newest = scored[:-half], scored[-half:]
+        best = sorted(older, key=lambda index: -_value(self._trials[index]))[:half]
         kept = sorted({*best, *newest, *self._pending.values()})
         self._trials = [self._trials[index] for index in kept]
         self._pending = {name: kept.index(index) for name, index in self._pending.items()}
@@ -302,6 +341,13 @@ class _Study:
 
 
 _NAME = "gcnas strategy"
+
+
+def _experimental(sampler: Callable[..., BaseSampler], **options: Any) -> BaseSampler:
+    """A sampler that Optuna calls experimental, made without a warning each time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return sampler(**options)
 
 
 @contextmanager

@@ -1,0 +1,242 @@
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers import RandomSampler
+from optuna.testing.pytest_samplers import (
+    BasicSamplerTestCase,
+    RelativeSamplerTestCase,
+    SingleOnlySamplerTestCase,
+)
+from optuna.trial import Trial, TrialState
+
+import gcnas
+from gcnas.strategy.gcnas import GCNASSettings
+from gcnas.strategy.imitation import ImitationSettings
+from gcnas.strategy.optuna_sampler import GCNASSampler
+from gcnas.strategy.surrogate import SurrogateSettings
+
+QUICK = GCNASSettings(
+    samples=8,
+    parents=2,
+    neighbours=8,
+    mutants=4,
+    random=8,
+    surrogate=SurrogateSettings(critic_steps=(4, 1), process_steps=(4, 1)),
+    imitation=ImitationSettings(steps=(2, 1)),
+)
+
+SMALL = GCNASSettings(
+    samples=32,
+    parents=4,
+    neighbours=16,
+    mutants=16,
+    random=8,
+    surrogate=SurrogateSettings(critic_steps=(30, 1), process_steps=(30, 1)),
+    imitation=ImitationSettings(steps=(5, 1)),
+)
+
+
+def quick(seed: int = 0, startup: int = 2) -> GCNASSampler:
+    return GCNASSampler(seed, n_startup_trials=startup, settings=QUICK)
+
+
+@pytest.fixture(autouse=True)
+def silent() -> Iterator[None]:
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(level)
+
+
+class TestOptunaKit(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+    @pytest.fixture
+    def sampler(self) -> Callable[[], GCNASSampler]:
+        return lambda: quick(startup=1)
+
+
+def table(trial: Trial) -> float:
+    """Six categories that matter on their own and in pairs of neighbours."""
+    random = np.random.default_rng(5)
+    own, pairs = random.normal(size=(6, 5)), random.normal(size=(5, 5, 5))
+    chosen = ["abcde".index(trial.suggest_categorical(f"c{index}", list("abcde"))) for index in range(6)]
+    alone = sum(float(own[index, option]) for index, option in enumerate(chosen))
+    return alone + sum(float(pairs[i, chosen[i], chosen[i + 1]]) for i in range(5))
+
+
+def numbers(trial: Trial) -> float:
+    rate = trial.suggest_float("rate", 1e-5, 1.0, log=True)
+    width = trial.suggest_int("width", 8, 256, log=True)
+    share = trial.suggest_float("share", 0.0, 1.0, step=0.125)
+    depth = trial.suggest_int("depth", 2, 20, step=2)
+    return (
+        (math.log10(rate) + 3) ** 2
+        + (math.log2(width) - 6) ** 2 / 4
+        + (share - 0.5) ** 2
+        + (depth - 12) ** 2 / 50
+    )
+
+
+def branches(trial: Trial) -> float:
+    if trial.suggest_categorical("kind", ["number", "category"]) == "number":
+        return 1.0 + trial.suggest_float("x", 0.0, 1.0)
+    return float(trial.suggest_categorical("y", [0, 1, 2, 3]))
+
+
+def study_of(
+    sampler: optuna.samplers.BaseSampler,
+    objective: Callable[[Trial], float],
+    trials: int,
+    **options: Any,
+) -> optuna.Study:
+    study = optuna.create_study(sampler=sampler, **options)
+    study.optimize(objective, n_trials=trials)
+    return study
+
+
+def test_the_public_name() -> None:
+    assert gcnas.GCNASSampler is GCNASSampler
+    assert "GCNASSampler" in dir(gcnas)
+
+
+@pytest.mark.parametrize("seeds", [1, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("objective", "direction"), [(table, "maximize"), (numbers, "minimize")])
+def test_better_than_random(objective: Callable[[Trial], float], direction: str, seeds: int) -> None:
+    """On average: in one study of 30 trials chance may be lucky."""
+    own = [GCNASSampler(seed, settings=SMALL) for seed in range(seeds)]
+    others = [RandomSampler(seed=seed) for seed in range(60)]
+    found, random = (
+        np.mean([study_of(sampler, objective, 30, direction=direction).best_value for sampler in samplers])
+        for samplers in (own, others)
+    )
+    assert found > random if direction == "maximize" else found < random
+
+
+def test_the_seed_decides() -> None:
+    first, same, other = (
+        [trial.params for trial in study_of(quick(seed), numbers, 8).trials] for seed in (1, 1, 2)
+    )
+    assert first == same
+    assert first != other
+
+
+def test_without_a_seed_studies_differ() -> None:
+    def sampler() -> GCNASSampler:
+        return GCNASSampler(n_startup_trials=2, settings=QUICK)
+
+    assert study_of(sampler(), numbers, 3).trials[2].params != study_of(sampler(), numbers, 3).trials[2].params
+
+
+def test_a_resumed_study_goes_on_as_one_that_never_stopped(tmp_path: Path) -> None:
+    whole = study_of(quick(), table, 12, direction="maximize")
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    study_of(quick(), table, 7, direction="maximize", storage=storage, study_name="table")
+    resumed = optuna.load_study(study_name="table", storage=storage, sampler=quick())
+    resumed.optimize(table, n_trials=5)
+    assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
+
+
+def test_threads() -> None:
+    study = optuna.create_study(sampler=quick(), direction="maximize")
+    study.optimize(table, n_trials=12, n_jobs=3)
+    assert all(trial.state is TrialState.COMPLETE for trial in study.trials)
+    assert len({tuple(trial.params.items()) for trial in study.trials}) == 12
+
+
+def test_trials_under_way_are_not_repeated() -> None:
+    """Trials that have asked for one of their parameters are known by the others as well."""
+
+    def objective(trial: Trial) -> float:
+        return float(trial.suggest_categorical("x", [0, 1, 2]) + trial.suggest_categorical("y", [0, 1, 2]))
+
+    study = study_of(quick(), objective, 4)
+    trials = [study.ask() for _ in range(4)]
+    for trial in trials:
+        trial.suggest_categorical("x", [0, 1, 2])
+    assert len({tuple(trial.relative_params.items()) for trial in trials}) == 4
+    late = {(trial.relative_params["x"], trial.relative_params["y"]) for trial in trials}
+    assert not late & {(trial.params["x"], trial.params["y"]) for trial in study.trials[:4]}
+
+
+def test_an_exhausted_space_goes_on() -> None:
+    study = study_of(quick(), lambda trial: trial.suggest_int("x", 1, 3), 8)
+    assert {trial.params["x"] for trial in study.trials} == {1, 2, 3}
+
+
+def test_branches() -> None:
+    study = study_of(GCNASSampler(0, n_startup_trials=6, settings=QUICK), branches, 25)
+    categories = [trial.params["y"] for trial in study.trials[1:] if "y" in trial.params]
+    # Every category is tried, and none again as long as there is an untried one or a number.
+    assert study.best_value == 0
+    assert len(categories) <= 8
+    assert all(("x" in trial.params) != ("y" in trial.params) for trial in study.trials)
+
+
+def test_a_range_that_moves() -> None:
+    def objective(trial: Trial) -> float:
+        return trial.suggest_float("x", trial.number, trial.number + 10) + trial.suggest_int("y", 0, 3)
+
+    study = study_of(quick(), objective, 10)
+    assert all(trial.number <= trial.params["x"] <= trial.number + 10 for trial in study.trials)
+
+
+def test_what_has_no_score() -> None:
+    """Failed, pruned and infinite trials, and those without parameters, stop nothing."""
+
+    def objective(trial: Trial) -> float:
+        if trial.number == 1:
+            return 0.0
+        x = trial.suggest_float("x", 0.0, 1.0)
+        trial.report(x, 1)
+        if trial.number % 5 == 2:
+            raise optuna.TrialPruned
+        if trial.number % 5 == 3:
+            raise RuntimeError("made up")
+        return {0: math.nan, 4: -math.inf}.get(trial.number % 5, x)
+
+    study = optuna.create_study(sampler=quick())
+    with warnings.catch_warnings():
+        study.optimize(objective, n_trials=20, catch=RuntimeError)
+    states = [trial.state for trial in study.trials]
+    assert {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL} == set(states)
+
+
+def test_failures_are_avoided() -> None:
+    def objective(trial: Trial) -> float:
+        kinds = [trial.suggest_categorical(name, list("abcd")) for name in ("first", "second", "third")]
+        if kinds[0] == "a":
+            raise RuntimeError("made up")
+        return float(kinds.count("a") + kinds.count("b"))
+
+    study = optuna.create_study(sampler=GCNASSampler(0, settings=SMALL), direction="maximize")
+    study.optimize(objective, n_trials=30, catch=RuntimeError)
+    late = study.trials[20:]
+    assert sum(trial.state is TrialState.FAIL for trial in late) <= 3
+
+
+def test_a_broken_constraint_is_avoided() -> None:
+    def objective(trial: Trial) -> float:
+        kinds = [trial.suggest_categorical(name, list("abcd")) for name in ("first", "second", "third")]
+        trial.set_constraint("not a", 1.0 if kinds[0] == "a" else -1.0)
+        return float(kinds.count("a"))
+
+    study = study_of(GCNASSampler(0, settings=SMALL), objective, 30, direction="maximize")
+    assert sum(trial.params["first"] == "a" for trial in study.trials[20:]) <= 4
+
+
+def test_the_values_that_were_fixed_are_learnt_from() -> None:
+    study = optuna.create_study(sampler=quick(), direction="maximize")
+    best = dict.fromkeys((f"c{index}" for index in range(6)), "a")
+    study.enqueue_trial(best)
+    study.optimize(table, n_trials=6)
+    assert study.trials[0].params == best
+
+
+def test_no_startup_trials_are_an_error() -> None:
+    with pytest.raises(ValueError, match="n_startup_trials must be at least 1"):
+        GCNASSampler(n_startup_trials=0)
