@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from gcnas.strategy.acquisition import expected_improvement, mixture, thompson
+from gcnas.strategy.acquisition import (
+    beliefs,
+    expected_improvement,
+    expected_mean,
+    mixed_improvement,
+    thompson,
+)
 from gcnas.strategy.learned_kernel import Belief
 
 
@@ -17,16 +23,23 @@ def test_nothing_is_expected_where_all_is_known_to_be_worse() -> None:
     assert expected_improvement(belief, 0.0) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_mixture_has_the_moments_of_the_mixture() -> None:
-    members = np.array([[0.0, 1.0], [2.0, 1.0]])
+def test_improvement_of_a_mixture_is_the_mean_of_its_gains() -> None:
+    members = np.array([[0.0, 1.0], [2.0, 1.2]])
     process = Belief(np.array([3.0, 1.0]), np.array([0.5, 2.0]))
     random = np.random.default_rng(0)
     left = members.mean(0) + members.std(0) * random.standard_normal((400_000, 2))
     right = process.mean + process.deviation * random.standard_normal((400_000, 2))
     draws = np.concatenate([left, right])
-    belief = mixture(members, process)
-    assert belief.mean == pytest.approx(draws.mean(0), abs=0.01)
-    assert belief.deviation == pytest.approx(draws.std(0), abs=0.01)
+    models = beliefs(members, process)
+    assert expected_mean(models) == pytest.approx(draws.mean(0), abs=0.01)
+    gains = np.maximum(draws - 1.5, 0).mean(0)
+    assert mixed_improvement(models, 1.5) == pytest.approx(gains, abs=0.01)
+
+
+def test_either_kind_of_model_may_be_missing() -> None:
+    process = Belief(np.array([1.0]), np.array([0.5]))
+    assert beliefs(np.zeros((0, 1)), process) == [process]
+    assert [belief.mean.tolist() for belief in beliefs(np.array([[1.0], [3.0]]), None)] == [[2.0]]
 
 
 def test_thompson_takes_members_and_the_process_equally_often() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gcnas.strategy.learned_kernel import LearnedKernelProcess
+from gcnas.strategy.learned_kernel import LearnedKernelProcess, start_vectors
 
 SIZES, PLACES = (4, 3), 3
 
@@ -59,3 +59,20 @@ def test_fitting_finds_the_decision_that_matters() -> None:
     table = torch.cdist(process.vectors[0], process.vectors[0], p=1).detach()
     assert table[0, 1] < table[0, 2]
     assert table[2, 3] < table[1, 2]
+
+
+def test_ordered_tokens_start_nearer_the_nearer_they_are() -> None:
+    vectors = start_vectors(5, (2, 0, 1, 3))
+    table = torch.cdist(vectors, vectors, p=1)
+    assert table[0, 1:] == pytest.approx(np.ones(4))
+    for first, second in [(1, 2), (1, 3), (1, 4), (2, 4)]:
+        gap = abs((2, 0, 1, 3)[first - 1] - (2, 0, 1, 3)[second - 1])
+        assert float(table[first, second]) == pytest.approx(0.2 + 0.8 * gap / 3)
+
+
+def test_equal_targets_do_no_harm() -> None:
+    process, known = LearnedKernelProcess(SIZES, PLACES), tokens(12)
+    process.fit(known, np.zeros(12), steps=5)
+    belief = process.predict(tokens(4, seed=1))
+    assert np.isfinite(belief.mean).all()
+    assert np.isfinite(belief.deviation).all()

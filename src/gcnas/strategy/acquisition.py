@@ -1,5 +1,7 @@
 """Which candidates are worth a training, given what two kinds of models believe."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
@@ -9,19 +11,26 @@ from gcnas.strategy.learned_kernel import Belief
 Floats = NDArray[np.float64]
 
 
-def mixture(members: Floats, process: Belief | None) -> Belief:
-    """One belief from an ensemble's predictions (E, n) and a Gaussian process, each with half of the weight.
+def beliefs(members: Floats, process: Belief | None) -> list[Belief]:
+    """What each kind of model believes: an ensemble with predictions (E, n), E may be 0, and a process, if given."""
+    found = [Belief(members.mean(0), members.std(0))] if len(members) else []
+    return found if process is None else [*found, process]
 
-    The variance is that of the mixture of both: it grows where the two disagree. Either may be missing: no members,
-    or no process.
+
+def expected_mean(models: Sequence[Belief]) -> Floats:
+    """Mean of the equal mixture of some beliefs, (n)."""
+    mean: Floats = np.mean([belief.mean for belief in models], 0)
+    return mean
+
+
+def mixed_improvement(models: Sequence[Belief], best: float) -> Floats:
+    """Expected improvement under the equal mixture of some beliefs, (n).
+
+    That of a mixture is the mean over its parts. A normal distribution with the mixture's variance would expect most
+    where the models merely disagree.
     """
-    if process is None:
-        return Belief(members.mean(0), members.std(0))
-    if not len(members):
-        return process
-    mean, variance = members.mean(0), members.var(0)
-    both = (variance + process.deviation**2) / 2 + (mean - process.mean) ** 2 / 4
-    return Belief((mean + process.mean) / 2, np.sqrt(both))
+    improvement: Floats = np.mean([expected_improvement(belief, best) for belief in models], 0)
+    return improvement
 
 
 def expected_improvement(belief: Belief, best: float) -> Floats:

@@ -9,16 +9,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gcnas.policy import GCNPolicy, Policy
 from gcnas.records import Evaluation, Proposal, Trajectory
 from gcnas.space import SearchSpace
-from gcnas.strategy.acquisition import expected_improvement, mixture, thompson
+from gcnas.strategy.acquisition import beliefs, expected_mean, mixed_improvement, thompson
 from gcnas.strategy.base import Strategy, StrategyState
 from gcnas.strategy.edits import mutate, neighbours
 from gcnas.strategy.experience import Experience
 from gcnas.strategy.imitation import Imitation, ImitationFigures, ImitationSettings, allowed
 from gcnas.strategy.latin import latin
+from gcnas.strategy.learned_kernel import Belief
 from gcnas.strategy.optimizer_state import load_moments, moments
 from gcnas.strategy.random import CONNECTION_RATE, RandomStrategy
 from gcnas.strategy.surrogate import Surrogate, SurrogateSettings
@@ -30,11 +32,12 @@ LAST_DRAWS = 1_000
 """Random draws before a space counts as exhausted."""
 
 Kept = TypeVar("Kept")
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class GCNASSettings:
-    """How the strategy spends a round of two proposals.
+    """How the strategy spends a round of proposals.
 
     Attributes:
         start: Proposals of the Latin design before anything is learnt.
@@ -43,7 +46,9 @@ class GCNASSettings:
         neighbours: Most one-edit neighbours of each parent.
         mutants: Candidates two edits away from a parent.
         random: Candidates drawn at random.
-        picks: How the proposals of a round are chosen: ``improvement`` or ``thompson`` for each.
+        climbs: How often the edits of the most promising candidates become candidates too.
+        climbers: How many candidates are edited in each climb.
+        picks: How the proposals of a round are chosen: ``improvement``, ``thompson`` or ``mean`` for each.
         surrogate: How the models are fitted.
         imitation: How the policy learns.
     """
@@ -52,19 +57,44 @@ class GCNASSettings:
     samples: int = 128
     parents: int = 6
     neighbours: int = 32
-    mutants: int = 64
+    mutants: int = 32
     random: int = 32
-    picks: tuple[str, ...] = ("improvement", "thompson")
+    climbs: int = 2
+    climbers: int = 8
+    picks: tuple[str, ...] = ("improvement", "thompson", "mean")
     surrogate: SurrogateSettings = field(default_factory=SurrogateSettings)
     imitation: ImitationSettings = field(default_factory=ImitationSettings)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Networks that may be proposed, and what is believed of them.
+
+    Attributes:
+        pool: n networks.
+        members: Predictions of the critics, (E, n).
+        process: Belief of the Gaussian process, (n); None if there is none.
+    """
+
+    pool: list[Proposal]
+    members: Floats
+    process: Belief | None
+
+    def joined(self, other: "Candidates") -> "Candidates":
+        """These and others."""
+        process = self.process
+        if process is not None and other.process is not None:
+            process = process.joined(other.process)
+        return Candidates([*self.pool, *other.pool], np.concatenate([self.members, other.members], 1), process)
 
 
 class GCNASStrategy(Strategy):
     """Proposes what a policy, edits of the best and chance offer, and what critics believe in.
 
     In each round an ensemble of graph-convolution critics and a Gaussian process are fitted to the normal scores of all
-    evaluations, and the policy to the best networks. Of the candidates, two are proposed: the one with the highest
-    expected improvement, and the best by one plausible belief (Thompson sampling).
+    evaluations, and the policy to the best networks. The candidates climb: edits of the most promising ones join them.
+    Three are proposed: the one with the highest expected improvement, the best by one plausible belief (Thompson
+    sampling), and the one with the highest expected score.
 
     Args:
         space: Fitted space.
@@ -121,7 +151,7 @@ class GCNASStrategy(Strategy):
         return figures
 
     def _plan(self) -> list[Proposal]:
-        """The next round: a first design, then two picks at a time."""
+        """The next round: a first design, then some picks at a time."""
         if not self._started:
             self._started = True
             design = latin(self._space, self.settings.start, self._random, CONNECTION_RATE)
@@ -173,19 +203,52 @@ class GCNASStrategy(Strategy):
         return list(reversed(fresh.values()))
 
     def _pick(self, pool: list[Proposal]) -> list[Proposal]:
-        """One candidate by each rule: highest expected improvement, or highest in one plausible world."""
+        """One candidate by each rule: the highest improvement, mean, or value in one plausible world."""
         if not pool:
             return []
-        architectures = [proposal.architecture for proposal in pool]
-        tokens, facts = self._experience.tokens_of(architectures), self._experience.facts_of(architectures)
-        members, process = self._surrogate.believe(tokens, facts)
-        best = float(self._experience.targets[self._experience.best(1)[0]])
-        improvement = expected_improvement(mixture(members, process), best)
+        candidates = self._climb(Candidates(pool, *self._believe(pool)))
         picked: list[int] = []
         for rule in self.settings.picks:
-            worth = improvement if rule == "improvement" else thompson(members, process, self._random)
-            picked.append(int(np.argmax(np.where(np.isin(np.arange(len(pool)), picked), -np.inf, worth))))
-        return self._new([pool[index] for index in dict.fromkeys(picked)])
+            worth = self._worth(candidates, rule)
+            worth[picked] = -np.inf
+            picked.append(int(np.argmax(worth)))
+        return self._new([candidates.pool[index] for index in dict.fromkeys(picked)])
+
+    def _climb(self, candidates: Candidates) -> Candidates:
+        """Add the edits of the most promising candidates, and theirs; they count for the source of what was edited."""
+        known = {proposal.fingerprint for proposal in candidates.pool} | self._proposed
+        for _ in range(self.settings.climbs):
+            half = self.settings.climbers // 2
+            ranked = [
+                np.argsort(-self._worth(candidates, rule), kind="stable") for rule in ("improvement", "mean")
+            ]
+            fresh: dict[str, Proposal] = {}
+            for index in dict.fromkeys(int(i) for order in ranked for i in order[:half]):
+                parent = candidates.pool[index]
+                edits = islice(
+                    neighbours(self._space, parent.trajectory, self._random), self.settings.neighbours
+                )
+                proposals = [self._proposal(trajectory, parent.source) for trajectory in edits]
+                fresh |= {p.fingerprint: p for p in proposals if p.fingerprint not in known}
+            if not fresh:
+                break
+            known |= fresh.keys()
+            pool = list(fresh.values())
+            candidates = candidates.joined(Candidates(pool, *self._believe(pool)))
+        return candidates
+
+    def _believe(self, pool: Sequence[Proposal]) -> tuple[Floats, Belief | None]:
+        architectures = [proposal.architecture for proposal in pool]
+        tokens, facts = self._experience.tokens_of(architectures), self._experience.facts_of(architectures)
+        return self._surrogate.believe(tokens, facts)
+
+    def _worth(self, candidates: Candidates, rule: str) -> Floats:
+        if rule == "thompson":
+            return thompson(candidates.members, candidates.process, self._random)
+        models = beliefs(candidates.members, candidates.process)
+        if rule == "mean":
+            return expected_mean(models)
+        return mixed_improvement(models, float(self._experience.targets[self._experience.best(1)[0]]))
 
     def state_dict(self) -> StrategyState:
         """All data, weights and moments, the generators, and what is proposed and not asked for."""

@@ -13,6 +13,12 @@ from gcnas.strategy.tokens import Rows
 
 Floats = NDArray[np.float64]
 
+ORDER = 0.8
+"""Share of the first distance between two ordered tokens that depends on how far apart they are."""
+
+LEAST_VARIANCE = 1e-9
+"""Variance of targets that are all the same."""
+
 
 @dataclass(frozen=True)
 class Belief:
@@ -21,6 +27,12 @@ class Belief:
     mean: Floats
     deviation: Floats
 
+    def joined(self, other: "Belief") -> "Belief":
+        """Belief about these candidates and others."""
+        return Belief(
+            np.concatenate([self.mean, other.mean]), np.concatenate([self.deviation, other.deviation])
+        )
+
 
 class LearnedKernelProcess:
     r"""Gaussian process over tokens.
@@ -28,18 +40,24 @@ class LearnedKernelProcess:
     .. math:: k(x, y) = s^2 \exp(-\frac{1}{c} \sum_i w_i \lVert e(x_i) - e(y_i) \rVert_1) + s^2 \sigma^2 [x = y]
 
     over the tokens :math:`x_i` at all places and slots. The vectors e of a slot's tokens are shared by all places and
-    start such that any two tokens have distance 1 (Hamming); w is a weight for each place and slot. All are fitted by
-    maximum a posteriori with priors log w ~ N(0, 0.5²), e ~ N(I/2, 0.25²), log c ~ N(log 2.5, 1),
-    log σ² ~ N(log 0.05, 1.5²); s² is in closed form.
+    start such that any two tokens have distance 1 (Hamming), or where tokens are ordered numbers a distance that grows
+    with the difference of their ranks, up to 1; w is a weight for each place and slot. All are fitted by maximum a
+    posteriori with priors log w ~ N(0, 0.5²), e ~ N(start, 0.25²), log c ~ N(log 2.5, 1), log σ² ~ N(log 0.05, 1.5²);
+    s² is in closed form.
 
     Args:
         sizes: Number of tokens of each of the J kinds of decisions at a place.
         places: N.
+        ranks: For each kind, the ranks of all tokens but the first where they are ordered, else None.
     """
 
-    def __init__(self, sizes: Sequence[int], places: int) -> None:
+    def __init__(
+        self, sizes: Sequence[int], places: int, ranks: Sequence[Sequence[int] | None] | None = None
+    ) -> None:
         double = torch.float64
-        self.vectors = [(torch.eye(size, dtype=double) / 2).requires_grad_() for size in sizes]
+        orders = ranks or [None] * len(sizes)
+        self._starts = [start_vectors(size, order) for size, order in zip(sizes, orders, strict=True)]
+        self.vectors = [start.clone().requires_grad_() for start in self._starts]
         self.weights = torch.zeros(len(sizes), places, dtype=double, requires_grad=True)
         self.scale = torch.tensor(math.log(2.5), dtype=double, requires_grad=True)
         self.noise = torch.tensor(math.log(0.05), dtype=double, requires_grad=True)
@@ -75,12 +93,11 @@ class LearnedKernelProcess:
     def _loss(self, y: Tensor) -> Tensor:
         factor = self._factorised()
         solved = torch.cholesky_solve(y[:, None], factor)[:, 0]
-        variance = (y @ solved) / len(y)
+        variance = ((y @ solved) / len(y)).clamp(min=LEAST_VARIANCE)
         data = 0.5 * len(y) * torch.log(variance) + factor.diagonal().log().sum()
         prior = 0.5 * (self.weights / 0.5).square().sum() + 0.5 * (self.scale - math.log(2.5)).square()
         prior = prior + 0.5 * ((self.noise - math.log(0.05)) / 1.5).square()
-        for vector in self.vectors:
-            start = torch.eye(len(vector), dtype=vector.dtype) / 2
+        for vector, start in zip(self.vectors, self._starts, strict=True):
             prior = prior + 0.5 * ((vector - start) / 0.25).square().sum()
         return data + prior
 
@@ -93,7 +110,7 @@ class LearnedKernelProcess:
     def _condition(self, y: Tensor) -> None:
         self._factor = self._factorised()
         self._solved = torch.cholesky_solve(y[:, None], self._factor)[:, 0]
-        self._variance = float(y @ self._solved) / len(y)
+        self._variance = max(float(y @ self._solved) / len(y), LEAST_VARIANCE)
 
     @torch.no_grad()
     def predict(self, tokens: Rows) -> Belief:
@@ -120,3 +137,25 @@ class LearnedKernelProcess:
             torch.nn.functional.one_hot(whole[..., slot], len(vector)).double()
             for slot, vector in enumerate(self.vectors)
         ]
+
+
+def start_vectors(size: int, ranks: Sequence[int] | None) -> Tensor:
+    """Vectors of tokens whose L1 distances are 1, or for ordered tokens smaller the nearer their ranks are.
+
+    Token 0, what is not there, is 1 away from all others.
+
+    Args:
+        size: T.
+        ranks: Rank of each of the tokens 1 to T - 1; None if they have no order.
+
+    Returns:
+        (T, D) for some D.
+    """
+    apart = torch.eye(size, dtype=torch.float64) / 2
+    if ranks is None:
+        return apart
+    steps = max(ranks)
+    climbed = torch.tensor([[0.5] * steps, *([float(rank > step) for step in range(steps)] for rank in ranks)])
+    absent = torch.tensor([[0.5], *[[0.0]] * len(ranks)])
+    ordered = torch.cat([climbed / steps, absent], 1).double()
+    return torch.cat([(1 - ORDER) * apart, ORDER * ordered], 1)

@@ -49,7 +49,7 @@ class Surrogate:
     ) -> None:
         self.settings = settings
         self.trainer = CriticTrainer(Critic(tokens, facts), generator)
-        self.process = LearnedKernelProcess(tokens.sizes, tokens.space.max_depth)
+        self.process = LearnedKernelProcess(tokens.sizes, tokens.space.max_depth, tokens.ranks)
         self._fitted = False
 
     def fit(self, experience: Experience) -> None:

@@ -58,6 +58,15 @@ class Tokens:
         options = [len(options) + 1 for options in self.options]
         return (len(self.space.layer_types) + 1, *options, *[3] * (self.space.window - 1))
 
+    @cached_property
+    def ranks(self) -> tuple[tuple[int, ...] | None, ...]:
+        """For each column of a place, the rank by size of each token but the absent one; None where there is no order.
+
+        An order is that of three or more numbers.
+        """
+        ranked = [_ranks(options) for options in self.options]
+        return (None, *ranked, *[None] * (self.space.window - 1))
+
     def encode(self, actions: Sequence[LayerAction]) -> Rows:
         """The row of decisions, with or without the last STOP."""
         row: list[int] = []
@@ -102,6 +111,14 @@ class Tokens:
     def _factors(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
         random = np.random.Generator(np.random.PCG64(0))
         return random.integers(0, 2**64, self.width, np.uint64, endpoint=False) | np.uint64(1)
+
+
+def _ranks(options: Sequence[HyperparameterValue]) -> tuple[int, ...] | None:
+    numbers = [option for option in options if isinstance(option, int | float)]
+    if len(numbers) < max(len(options), 3):
+        return None
+    ordered = sorted(numbers)
+    return tuple(ordered.index(number) for number in numbers)
 
 
 def distances(left: Rows, right: Rows) -> np.ndarray[Any, np.dtype[np.float32]]:

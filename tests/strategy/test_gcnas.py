@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.strategy.spaces import CELL, DEEP, complete
+
+from gcnas.records import Architecture, Evaluation, EvaluationState, Limits, Proposal
+from gcnas.space import InputShape, SearchSpace
+from gcnas.space.presets import CNN
+from gcnas.strategy import RandomStrategy, Strategy
+from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
+from gcnas.strategy.surrogate import SurrogateSettings
+
+QUICK = GCNASSettings(
+    samples=16,
+    neighbours=8,
+    mutants=8,
+    random=8,
+    surrogate=SurrogateSettings(critic_steps=(10, 2), process_steps=(10, 1)),
+)
+
+
+def cell_reward(architecture: Architecture) -> float:
+    """Highest, 6, for conv3 everywhere but a skip on the last edge; neighbours in the graph must agree."""
+    names = [layer.type for layer in architecture.layers]
+    right = sum(name == wanted for name, wanted in zip(names, ["conv3"] * 5 + ["skip"], strict=True))
+    return right - 0.5 * sum(left == "none" for left in names)
+
+
+def search(strategy: Strategy, queries: int) -> list[Proposal]:
+    proposed: list[Proposal] = []
+    for _ in range(queries):
+        (proposal,) = strategy.ask(1)
+        proposed.append(proposal)
+        strategy.tell([complete(proposal, cell_reward(proposal.architecture))])
+    return proposed
+
+
+def test_it_finds_what_chance_does_not() -> None:
+    found = [
+        max(cell_reward(p.architecture) for p in search(GCNASStrategy(CELL, s, QUICK), 40)) for s in range(2)
+    ]
+    chance = [max(cell_reward(p.architecture) for p in search(RandomStrategy(CELL, s), 40)) for s in range(2)]
+    assert found == [6.0, 6.0]
+    assert max(chance) < 6.0
+
+
+def test_no_network_is_proposed_twice_and_every_source_has_a_share() -> None:
+    proposed = search(GCNASStrategy(CELL, 0, QUICK), 60)
+    assert len({p.fingerprint for p in proposed}) == 60
+    assert [p.source for p in proposed[:8]] == ["start"] * 8
+    assert {p.source for p in proposed[8:]} <= {"policy", "edit", "random"}
+    assert len({p.source for p in proposed[8:]}) > 1
+
+
+@pytest.mark.parametrize("part", ["critic", "process"])
+def test_either_model_is_enough(part: str) -> None:
+    settings = replace(QUICK, surrogate=replace(QUICK.surrogate, parts=(part,)))
+    assert max(cell_reward(p.architecture) for p in search(GCNASStrategy(CELL, 1, settings), 40)) >= 5.0
+
+
+@pytest.mark.parametrize("space", [CELL, DEEP, CNN.fit(InputShape(1, 12, 12, 5), Limits(parameters=30_000))])
+def test_equal_scores_do_no_harm(space: SearchSpace) -> None:
+    strategy = GCNASStrategy(space, 0, QUICK)
+    for _ in range(12):
+        strategy.tell([complete(proposal, 0.1) for proposal in strategy.ask(2)])
+
+
+def test_failures_are_avoided() -> None:
+    strategy = GCNASStrategy(CELL, 0, QUICK)
+    crashed = 0
+    for query in range(60):
+        (proposal,) = strategy.ask(1)
+        if proposal.architecture.layers[0].type == "pool":
+            crashed += query >= 20
+            strategy.tell([Evaluation(proposal, EvaluationState.FAILED, error_kind="crash", error="made up")])
+        else:
+            strategy.tell([complete(proposal, cell_reward(proposal.architecture))])
+    assert crashed <= 4
+
+
+def test_short_trainings_are_no_rivals_of_long_ones() -> None:
+    strategy = GCNASStrategy(CELL, 0, QUICK)
+    drawn = RandomStrategy(CELL, 3).ask(30)
+    strategy.tell([complete(p, cell_reward(p.architecture) + 100, epochs=1) for p in drawn])
+    strategy.tell([complete(p, cell_reward(p.architecture), epochs=9) for p in drawn[:15]])
+    for _ in range(20):
+        (proposal,) = strategy.ask(1)
+        strategy.tell([complete(proposal, cell_reward(proposal.architecture), epochs=9)])
+    best = max(drawn[:15], key=lambda p: cell_reward(p.architecture))
+    (proposal,) = strategy.ask(1)
+    assert cell_reward(proposal.architecture) > cell_reward(best.architecture)
+
+
+def test_figures_of_the_policy_are_given_once() -> None:
+    strategy = GCNASStrategy(CELL, 0, QUICK)
+    search(strategy, 20)
+    figures = strategy.figures()
+    assert figures
+    assert all(np.isfinite(list(row.values())).all() for row in figures)
+    assert strategy.figures() == []
