@@ -97,3 +97,14 @@ def test_it_learns_what_depends_on_pairs() -> None:
     trainer.fit(tokens[:300], facts[:300], targets[:300], 400)
     predicted = trainer.predict(tokens[300:], facts[300:]).mean(0)
     assert np.corrcoef(predicted, targets[300:].numpy())[0, 1] > 0.7
+
+
+def test_ordered_tokens_start_in_their_order() -> None:
+    torch.manual_seed(0)
+    columns = Tokens(DEEP)
+    critic = Critic(columns, 1)
+    slot = 1 + columns.names.index("width")
+    first = int(np.cumsum([0, *columns.sizes])[slot]) + 1
+    vectors = critic.tokens.detach()[:, first : first + 3]
+    gaps = [(vectors[:, i] - vectors[:, j]).norm(dim=-1).mean() for i, j in ((0, 1), (1, 2), (0, 2))]
+    assert gaps[2] > max(gaps[:2])

@@ -1,5 +1,6 @@
 """An ensemble of graph convolutions on complete networks that predicts how good they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from gcnas.space import SearchSpace, SequenceSpace
 from gcnas.strategy.tokens import Tokens
 
 Floats = NDArray[np.float64]
+
+ORDER = 0.84
+"""Half the standard deviation of the first gap between the least and the greatest of ordered tokens."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Critic(nn.Module):
         nodes = space.max_depth + 1
         e, d = s.members, s.width
         self.tokens = _normal(0.7, e, self._vocabulary, d)
+        self._order_tokens(tokens.ranks)
         self.places = _normal(0.3, e, nodes, 1, d)
         self.extras = _normal(0.7, e, extras, d) if extras else None
         self.own = nn.ParameterList(_normal(d**-0.5, e, d, d) for _ in range(s.convolutions))
@@ -71,6 +76,17 @@ class Critic(nn.Module):
         self.pooled = _normal(d**-0.5, e, d, s.hidden) if space.min_depth < nodes - 1 else None
         self.hidden_bias = nn.Parameter(torch.zeros(e, 1, s.hidden))
         self.head = _normal(s.hidden**-0.5, e, s.hidden, 1)
+
+    @torch.no_grad()
+    def _order_tokens(self, ranks: Sequence[Sequence[int] | None]) -> None:
+        """Let the vectors of ordered tokens start along a line, in their order."""
+        members, _, width = self.tokens.shape
+        for offset, order in zip(self._offsets.tolist(), ranks, strict=True):
+            if order is not None:
+                rows = slice(offset + 1, offset + 1 + len(order))
+                along = 2 * torch.tensor(order) / max(order) - 1
+                line = torch.randn(members, 1, width) * along[:, None]
+                self.tokens[:, rows] = 0.5 * self.tokens[:, rows] + ORDER * line
 
     def forward(self, tokens: Tensor, extras: Tensor) -> Tensor:
         """Predictions (E, B) for tokens (E, B, N, J) or (1, B, N, J), and facts (E, B, F) or (1, B, F)."""
