@@ -190,6 +190,11 @@ def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Pat
     explained = run_gcnas("explain", "policy", "--trial", "1").stdout
     assert explained.count("composition graph") == 3
     assert "STOP" in explained
+    assert run_gcnas("explain", "policy", "--trial", "1", "--html", "one.html").stdout == "one.html\n"
+    assert (tmp_path / "one.html").read_text(encoding="utf-8").count("<h3>Composition graph</h3>") == 4
+    refused = run_gcnas("explain", "policy", "--html", "nowhere/one.html", check=False)
+    assert refused.returncode == 1
+    assert "nowhere/one.html cannot be written" in refused.stderr.replace("\n", " ")
     run_gcnas("search", "digits", *SMALL, "--strategy", "random", "--out", "chance", timeout=240)
     refused = run_gcnas("sample", "chance", check=False)
     assert refused.returncode == 1

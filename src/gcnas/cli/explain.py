@@ -1,6 +1,7 @@
 """``gcnas explain``."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -8,6 +9,9 @@ from rich.markup import escape
 
 from gcnas.cli.options import RunArgument, SpaceOption
 from gcnas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from gcnas.report.explanation import Graphs
 
 SHOWN = 3
 """Options of a decision that are shown."""
@@ -28,11 +32,16 @@ def explain(
         str | None,
         typer.Option("--untrained", metavar="STRATEGY", help="Ask this strategy's policy before any learning."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE.html", help="Write a page with the graphs drawn instead of text."),
+    ] = None,
     space: SpaceOption = None,
 ) -> None:
     """Say, step by step, which graphs the policy saw for one network and what its two blocks believed."""
     from gcnas import api
     from gcnas.policy.beliefs import beliefs
+    from gcnas.report.explanation import graphs, reading, write_explanation
     from gcnas.run.trial import best_trial
 
     result = api.load(run, space=space)
@@ -43,15 +52,30 @@ def explain(
         chosen = next((each for each in trials if each.number == trial), None)
     if chosen is None:
         raise ConfigurationError(f"There is no such trial; the run has {len(trials)}, see trials.csv.")
+    if html is not None:
+        whose = (
+            f"an untrained policy of {untrained}" if untrained else "the policy that the run has learnt by now"
+        )
+        typer.echo(write_explanation(html, policy, chosen, run.resolve().name, whose))
+        return
+    trajectory = chosen.proposal.trajectory
+    drawn = graphs(policy, trajectory)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"trial {chosen.number} ({chosen.proposal.source}), as it was decided; node 0 is the stem")
-    for number, step in enumerate(beliefs(policy, chosen.proposal.trajectory), start=1):
+    console.print(
+        f"trial {chosen.number} ({escape(chosen.proposal.source)}), as it was decided; node 0 is the input"
+    )
+    console.print(reading(policy))
+    if drawn:
+        console.print(
+            escape(f"[ ]: the newest nodes, at most {policy.space.window}, that the new node ( ) can read")
+        )
+    for number, step in enumerate(beliefs(policy, trajectory), start=1):
         console.print(
             f"\n[bold]{number}. {step.type.chosen}[/] {step.type.probability:.2f}  {_ranked(step.type.options)}"
         )
-        if step.composition:
-            console.print(f"   composition graph: reads {_nodes(step.composition)}", style="dim")
-            console.print(f"   parameter graph:   sees {_nodes(step.window)}", style="dim")
+        if drawn and step.composition:
+            console.print(f"   composition graph: {escape(_composition(drawn[number - 1]))}", style="dim")
+            console.print(f"   parameter graph:   {_parameters(drawn[number - 1])}", style="dim")
         for belief in step.others:
             taken = f"{escape(belief.name)} = {escape(belief.chosen)} {belief.probability:.2f}"
             console.print(f"   {taken}  {_ranked(belief.options)}")
@@ -62,5 +86,25 @@ def _ranked(options: tuple[tuple[str, float], ...]) -> str:
     return f"({shown}{', …' if len(options) > SHOWN else ''})"
 
 
-def _nodes(nodes: tuple[int, ...]) -> str:
-    return f"node{'s' if len(nodes) > 1 else ''} {', '.join(map(str, nodes))}"
+def _composition(graphs: "Graphs") -> str:
+    """``… [2-3-4-5]-(6), also 3>5, 4>6``."""
+    window = "-".join(map(str, reversed(graphs.window)))
+    edges = sorted(graphs.kept | graphs.added, key=lambda edge: edge[::-1])
+    skips = ", ".join(
+        f"{source}>{target}" for source, target in edges if target - source > 1 and source in graphs.window
+    )
+    older = "… " if graphs.window[-1] else ""
+    return f"{older}[{window}]-({graphs.new}){f', also {skips}' if skips else ''}"
+
+
+def _parameters(graphs: "Graphs") -> str:
+    """``nodes 2+8, 3+7 hyper-parameters; 0-1 deleted``."""
+    older, known = graphs.window[-1], sorted(graphs.parameters.items())
+    stars = [f"{node}+{len(star)}" for node, star in known if node != graphs.new]
+    words = [f"nodes {', '.join(stars)} hyper-parameters" if stars else "no hyper-parameters to see"]
+    if older:
+        words.append(f"0-{older - 1} deleted" if older > 1 else "0 deleted")
+    changed = [str(node) for node, star in known if any(before is not None for _, _, before in star)]
+    if changed:
+        words.append(f"drawn anew: {', '.join(changed)}")
+    return "; ".join(words)

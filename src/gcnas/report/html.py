@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from gcnas.records import Architecture
@@ -56,8 +56,19 @@ def write_report(run: Path, against: Path | None = None, space: SearchSpace | No
     """
     folder = read_run(run)
     summary = summarize(folder, None if against is None else read_run(against))
-    template = files("gcnas.report").joinpath("template.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    text = render("template.html", _context(folder, summary, space))
+    return write_text(run / "report.html", text + "\n")
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A page from a template of this folder; every text in the context is escaped."""
+    environment = Environment(
+        loader=FunctionLoader(lambda name: files("gcnas.report").joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
         "percent": numbers.percent,
         "whole": numbers.whole,
@@ -66,8 +77,7 @@ def write_report(run: Path, against: Path | None = None, space: SearchSpace | No
         "duration": numbers.duration,
         "unbroken": numbers.unbroken,
     }
-    text = environment.from_string(template).render(_context(folder, summary, space))
-    return write_text(run / "report.html", text + "\n")
+    return environment.get_template(template).render(context)
 
 
 def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) -> dict[str, Any]:
