@@ -1,6 +1,8 @@
 """Growing a network layer by layer: the decision process that all strategies share."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import le
 from typing import TYPE_CHECKING
 
 from gcnas.errors import SpaceError
@@ -8,7 +10,6 @@ from gcnas.records import (
     STOP,
     Architecture,
     Cost,
-    HyperparameterValue,
     Layer,
     LayerAction,
     LayerMask,
@@ -19,7 +20,7 @@ from gcnas.space.plan import plan_layer, plan_merge
 from gcnas.space.shape import Shape
 
 if TYPE_CHECKING:
-    from gcnas.space.search_space import SearchSpace
+    from gcnas.space.search_space import LeastAdded, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Growth:
         A type is closed where even its cheapest form breaks a limit. Where nothing else is left, STOP is open.
         """
         full = self.depth >= self.space.max_depth
-        types = tuple(not full and self._affordable(layer_type) for layer_type in self.space.layer_types)
+        codes = range(len(self.space.layer_types))
+        types = tuple(not full and self._affordable(self._least_added(code).layer) for code in codes)
         return (*types, self.depth >= self.space.min_depth or not any(types))
 
     def layer_mask(self, code: int) -> LayerMask:
@@ -78,11 +80,10 @@ class Growth:
         types = self.type_mask()
         if code == STOP:
             return LayerMask(types)
-        layer_type = self.space.layer_types[code]
         hyperparameters = []
-        for choice in layer_type.choices:
-            flags = tuple(self._option_open(layer_type, choice.name, option) for option in choice.options)
-            hyperparameters.append(flags if any(flags) else (True,) * len(choice))
+        for options in self._least_added(code).options:
+            flags = tuple(added is not None and self._affordable(added) for added in options)
+            hyperparameters.append(flags if any(flags) else (True,) * len(options))
         return LayerMask(types, tuple(hyperparameters), self.connection_mask())
 
     def connection_mask(self) -> tuple[bool, ...]:
@@ -152,19 +153,17 @@ class Growth:
             canonical[MERGE] = mode
         return Layer(layer_type.name, tuple(sorted(canonical.items())), inputs)
 
-    def _option_open(self, layer_type: LayerType, choice: str, option: HyperparameterValue) -> bool:
-        newest = self.nodes[max(self.resolved[-1])]
-        if choice == "stride" and not newest.allows(int(option)):
-            return False
-        return self._affordable(layer_type, (choice, option))
+    def _least_added(self, code: int) -> "LeastAdded":
+        return self.space.least_added(self.nodes[max(self.resolved[-1])], code)
 
-    def _affordable(self, layer_type: LayerType, given: tuple[str, HyperparameterValue] | None = None) -> bool:
-        """Whether the network could end right after some layer of this type within the limits."""
-        newest = self.nodes[max(self.resolved[-1])]
-        return all(
-            getattr(self.cost, metric) + added <= getattr(self.space.limits, metric)
-            for metric, added in self.space.least_added(newest, layer_type, given).items()
-        )
+    @cached_property
+    def _left(self) -> tuple[int, ...]:
+        """What is left of each limit."""
+        return tuple(getattr(self.space.limits, m) - getattr(self.cost, m) for m in self.space.limited)
+
+    def _affordable(self, added: tuple[int, ...]) -> bool:
+        """Whether the network could end right after a layer that adds so much, within the limits."""
+        return all(map(le, added, self._left))
 
 
 def _sum(left: Cost, right: Cost) -> Cost:

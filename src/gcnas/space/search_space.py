@@ -30,6 +30,19 @@ MAX_DEPTH = 1_000
 
 
 @dataclass(frozen=True)
+class LeastAdded:
+    """What layers of a type add to each limited metric at least, with the head after them.
+
+    Attributes:
+        layer: Of the cheapest layer.
+        options: For each option of each hyper-parameter, of the cheapest layer with it; None where it is closed.
+    """
+
+    layer: tuple[int, ...]
+    options: tuple[tuple[tuple[int, ...] | None, ...], ...]
+
+
+@dataclass(frozen=True)
 class SearchSpace:
     """The architectures that may be built: layer types, depth, connections, and the fixed stem and head.
 
@@ -117,42 +130,56 @@ class SearchSpace:
         return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
+    def limited(self) -> tuple[str, ...]:
+        """Metrics with a limit that masks can hold while a network grows."""
+        metrics = ("parameters", "multiply_adds")
+        return tuple(metric for metric in metrics if getattr(self.limits, metric) is not None)
+
+    @cached_property
     def cheapest(self) -> dict[str, dict[str, dict[str, HyperparameterValue]]]:
         """For each type and each limited metric, the hyper-parameters that cost least."""
         shape = self.stem.output_shape(self.fitted)
-        limited = [
-            metric for metric in ("parameters", "multiply_adds") if getattr(self.limits, metric) is not None
-        ]
         return {
-            layer_type.name: {metric: _cheapest(layer_type, shape, metric) for metric in limited}
+            layer_type.name: {metric: _cheapest(layer_type, shape, metric) for metric in self.limited}
             for layer_type in self.layer_types
         }
 
-    def least_added(
-        self, newest: Shape, layer_type: LayerType, given: tuple[str, HyperparameterValue] | None
-    ) -> dict[str, int]:
-        """For each limited metric, what the cheapest layer of a type and the head after it would add.
+    def least_added(self, newest: Shape, code: int) -> LeastAdded:
+        """What the cheapest layers of a type, and the head after them, would add.
 
         Args:
             newest: Shape that the layer reads.
-            layer_type: Its type.
-            given: A hyper-parameter and its value that are fixed, if any.
+            code: Its type.
         """
-        key = (newest, layer_type.name, given)
-        if key not in self._least_added:
-            fixed = {} if given is None else {given[0]: given[1]}
-            self._least_added[key] = {
-                metric: self._added(newest, layer_type, values | fixed, metric)
-                for metric, values in self.cheapest[layer_type.name].items()
-            }
-        return self._least_added[key]
+        # Masks ask for the same few shapes again and again.
+        if (newest, code) not in self._least_added:
+            layer_type = self.layer_types[code]
+            options = tuple(
+                tuple(self._option_added(newest, layer_type, choice.name, option) for option in choice.options)
+                for choice in layer_type.choices
+            )
+            self._least_added[newest, code] = LeastAdded(self._added(newest, layer_type, {}), options)
+        return self._least_added[newest, code]
 
     @cached_property
-    def _least_added(self) -> dict[tuple[Shape, str, tuple[str, HyperparameterValue] | None], dict[str, int]]:
-        # Masks ask for the same few shapes again and again.
+    def _least_added(self) -> dict[tuple[Shape, int], LeastAdded]:
         return {}
 
-    def _added(self, newest: Shape, layer_type: LayerType, values: Mapping[str, Any], metric: str) -> int:
+    def _option_added(
+        self, newest: Shape, layer_type: LayerType, choice: str, option: HyperparameterValue
+    ) -> tuple[int, ...] | None:
+        if choice == "stride" and not newest.allows(int(option)):
+            return None
+        return self._added(newest, layer_type, {choice: option})
+
+    def _added(
+        self, newest: Shape, layer_type: LayerType, given: Mapping[str, HyperparameterValue]
+    ) -> tuple[int, ...]:
+        """For each limited metric, what the cheapest layer with some given hyper-parameters and the head add."""
+        cheapest = self.cheapest[layer_type.name]
+        return tuple(self._added_to(newest, layer_type, {**cheapest[m], **given}, m) for m in self.limited)
+
+    def _added_to(self, newest: Shape, layer_type: LayerType, values: Mapping[str, Any], metric: str) -> int:
         form = layer_type.canonical(newest, values)
         # A layer that vanishes costs nothing, but brings no network back within its limits either.
         if form is None:

@@ -16,7 +16,7 @@ from gcnas.records import Evaluation, Proposal, Trajectory
 from gcnas.space import SearchSpace
 from gcnas.strategy.acquisition import beliefs, expected_mean, mixed_improvement, thompson
 from gcnas.strategy.base import Strategy, StrategyState
-from gcnas.strategy.edits import mutate, neighbours
+from gcnas.strategy.edits import architecture_of, mutate, neighbours
 from gcnas.strategy.experience import Experience
 from gcnas.strategy.imitation import Imitation, ImitationFigures, ImitationSettings, allowed
 from gcnas.strategy.latin import latin
@@ -193,7 +193,7 @@ class GCNASStrategy(Strategy):
         return self._new([*candidates, *self._chance.ask(s.random)], mark=False)
 
     def _proposal(self, trajectory: Trajectory, source: str) -> Proposal:
-        return Proposal(self._space.decode(trajectory.actions), trajectory, source)
+        return Proposal(architecture_of(self._space, trajectory), trajectory, source)
 
     def _new(self, candidates: Iterable[Proposal], *, mark: bool = True) -> list[Proposal]:
         """The first of each network that was not proposed before."""

@@ -7,6 +7,7 @@ import numpy as np
 from gcnas.records import Evaluation, LayerAction, Proposal, Trajectory
 from gcnas.space import SearchSpace
 from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.edits import architecture_of
 
 CONNECTION_RATE = 0.25
 """Probability of each connection beside the one to the newest node.
@@ -47,7 +48,7 @@ class RandomStrategy(Strategy):
 
     def _propose(self) -> Proposal:
         trajectory = self._draw()
-        return Proposal(self._space.decode(trajectory.actions), trajectory, "random")
+        return Proposal(architecture_of(self._space, trajectory), trajectory, "random")
 
     def _draw(self) -> Trajectory:
         depth = int(self._random.integers(self._space.min_depth, self._space.max_depth + 1))

@@ -15,6 +15,7 @@ from gcnas.policy.base import Policy
 from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
 from gcnas.space import SearchSpace
 from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.edits import architecture_of
 
 SOURCE = "policy"
 
@@ -103,7 +104,7 @@ class ReinforceStrategy(Strategy):
         while len(self._queue) < n:
             self._queue.extend(self.policy.sample(self.settings.batch, self._generator))
         trajectories = [self._queue.popleft() for _ in range(n)]
-        return [Proposal(self._space.decode(t.actions), t, SOURCE) for t in trajectories]
+        return [Proposal(architecture_of(self._space, t), t, SOURCE) for t in trajectories]
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Collect rewards; each full batch gives a gradient step."""
