@@ -113,3 +113,35 @@ def test_a_built_in_table_needs_its_file(run_gcnas: RunGcnas, tmp_path: Path) ->
     assert done.returncode == 1
     assert "--no-checksum" in done.stderr
     assert "nb201-cifar10: 6 decisions, file nb201.csv.gz" in run_gcnas("bench", "spaces").stdout
+
+
+def test_claims_of_the_paper(run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    command = [
+        "bench",
+        "claims",
+        "--experiment",
+        "E2",
+        "--seeds",
+        "2",
+        "--queries",
+        "9",
+        "--out",
+        "out",
+        "--jobs",
+        "2",
+    ]
+    done = run_gcnas(*command)
+    assert len(re.findall(r"^\[\d+/36\] grown", done.stdout, re.MULTILINE)) == 36
+    assert "E2: The layer extraction block searches depth (C2)." in done.stdout
+    runs = _read(tmp_path / "out" / "runs.csv")
+    summary = _read(tmp_path / "out" / "E2.csv")
+    assert len(runs) == 36
+    row = next(row for row in summary if (row["space"], row["arm"], row["measure"]) == (
+        "grown", "reinforce:deepest", "depth_last",
+    ))  # fmt: skip
+    assert float(row["mean"]) == 12
+    again = run_gcnas(*command, "--report")
+    assert "[" not in again.stdout.splitlines()[0]
+    assert _read(tmp_path / "out" / "E2.csv") == summary
+    done = run_gcnas("bench", "claims", "--experiment", "E99", "--out", "out", check=False)
+    assert (done.returncode, "E99" in done.stderr, "Traceback" in done.stderr) == (1, True, False)

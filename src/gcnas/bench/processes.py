@@ -1,6 +1,5 @@
 """All runs of a bench in parallel processes; what is finished is kept, whatever happens."""
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -12,14 +11,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from gcnas.bench.arms import create_arm
+from gcnas.bench.problem import ProblemReference
 from gcnas.bench.raw import run_file, write_run
 from gcnas.bench.search import Run, search_table
-from gcnas.bench.tables import TableReference
 from gcnas.errors import BenchError, ConfigurationError, GCNASError
 from gcnas.files import write_atomically
-from gcnas.strategy import create_strategy
 
 SETTINGS = "bench.json"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -32,7 +31,7 @@ class Bench:
     """What is to be run.
 
     Attributes:
-        tables: One for each space.
+        tables: One for each space; synthetic problems count as tables.
         strategies: Their names.
         seeds: Number of seeds.
         first_seed: The first; the others follow. The same seed is given to every strategy.
@@ -40,7 +39,7 @@ class Bench:
         batch: Proposals asked for at once, and simulated workers.
     """
 
-    tables: tuple[TableReference, ...]
+    tables: tuple[ProblemReference, ...]
     strategies: tuple[str, ...]
     seeds: int = 20
     first_seed: int = 0
@@ -54,20 +53,13 @@ class Bench:
             ConfigurationError: If a number or a name is wrong.
             DataError: If a table cannot be used.
         """
-        for name, value, least, most in (
-            ("seeds", self.seeds, 1, MAX_RUNS),
-            ("first-seed", self.first_seed, 0, 2**31),
-            ("queries", self.queries, 1, MAX_QUERIES),
-            ("batch", self.batch, 1, 1_000),
-        ):
-            if not least <= value <= most:
-                raise ConfigurationError(f"--{name} must be between {least:,} and {most:,}, but got {value:,}.")
+        check_numbers(seeds=self.seeds, first_seed=self.first_seed, queries=self.queries, batch=self.batch)
         if not self.strategies or len(set(self.strategies)) != len(self.strategies):
             raise ConfigurationError(f"Name each strategy once, but got {list(self.strategies)}.")
         for table in self.tables:
             space = table.load().space
             for strategy in self.strategies:
-                create_strategy(strategy, space, self.first_seed)
+                create_arm(strategy, space, self.first_seed)
 
     def tasks(self, folder: Path) -> list["Task"]:
         """The runs that are not finished; all runs of a seed follow one another, so that pairs are complete."""
@@ -81,10 +73,7 @@ class Bench:
 
     def settings(self) -> dict[str, Any]:
         """What all runs of a folder share; tables by name."""
-        tables = {}
-        for table in self.tables:
-            description = hashlib.sha256(table.description.encode()).hexdigest()
-            tables[table.name] = {"file": table.load().sha256, "description": description}
+        tables = {table.name: table.identity() for table in self.tables}
         return {"format": 1, "queries": self.queries, "batch": self.batch, "tables": tables}
 
 
@@ -92,7 +81,7 @@ class Bench:
 class Task:
     """One run to do."""
 
-    table: TableReference
+    table: ProblemReference
     strategy: str
     seed: int
     queries: int
@@ -104,28 +93,70 @@ class Task:
         return f"{self.table.name} {self.strategy} seed {self.seed}"
 
 
-def run_bench(
-    bench: Bench, folder: Path, jobs: int = 1, progress: Callable[[int, int, str], None] | None = None
-) -> None:
+NUMBERS = {
+    "seeds": (1, MAX_RUNS),
+    "first_seed": (0, 2**31),
+    "queries": (1, MAX_QUERIES),
+    "batch": (1, 1_000),
+    "jobs": (1, 1_000),
+}
+"""Bounds of the numbers that a user gives."""
+
+
+def check_numbers(**given: int) -> None:
+    """Hold numbers against :data:`NUMBERS`.
+
+    Raises:
+        ConfigurationError: If one is out of its bounds.
+    """
+    for name, value in given.items():
+        least, most = NUMBERS[name]
+        if not least <= value <= most:
+            option = name.replace("_", "-")
+            raise ConfigurationError(f"--{option} must be between {least:,} and {most:,}, but got {value:,}.")
+
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Told the number of runs that are done, of all, and what the last one came to."""
+
+
+def run_bench(bench: Bench, folder: Path, jobs: int = 1, progress: Progress | None = None) -> None:
     """Do the runs that ``folder`` does not hold yet.
 
     Args:
         bench: What to run.
         folder: Where finished runs are kept.
         jobs: Processes, of one thread each.
-        progress: Told the number of runs that are done, of all, and what the last one came to.
+        progress: See :data:`Progress`.
 
     Raises:
         ConfigurationError: If a name or number is wrong, or the folder holds runs with other settings.
         DataError: If a table cannot be used.
         BenchError: If runs failed; all others are done and kept.
     """
-    if not 1 <= jobs <= 1_000:
-        raise ConfigurationError(f"--jobs must be between 1 and 1,000, but got {jobs}.")
+    check_numbers(jobs=jobs)
     bench.check()
-    _take_folder(folder, bench.settings())
-    tasks = bench.tasks(folder)
-    total = len(bench.tables) * len(bench.strategies) * bench.seeds
+    take_folder(folder, bench.settings())
+    run_tasks(
+        bench.tasks(folder), len(bench.tables) * len(bench.strategies) * bench.seeds, folder, jobs, progress
+    )
+
+
+def run_tasks(
+    tasks: Sequence[Task], total: int, folder: Path, jobs: int = 1, progress: Progress | None = None
+) -> None:
+    """Do runs in parallel processes and keep each as soon as it is finished.
+
+    Args:
+        tasks: The runs that are not finished.
+        total: Number of all runs, finished ones included.
+        folder: Where finished runs are kept.
+        jobs: Processes, of one thread each.
+        progress: See :data:`Progress`.
+
+    Raises:
+        BenchError: If runs failed; all others are done and kept.
+    """
     done, failures = total - len(tasks), []
     for task, result in _results(tasks, min(jobs, max(len(tasks), 1))):
         done += 1
@@ -146,8 +177,12 @@ def run_bench(
         )
 
 
-def _take_folder(folder: Path, settings: dict[str, Any]) -> None:
-    """Note the settings of a new folder; hold those of an old one against them."""
+def take_folder(folder: Path, settings: dict[str, Any]) -> None:
+    """Note the settings of a new folder; hold those of an old one against them.
+
+    Raises:
+        ConfigurationError: If they differ, or the folder cannot be written.
+    """
     path = folder / SETTINGS
     try:
         folder.mkdir(parents=True, exist_ok=True)

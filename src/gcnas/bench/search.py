@@ -1,16 +1,19 @@
-"""One search of a strategy on a table."""
+"""One search of a strategy on a table or a synthetic problem."""
 
 import time
 from collections import Counter
 from dataclasses import dataclass
+from typing import cast
 
+from gcnas.bench.arms import create_arm
+from gcnas.bench.problem import Problem
 from gcnas.errors import BenchError
 from gcnas.execution import Job, Outcome
 from gcnas.execution.table import TableExecutor, look_up
 from gcnas.records import Evaluation, EvaluationState, Proposal
 from gcnas.run.middleware import MAX_REJECTIONS, Filter, Unique
 from gcnas.run.trial import Rejection
-from gcnas.strategy import Strategy, create_strategy
+from gcnas.strategy import Strategy
 from gcnas.tabular import Table
 
 
@@ -63,9 +66,9 @@ class Run:
 class InTable(Filter):
     """Rejects networks that the table lacks."""
 
-    def __init__(self, inner: Strategy, log: list[Rejection], table: Table) -> None:
+    def __init__(self, inner: Strategy, log: list[Rejection], table: Problem) -> None:
         super().__init__(inner, log)
-        self._table = table
+        self._table = _as_table(table)
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """Infeasible if there is no number for it."""
@@ -73,15 +76,15 @@ class InTable(Filter):
         return evaluation if evaluation.state is EvaluationState.INFEASIBLE else None
 
 
-def search_table(table: Table, strategy_name: str, seed: int, budget: int, batch: int = 1) -> Run:
+def search_table(table: Problem, strategy_name: str, seed: int, budget: int, batch: int = 1) -> Run:
     """Search until the optimum is found, the budget is spent, or nothing new is proposed.
 
     A query is one unique network of the table. A repeat is told the score that the network got, a network that the
     table lacks is told as infeasible; both are free, but 1,000 in a row end the run.
 
     Args:
-        table: The table.
-        strategy_name: Name of the strategy.
+        table: The table, or a synthetic problem.
+        strategy_name: Name of the strategy, or of an arm of an experiment.
         seed: Its seed.
         budget: Most queries.
         batch: Proposals asked for at once, and simulated workers.
@@ -90,10 +93,19 @@ def search_table(table: Table, strategy_name: str, seed: int, budget: int, batch
         ConfigurationError: If there is no such strategy.
         BenchError: If not one network of the table was proposed.
     """
+    strategy = create_arm(strategy_name, table.space, seed)
+    return search_with(table, strategy, strategy_name, seed, budget, batch)
+
+
+def search_with(table: Problem, inner: Strategy, name: str, seed: int, budget: int, batch: int = 1) -> Run:
+    """The same with a strategy that is made already; ``name`` and ``seed`` are what the run is called.
+
+    Raises:
+        BenchError: If not one network of the table was proposed.
+    """
     log: list[Rejection] = []
-    inner = create_strategy(strategy_name, table.space, seed)
     strategy = Unique(InTable(inner, log, table), log, ())
-    executor = TableExecutor(table, batch)
+    executor = TableExecutor(_as_table(table), batch)
     queries: list[Query] = []
     best = float("-inf")
     while len(queries) < budget and best < table.best:
@@ -110,13 +122,20 @@ def search_table(table: Table, strategy_name: str, seed: int, budget: int, batch
         best = max(best, *(query.score for query in queries[-len(finished) :]))
     if not queries:
         raise BenchError(
-            f"None of the first {MAX_REJECTIONS:,} proposals of {strategy_name} is in the table of "
+            f"None of the first {MAX_REJECTIONS:,} proposals of {name} is in the table of "
             f"{table.space.name}; if that table is not damaged, the strategy cannot search it."
         )
-    return Run(table.space.name, strategy_name, seed, budget, table.best, tuple(queries))
+    return Run(table.space.name, name, seed, budget, table.best, tuple(queries))
 
 
-def _evaluate(executor: TableExecutor, proposals: list[Proposal], table: Table) -> list[tuple[Outcome, float]]:
+def _as_table(problem: Problem) -> Table:
+    # Executors look scores up by ``entry`` and ``space.key`` alone, which every problem has.
+    return cast("Table", problem)
+
+
+def _evaluate(
+    executor: TableExecutor, proposals: list[Proposal], table: Problem
+) -> list[tuple[Outcome, float]]:
     """Outcomes in the order in which they are finished, with the simulated time of each."""
     for number, proposal in enumerate(proposals):
         executor.submit(Job(number, proposal, table.fidelity))
@@ -127,7 +146,7 @@ def _evaluate(executor: TableExecutor, proposals: list[Proposal], table: Table) 
 
 
 def _queries(
-    table: Table, finished: list[tuple[Outcome, float]], log: list[Rejection], overhead: float
+    table: Problem, finished: list[tuple[Outcome, float]], log: list[Rejection], overhead: float
 ) -> list[Query]:
     """What is kept of a batch; what was rejected before it is counted with its first query."""
     rejected = Counter(rejection.reason for rejection in log)

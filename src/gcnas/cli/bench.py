@@ -10,9 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from gcnas.bench import Finding
     from gcnas.bench.summary import Cell
 
 EXIT_INTERRUPTED = 130
+SIGNIFICANT = 0.05
 SHOWN = {
     "median_queries": "median",
     "solved_50": "@50",
@@ -108,6 +110,59 @@ def report(
     _print(Console(highlight=False, soft_wrap=True), write_report(folder, against), folder)
 
 
+@app.command("claims")
+def claims(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Results; what is there is not run again.")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Folder with your copies of the built-in tables."),
+    ] = None,
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option("--experiment", metavar="NAME", help="E1, E2, …; repeatable. [default: all]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds; equal ones are paired.")] = 10,
+    queries: Annotated[
+        int, typer.Option("--queries", metavar="N", help="Different networks that a run may evaluate.")
+    ] = 150,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", help="Processes of one thread. [default: all cores]")
+    ] = None,
+    checksum: Annotated[
+        bool, typer.Option("--checksum/--no-checksum", help="Hold files against those that were checked.")
+    ] = True,
+    report: Annotated[bool, typer.Option("--report", help="Run nothing; tables of what is there.")] = False,
+) -> None:
+    """Run the experiments that decide the claims of the GC-NAS paper, and write a table for each.
+
+    Without --data they run on synthetic problems alone. Finished runs are kept in DIR; the same command goes on.
+    """
+    from gcnas.bench import find_claims, run_claims, write_claims
+
+    console = Console(highlight=False, soft_wrap=True)
+    wanted = find_claims(experiment or (), data, seeds, queries, checksum=checksum)
+    try:
+        if not report:
+            run_claims(
+                wanted,
+                out,
+                jobs or os.cpu_count() or 1,
+                lambda n, total, line: typer.echo(f"[{n}/{total}] {line}"),
+            )
+    except KeyboardInterrupt:
+        typer.echo("Stopped. Finished runs are kept; the same command goes on.", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    for finding in write_claims(wanted, out):
+        _print_finding(console, finding)
+    console.print(
+        "Means over seeds, ± half of the 95 % interval. + and -: the first arm of its pair is higher or lower than "
+        "this one, by paired Wilcoxon tests with Holm's correction, p < 0.05."
+    )
+    console.print(escape(f"written to {out}: runs.csv, a summary and tests of each experiment"))
+
+
 @app.command("spaces")
 def spaces() -> None:
     """List the built-in tables and the files they need."""
@@ -137,6 +192,45 @@ def _print(console: Console, rows: "list[dict[str, Cell]]", folder: Path) -> Non
         "all queries; regret: at the end; ms: processor time of the strategy per query"
     )
     console.print(escape(f"written to {folder}: summary.csv, tests.csv, curves.csv, raw.csv, plots/"))
+
+
+def _print_finding(console: Console, finding: "Finding") -> None:
+    experiment = finding.experiment
+    console.print(escape(f"\n{experiment.name}: {experiment.claim}"))
+    for measure in experiment.measures:
+        rows = [row for row in finding.summary if row["measure"] == measure]
+        if not rows:
+            continue
+        spaces = list(dict.fromkeys(str(row["space"]) for row in rows))
+        table = Table(box=None, pad_edge=False, header_style="bold", title=measure, title_justify="left")
+        table.add_column("arm", no_wrap=True)
+        for space in spaces:
+            table.add_column(escape(space), justify="right")
+        known = {(row["space"], row["arm"]): row for row in rows}
+        for arm in experiment.arms:
+            cells = [
+                _mean_text(known[space, arm]) + _mark(finding, space, arm, measure)
+                if (space, arm) in known
+                else ""
+                for space in spaces
+            ]
+            if any(cells):
+                table.add_row(escape(arm), *(escape(cell) for cell in cells))
+        console.print(table)
+
+
+def _mean_text(row: "dict[str, Cell]") -> str:
+    mean, low, high = (float(row[name] or 0.0) for name in ("mean", "mean_low", "mean_high"))
+    return f"{mean:.3g} ±{(high - low) / 2:.2g}"
+
+
+def _mark(finding: "Finding", space: str, arm: str, measure: str) -> str:
+    """Whether the arm that this one is tested against is significantly higher or lower."""
+    for test in finding.tests:
+        if (test["space"], test["rival"], test["measure"]) == (space, arm, measure):
+            p, difference = float(test["p_holm"] or 0.0), float(test["mean_difference"] or 0.0)
+            return "  " if p >= SIGNIFICANT else " +" if difference > 0 else " -"
+    return "  "
 
 
 def _text(value: "Cell") -> str:

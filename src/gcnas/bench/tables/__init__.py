@@ -1,5 +1,6 @@
 """Which tables a bench runs on: descriptions that come with the package or from a user, and their files."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,11 @@ class TableReference:
             ConfigurationError: If the description does not fit together.
         """
         return _load(self)
+
+    def identity(self) -> dict[str, str]:
+        """What tells this table from others of its name: checksums of the file and of the description."""
+        description = hashlib.sha256(self.description.encode()).hexdigest()
+        return {"file": self.load().sha256, "description": description}
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,164 @@
+"""The arms of the experiments by name: a learner with a controller, or the default strategy with a part changed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from gcnas.errors import ConfigurationError
+from gcnas.space import SearchSpace
+from gcnas.strategy import STRATEGIES, Strategy, create_strategy
+
+if TYPE_CHECKING:
+    from gcnas.policy import Policy
+
+Arm: TypeAlias = Callable[[SearchSpace, int], Strategy]
+
+RIVALS = ("lstm", "lstm-parallel", "lstm-matched", "gcn", "skeleton", "table")
+"""The controllers of the crossed comparison."""
+
+TRIED = (1e-3, 3e-3, 1e-2, 3e-2)
+"""Learning rates that each controller of the crossed comparison was tried with; ten times as much for the table, whose
+logits are its weights. Experiment ``tuning``."""
+
+RATES = {
+    "reinforce": {
+        "lstm": 3e-3, "lstm-parallel": 1e-2, "lstm-matched": 1e-2, "gcn": 1e-2, "skeleton": 3e-2, "table": 3e-1,
+    },
+    "imitation": {
+        "lstm": 3e-3, "lstm-parallel": 1e-2, "lstm-matched": 1e-2, "gcn": 3e-3, "skeleton": 3e-3, "table": 1e-1,
+    },
+}  # fmt: skip
+"""The one of least mean rank by area under the regret curve on the tuning problems, the lower one of equals."""
+
+
+def rates_tried(controller: str) -> tuple[float, ...]:
+    """The learning rates that a controller was tried with."""
+    return tuple(10 * rate for rate in TRIED) if controller == "table" else TRIED
+
+
+def create_arm(name: str, space: SearchSpace, seed: int) -> Strategy:
+    """The arm of a name, or the strategy.
+
+    An arm is called ``learner:controller`` or ``gcnas:change``; behind an ``@`` there may be another learning rate.
+
+    Raises:
+        ConfigurationError: If there is none of this name.
+    """
+    if name in STRATEGIES or ":" not in name:
+        return create_strategy(name, space, seed)
+    if name in ARMS:
+        return ARMS[name](space, seed)
+    known, _, rate = name.partition("@")
+    learner, _, controller = known.partition(":")
+    if learner not in RATES or known not in ARMS or not _is_number(rate):
+        raise ConfigurationError(f"An arm is one of {sorted(ARMS)}, or a strategy, but got {name!r}.")
+    return _LEARNERS[learner](controller, space, seed, float(rate))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
+
+
+def _policy(controller: str) -> "Callable[[SearchSpace], Policy]":
+    # Imported here: torch takes a second.
+    from gcnas.bench.controllers import CONTROLLERS
+
+    return CONTROLLERS[controller]
+
+
+def _rate(learner: str, controller: str) -> float:
+    """That of the controller, or of the GCN policy where it is a variant of it."""
+    rates = RATES[learner]
+    return rates.get(controller, rates["gcn"])
+
+
+def _reinforce(controller: str, space: SearchSpace, seed: int, rate: float | None = None) -> Strategy:
+    from gcnas.strategy.reinforce import ReinforceSettings, ReinforceStrategy
+
+    settings = ReinforceSettings(learning_rate=rate or _rate("reinforce", controller))
+    return ReinforceStrategy(space, seed, _policy(controller), settings)
+
+
+def _imitation(controller: str, space: SearchSpace, seed: int, rate: float | None = None) -> Strategy:
+    from gcnas.bench.variants.priority_queue import PriorityQueueStrategy
+    from gcnas.strategy.imitation import ImitationSettings
+
+    settings = ImitationSettings(
+        steps=(8, 4),
+        learning_rate=rate or _rate("imitation", controller),
+        elites=32,
+        temperature=0.4,
+        entropy=0.5,
+    )
+    return PriorityQueueStrategy(space, seed, _policy(controller), settings)
+
+
+def _screening(controller: str, space: SearchSpace, seed: int) -> Strategy:
+    """The default strategy whose candidates are drawn from this policy alone."""
+    from gcnas.strategy.gcnas import GCNASStrategy
+
+    settings = _changed(**CHANGES["policy-alone"])
+    return GCNASStrategy(space, seed, settings, _policy(controller))
+
+
+def _deepest(learner: str, space: SearchSpace, seed: int) -> Strategy:
+    """The GCN policy where STOP is closed before the last layer."""
+    return _LEARNERS[learner]("gcn", replace(space, min_depth=space.max_depth), seed)
+
+
+def _default(changes: dict[str, Any], space: SearchSpace, seed: int) -> Strategy:
+    """The default strategy with some settings changed."""
+    from gcnas.strategy.gcnas import GCNASStrategy
+
+    return GCNASStrategy(space, seed, _changed(**changes))
+
+
+def _changed(*, parts: tuple[str, ...] | None = None, pick: str | None = None, **changes: Any) -> Any:
+    """The default settings with changes: the models that there are, the one rule of picking, or fields."""
+    from gcnas.strategy.gcnas import GCNASSettings
+
+    settings = replace(GCNASSettings(), **changes)
+    if pick is not None:
+        settings = replace(settings, picks=(pick,) * len(settings.picks))
+    return settings if parts is None else replace(settings, surrogate=replace(settings.surrogate, parts=parts))
+
+
+_LEARNERS: dict[str, Callable[..., Strategy]] = {"reinforce": _reinforce, "imitation": _imitation}
+
+VARIANTS = (
+    "growing-depth", "mixture-heads", "sequential-heads", "no-depth", "position-only", "summary-only", "redraw",
+    "recurrent", "shared-trunk", "fused", "m1", "m2", "m3", "m4", "m8", "m1-plain", "m2-plain", "m4-plain", "m8-plain",
+)  # fmt: skip
+"""Policies that differ from the GCN policy in one respect."""
+
+_NO_EDITS = {"parents": 0, "mutants": 0, "climbs": 0}
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "no-policy": {"samples": 0},
+    "no-edits": _NO_EDITS,
+    "no-climbs": {"climbs": 0},
+    "no-random": {"random": 0},
+    "policy-alone": {**_NO_EDITS, "random": 0},
+    "improvement-alone": {"pick": "improvement"},
+    "thompson-alone": {"pick": "thompson"},
+    "mean-alone": {"pick": "mean"},
+    "critic-alone": {"parts": ("critic",)},
+    "process-alone": {"parts": ("process",)},
+}
+"""What is changed in the default strategy's settings, see :func:`_changed`."""
+
+ARMS: dict[str, Arm] = {
+    **{
+        f"{name}:{controller}": partial(learner, controller)
+        for name, learner in _LEARNERS.items()
+        for controller in (*RIVALS, *VARIANTS)
+    },
+    **{f"{name}:deepest": partial(_deepest, name) for name in _LEARNERS},
+    **{f"screening:{controller}": partial(_screening, controller) for controller in RIVALS},
+    **{f"gcnas:{name}": partial(_default, changes) for name, changes in CHANGES.items()},
+}
+"""Constructors by name; each takes a fitted space and a seed."""

@@ -1,0 +1,289 @@
+"""Running the experiments that decide the paper's claims, and their tables."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gcnas.bench.comparison import holm, wilcoxon
+from gcnas.bench.curves import interval, mean_interval
+from gcnas.bench.experiments import DEFAULT, EXPERIMENTS, Experiment
+from gcnas.bench.landscape import LANDSCAPES, Landscape
+from gcnas.bench.measures import depth_shares, measure, thirds, top_depth_shares
+from gcnas.bench.problem import ProblemReference
+from gcnas.bench.processes import Progress, Task, check_numbers, run_tasks, take_folder
+from gcnas.bench.raw import read_runs, run_file
+from gcnas.bench.search import Run
+from gcnas.bench.summary import Cell, write_table
+from gcnas.bench.tables import built_in, find_tables
+from gcnas.errors import ConfigurationError, DataError
+
+Rows = list[dict[str, Cell]]
+
+RUNS_TABLE = "runs.csv"
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What is to be run.
+
+    Attributes:
+        experiments: Which.
+        problems: By name; experiments leave out spaces that are not there.
+        seeds: Number of seeds, from 0.
+        queries: Budget of each run.
+    """
+
+    experiments: tuple[Experiment, ...]
+    problems: dict[str, ProblemReference]
+    seeds: int = 10
+    queries: int = 150
+
+    def spaces(self, experiment: Experiment) -> list[str]:
+        """Spaces of an experiment that are there."""
+        return [space for space in experiment.spaces if space in self.problems]
+
+    def tasks(self) -> list[Task]:
+        """All runs, each once; those of a seed follow one another, so that pairs are complete."""
+        wanted = dict.fromkeys(
+            (space, arm)
+            for experiment in self.experiments
+            for space in self.spaces(experiment)
+            for arm in experiment.arms
+        )
+        return [
+            Task(self.problems[space], arm, seed, self.queries, 1)
+            for seed in range(self.seeds)
+            for space, arm in wanted
+        ]
+
+
+def find_claims(
+    names: Sequence[str] = (),
+    data: Path | None = None,
+    seeds: int = 10,
+    queries: int = 150,
+    *,
+    checksum: bool = True,
+) -> Claims:
+    """The experiments that a user names.
+
+    Args:
+        names: Of experiments; all but the tuning if there are none.
+        data: Folder of the tables; without it there are only synthetic problems.
+        seeds: Number of seeds.
+        queries: Budget of each run.
+        checksum: Whether the tables must be those that were checked.
+
+    Raises:
+        ConfigurationError: If a name, a number or a folder is wrong.
+    """
+    check_numbers(seeds=seeds, queries=queries)
+    for name in names:
+        if name not in EXPERIMENTS:
+            raise ConfigurationError(f"An experiment is one of {', '.join(EXPERIMENTS)}, but got {name!r}.")
+    experiments = tuple(EXPERIMENTS[name] for name in dict.fromkeys(names or DEFAULT))
+    spaces = dict.fromkeys(space for experiment in experiments for space in experiment.spaces)
+    problems: dict[str, ProblemReference] = {name: LANDSCAPES[name] for name in spaces if name in LANDSCAPES}
+    tables = [name for name in spaces if name in built_in()]
+    if data is not None and tables:
+        problems |= {table.name: table for table in find_tables(tables, (), data, checksum=checksum)}
+    return Claims(experiments, problems, seeds, queries)
+
+
+def run_claims(claims: Claims, folder: Path, jobs: int = 1, progress: Progress | None = None) -> None:
+    """Do the runs that ``folder`` does not hold yet.
+
+    Args:
+        claims: What to run.
+        folder: Where finished runs are kept.
+        jobs: Processes, of one thread each.
+        progress: Told the number of runs that are done, of all, and what the last one came to.
+
+    Raises:
+        ConfigurationError: If the folder holds runs with other settings.
+        DataError: If a table cannot be used.
+        BenchError: If runs failed; all others are done and kept.
+    """
+    check_numbers(jobs=jobs)
+    tables = {name: problem.identity() for name, problem in claims.problems.items()}
+    take_folder(folder, {"format": 1, "queries": claims.queries, "batch": 1, "tables": tables})
+    tasks = claims.tasks()
+    missing = [
+        task for task in tasks if not run_file(folder, task.table.name, task.strategy, task.seed).exists()
+    ]
+    run_tasks(missing, len(tasks), folder, jobs, progress)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The tables of one experiment.
+
+    Attributes:
+        experiment: Which.
+        summary: A row for each space, arm and measure.
+        tests: A row for each space, pair and measure.
+    """
+
+    experiment: Experiment
+    summary: Rows
+    tests: Rows
+
+
+def write_claims(claims: Claims, folder: Path) -> list[Finding]:
+    """Write ``runs.csv``, and for each experiment its summary and tests; also depths (E2) and costs of m (E8).
+
+    Args:
+        claims: The experiments.
+        folder: Where the runs are; runs of other experiments in it are left out.
+
+    Raises:
+        DataError: If there are no runs, or they are damaged.
+    """
+    wanted = {(task.table.name, task.strategy, task.seed) for task in claims.tasks()}
+    runs = [run for run in read_runs(folder) if (run.space, run.strategy, run.seed) in wanted]
+    if not runs:
+        raise DataError(f"{folder} holds no finished run of these experiments.")
+    rows: Rows = []
+    for name, problem in claims.problems.items():
+        here = [run for run in runs if run.space == name]
+        rows += measure(here, problem.load()) if here else []
+    write_table(folder / RUNS_TABLE, rows)
+    findings = [find(experiment, rows) for experiment in claims.experiments]
+    for finding in findings:
+        for kind, table in (("", finding.summary), ("-tests", finding.tests)):
+            if table:
+                write_table(folder / f"{finding.experiment.name}{kind}.csv", table)
+    names = [experiment.name for experiment in claims.experiments]
+    if "E2" in names:
+        _write_depths(claims, runs, folder)
+    if "E8" in names and not (folder / "E8-cost.csv").exists():
+        # Imported here: torch takes a second.
+        from gcnas.bench.window_cost import window_costs
+
+        write_table(folder / "E8-cost.csv", window_costs())
+    return findings
+
+
+def read_measured(path: Path) -> Rows:
+    """The rows of a ``runs.csv``.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{name: _read(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}.") from None
+
+
+def _read(name: str, text: str) -> Cell:
+    if name in ("space", "arm"):
+        return text
+    if name in ("seed", "queries", "budget"):
+        return int(text)
+    return float(text) if text else None
+
+
+def find(experiment: Experiment, rows: Rows) -> Finding:
+    """The tables of an experiment from the measures of all runs; Holm's correction is within a space and a measure."""
+    summary = [
+        _summary(space, arm, name, values)
+        for space in experiment.spaces
+        for arm in experiment.arms
+        for name in experiment.measures
+        if len(values := _values(rows, space, arm, name))
+    ]
+    tests: Rows = []
+    for space, name in product(experiment.spaces, experiment.measures):
+        found = [_test(rows, space, arm, rival, name) for arm, rival in experiment.pairs]
+        here = [test for test in found if test]
+        corrected = holm([float(test["p"]) for test in here])  # type: ignore[arg-type]
+        tests += [test | {"p_holm": p} for test, p in zip(here, corrected, strict=True)]
+    return Finding(experiment, summary, tests)
+
+
+def _values(rows: Rows, space: str, arm: str, name: str) -> dict[int, float]:
+    """A measure by seed, of the runs that have it."""
+    return {
+        int(row["seed"]): float(row[name])  # type: ignore[arg-type]
+        for row in rows
+        if row["space"] == space and row["arm"] == arm and row[name] is not None
+    }
+
+
+def _summary(space: str, arm: str, name: str, by_seed: dict[int, float]) -> dict[str, Cell]:
+    values = np.array(list(by_seed.values()))
+    low, high = mean_interval(values)
+    median_low, median_high = interval(values, lambda resampled: np.asarray(np.median(resampled, -1)))
+    return {
+        "space": space,
+        "arm": arm,
+        "measure": name,
+        "seeds": len(values),
+        "mean": float(values.mean()),
+        "mean_low": float(low),
+        "mean_high": float(high),
+        "median": float(np.median(values)),
+        "median_low": median_low,
+        "median_high": median_high,
+    }
+
+
+def _test(rows: Rows, space: str, arm: str, rival: str, name: str) -> dict[str, Cell]:
+    """Paired test of two arms over the seeds that both have; empty if there are none."""
+    ours, theirs = (_values(rows, space, each, name) for each in (arm, rival))
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return {}
+    difference = np.array([ours[seed] - theirs[seed] for seed in seeds])
+    return {
+        "space": space,
+        "arm": arm,
+        "rival": rival,
+        "measure": name,
+        "pairs": len(seeds),
+        "mean_difference": float(difference.mean()),
+        "lower": int((difference < 0).sum()),
+        "higher": int((difference > 0).sum()),
+        "equal": int((difference == 0).sum()),
+        "p": wilcoxon(difference),
+        "p_holm": None,
+    }
+
+
+def _write_depths(claims: Claims, runs: Sequence[Run], folder: Path) -> None:
+    """``E2-depths.csv``: share of each depth among the first and last third of the queries and in the top 1 %."""
+    experiment, rows = EXPERIMENTS["E2"], []
+    for space in claims.spaces(experiment):
+        problem: Any = claims.problems[space].load()
+        if not isinstance(problem, Landscape):
+            continue
+        rows += _depth_rows(space, "top 1 %", top_depth_shares(problem), None)
+        for arm in experiment.arms:
+            own = [thirds(run) for run in runs if run.space == space and run.strategy == arm]
+            if own:
+                first, last = (
+                    np.mean([depth_shares(parts[index], problem) for parts in own], 0) for index in (0, 2)
+                )
+                rows += _depth_rows(space, arm, last, first)
+    if rows:
+        write_table(folder / "E2-depths.csv", rows)
+
+
+def _depth_rows(space: str, arm: str, last: Any, first: Any) -> Rows:
+    return [
+        {
+            "space": space,
+            "arm": arm,
+            "depth": depth,
+            "share_last": float(share),
+            "share_first": None if first is None else float(first[depth]),
+        }
+        for depth, share in enumerate(last)
+    ]

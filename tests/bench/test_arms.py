@@ -1,0 +1,89 @@
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gcnas.bench.arms import ARMS, CHANGES, RATES, RIVALS, create_arm, rates_tried
+from gcnas.bench.controllers import CONTROLLERS
+from gcnas.bench.landscape import GROWN_SMALL
+from gcnas.errors import ConfigurationError
+from gcnas.strategy import STRATEGIES, RandomStrategy
+from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
+from gcnas.strategy.reinforce import ReinforceStrategy
+
+SPACE = GROWN_SMALL.load().space
+TUNING = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "claims" / "tuning.csv"
+
+
+@pytest.mark.parametrize("name", [name for name in ARMS if not name.startswith(("screening", "gcnas"))])
+def test_every_arm_proposes(name: str) -> None:
+    strategy = create_arm(name, SPACE, 0)
+    depths = {proposal.architecture.depth for proposal in strategy.ask(8)}
+    expected = {"deepest": {4}, "growing-depth": {1}}.get(name.partition(":")[2], {1, 2, 3, 4})
+    assert depths <= expected
+
+
+def test_critics_choose_among_what_the_controller_draws() -> None:
+    for name in RIVALS:
+        strategy = create_arm(f"screening:{name}", SPACE, 0)
+        assert isinstance(strategy, GCNASStrategy)
+        settings = strategy.settings
+        assert (settings.parents, settings.mutants, settings.climbs, settings.random) == (0, 0, 0, 0)
+        assert strategy.settings.samples == GCNASSettings().samples
+        assert type(strategy.policy) is type(CONTROLLERS[name](SPACE))
+
+
+def test_one_part_of_the_default_strategy_is_changed() -> None:
+    seen = set()
+    for change in CHANGES:
+        strategy = create_arm(f"gcnas:{change}", SPACE, 0)
+        assert isinstance(strategy, GCNASStrategy)
+        seen.add(strategy.settings)
+    assert len(seen | {GCNASSettings()}) == len(CHANGES) + 1
+
+
+def test_learning_rates() -> None:
+    strategy = create_arm("reinforce:lstm", SPACE, 0)
+    assert isinstance(strategy, ReinforceStrategy)
+    assert strategy.settings.learning_rate == RATES["reinforce"]["lstm"]
+    strategy = create_arm("reinforce:lstm@0.02", SPACE, 0)
+    assert isinstance(strategy, ReinforceStrategy)
+    assert strategy.settings.learning_rate == 0.02
+    # A variant learns as what it is a variant of.
+    strategy = create_arm("reinforce:fused", SPACE, 0)
+    assert isinstance(strategy, ReinforceStrategy)
+    assert strategy.settings.learning_rate == RATES["reinforce"]["gcn"]
+    for rates in RATES.values():
+        assert set(rates) == set(RIVALS)
+        assert all(rate in rates_tried(name) for name, rate in rates.items())
+
+
+def test_learning_rates_are_those_of_the_tuning() -> None:
+    areas: dict[str, dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
+    with TUNING.open(newline="") as file:
+        for row in csv.DictReader(file):
+            arm, rate = row["arm"].split("@")
+            if row["measure"] == "auc_regret":
+                areas[arm][row["space"]][float(rate)] = float(row["mean"])
+    for learner, rates in RATES.items():
+        for name, chosen in rates.items():
+            tried = rates_tried(name)
+            columns = [[space[rate] for rate in tried] for space in areas[f"{learner}:{name}"].values()]
+            ranks = np.argsort(np.argsort(columns, axis=1), axis=1).mean(0)
+            assert chosen == tried[int(ranks.argmin())], (learner, name)
+
+
+def test_strategies_are_arms_too() -> None:
+    assert isinstance(create_arm("random", SPACE, 0), RandomStrategy)
+    assert not set(ARMS) & set(STRATEGIES)
+    assert type(create_arm("optuna:random", SPACE, 0)) is type(STRATEGIES["optuna:random"](SPACE, 0))
+
+
+@pytest.mark.parametrize(
+    "name", ["nobody", "reinforce:nobody", "reinforce:gcn@fast", "gcnas:no-policy@0.1", "gcn@-1"]
+)
+def test_unknown_arms(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        create_arm(name, SPACE, 0)

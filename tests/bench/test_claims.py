@@ -1,0 +1,167 @@
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from gcnas.bench import claims as module
+from gcnas.bench import find_claims, processes, run_claims, write_claims
+from gcnas.bench.arms import create_arm
+from gcnas.bench.claims import find, read_measured
+from gcnas.bench.comparison import holm
+from gcnas.bench.experiments import EXPERIMENTS, Experiment
+from gcnas.bench.landscape import LANDSCAPES
+from gcnas.bench.measures import MEASURES
+from gcnas.bench.processes import Task
+from gcnas.bench.search import Run
+from gcnas.bench.summary import Cell
+from gcnas.bench.tables import built_in
+from gcnas.errors import BenchError, ConfigurationError, DataError
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
+    """Runs are done in this process; the list is of those that were."""
+    done: list[Task] = []
+
+    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Run | str]]:
+        for task in tasks:
+            done.append(task)
+            yield task, processes._run(task)
+
+    monkeypatch.setattr(processes, "_results", results)
+    return done
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Experiment:
+    """An experiment of three cheap arms."""
+    arms = ("random", "reinforce:table", "reinforce:lstm")
+    pairs = (("reinforce:lstm", "random"), ("reinforce:lstm", "reinforce:table"))
+    made = Experiment(
+        "E2", "Something.", arms, ("grown-small", "nb201-cifar10"), pairs, ("auc_regret", "depth_gap")
+    )
+    monkeypatch.setitem(EXPERIMENTS, "E2", made)
+    return made
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=list(EXPERIMENTS))
+def test_experiments_fit_together(experiment: Experiment) -> None:
+    assert set(experiment.measures) <= set(MEASURES)
+    assert {arm for pair in experiment.pairs for arm in pair} <= set(experiment.arms)
+    assert set(experiment.spaces) <= {*LANDSCAPES, *built_in()}
+    # Depth and connections vary in at least one space of each.
+    assert set(experiment.spaces) & set(LANDSCAPES)
+    assert len(set(experiment.arms)) == len(experiment.arms)
+    space = LANDSCAPES["grown-small"].load().space
+    for arm in experiment.arms:
+        create_arm(arm, space, 0)
+
+
+def test_runs_that_experiments_share_are_done_once() -> None:
+    claims = find_claims(["E1", "E5"], seeds=2)
+    tasks = claims.tasks()
+    assert len(set(tasks)) == len(tasks)
+    both = {(task.table.name, task.strategy) for task in tasks}
+    assert len(tasks) == 2 * len(both)
+    assert both == {(task.table.name, task.strategy) for task in find_claims(["E1"], seeds=1).tasks()}
+    assert {task.table.name for task in tasks} == {"grown", "grown-small"}
+    assert [task.seed for task in tasks] == sorted(task.seed for task in tasks)
+
+
+def test_from_runs_to_tables(small: Experiment, in_process: list[Task], tmp_path: Path) -> None:
+    claims = find_claims(["E2"], seeds=4, queries=12)
+    lines: list[str] = []
+    run_claims(claims, tmp_path, progress=lambda n, total, line: lines.append(f"{n}/{total} {line}"))
+    assert len(in_process) == len(lines) == 12
+    in_process.clear()
+    run_claims(find_claims(["E2"], seeds=5, queries=12), tmp_path)
+    assert {task.seed for task in in_process} == {4}
+    (finding,) = write_claims(claims, tmp_path)
+    measured = read_measured(tmp_path / "runs.csv")
+    assert len(measured) == 12
+    assert {row["seed"] for row in measured} == {0, 1, 2, 3}
+    for row in finding.summary:
+        own = [m[str(row["measure"])] for m in measured if (m["space"], m["arm"]) == (row["space"], row["arm"])]
+        values = [float(value) for value in own if value is not None]
+        assert row["seeds"] == len(values)
+        assert row["mean"] == pytest.approx(np.mean(values), rel=1e-4)
+        assert row["median"] == pytest.approx(np.median(values), rel=1e-4)
+        assert float(str(row["mean_low"])) <= float(str(row["mean"])) <= float(str(row["mean_high"]))
+    with (tmp_path / "E2-depths.csv").open(newline="") as file:
+        depths = list(csv.DictReader(file))
+    for arm in ("top 1 %", *small.arms):
+        shares = [float(row["share_last"]) for row in depths if row["arm"] == arm]
+        assert sum(shares) == pytest.approx(1, abs=1e-4)
+    assert (tmp_path / "E2-tests.csv").exists()
+
+
+def test_tests_are_paired_and_corrected_within_a_space_and_a_measure() -> None:
+    generator = np.random.default_rng(0)
+    rows: list[dict[str, Cell]] = []
+    values = {
+        (space, arm): generator.normal(i, 1, 9) for i, (space, arm) in enumerate(["sa", "sb", "sc", "ta", "tb"])
+    }
+    for (space, arm), column in values.items():
+        rows += [
+            {"space": space, "arm": arm, "seed": seed, "auc_regret": float(value)}
+            for seed, value in enumerate(column)
+        ]
+    # A seed that only one arm has, and a measure that a run lacks.
+    rows += [{"space": "s", "arm": "a", "seed": 9, "auc_regret": 1.0}]
+    rows += [{"space": "s", "arm": "b", "seed": 9, "auc_regret": None}]
+    experiment = Experiment("E", "", ("a", "b", "c"), ("s", "t"), (("a", "b"), ("a", "c")), ("auc_regret",))
+    finding = find(experiment, rows)
+    assert [(row["space"], row["rival"], row["pairs"]) for row in finding.tests] == [
+        ("s", "b", 9), ("s", "c", 9), ("t", "b", 9),
+    ]  # fmt: skip
+    raw = [
+        float(stats.wilcoxon(values[space, "a"] - values[space, rival]).pvalue)
+        for space, rival in ("sb", "sc", "tb")
+    ]
+    assert [row["p"] for row in finding.tests] == pytest.approx(raw)
+    assert [row["p_holm"] for row in finding.tests] == pytest.approx([*holm(raw[:2]), *holm(raw[2:])])
+    assert finding.tests[0]["mean_difference"] == pytest.approx((values["s", "a"] - values["s", "b"]).mean())
+    assert finding.tests[0]["lower"] == int((values["s", "a"] < values["s", "b"]).sum())
+    assert next(row["seeds"] for row in finding.summary if row["arm"] == "b") == 9
+
+
+def test_a_run_that_fails_costs_that_run_only(
+    small: Experiment, in_process: list[Task], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def run(task: Task) -> Run | str:
+        return "no luck" if task.strategy == "random" else original(task)
+
+    original = processes._run
+    monkeypatch.setattr(processes, "_run", run)
+    with pytest.raises(BenchError, match="1 of 3 runs"):
+        run_claims(find_claims(["E2"], seeds=1, queries=4), tmp_path)
+    (finding,) = write_claims(find_claims(["E2"], seeds=1, queries=4), tmp_path)
+    assert {row["arm"] for row in finding.summary} == {"reinforce:table", "reinforce:lstm"}
+    assert [row["rival"] for row in finding.tests] == ["reinforce:table"] * 2
+
+
+def test_mistakes(in_process: list[Task], small: Experiment, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="E77"):
+        find_claims(["E77"])
+    with pytest.raises(ConfigurationError, match="--seeds"):
+        find_claims(["E2"], seeds=0)
+    with pytest.raises(ConfigurationError, match="--jobs"):
+        run_claims(find_claims(["E2"]), tmp_path, jobs=0)
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        find_claims(["E1"], tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no finished run"):
+        write_claims(find_claims(["E2"]), tmp_path)
+    run_claims(find_claims(["E2"], seeds=1, queries=3), tmp_path)
+    with pytest.raises(ConfigurationError, match="queries 3, not 4"):
+        run_claims(find_claims(["E2"], seeds=1, queries=4), tmp_path)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_measured(tmp_path / "none.csv")
+
+
+def test_all_experiments_but_the_tuning_by_default() -> None:
+    names = [experiment.name for experiment in find_claims().experiments]
+    assert names == [name for name in EXPERIMENTS if name != "tuning"]
+    assert tuple(names) == module.DEFAULT
