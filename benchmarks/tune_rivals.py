@@ -1,0 +1,166 @@
+"""Twelve trials of tuning for each rival, on the two spaces that may be tuned on.
+
+``python benchmarks/tune_rivals.py --data FOLDER`` runs twelve settings of each rival on NAS-Bench-201 (CIFAR-10) and
+Channel-MobileNet with seeds 0 to 9, 150 queries, 500 for the policy gradients. It writes one row a run to
+``benchmarks/results/tune_rivals.csv`` (queries to the optimum, censored at the budget, and mean regret over the
+queries), and prints for each rival its settings by mean rank of the mean regret over both spaces. The first setting
+of each is what its authors or the literature use. Runs that stand in the file are not run again. Local search has
+nothing to tune.
+"""
+
+import argparse
+import csv
+import os
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results" / "tune_rivals.csv"
+SPACES = ("nb201-cifar10", "channel-mobilenet")
+COLUMNS = "rival setting space seed queries found mean_regret".split()
+QUERIES = {"reinforce": 500, "reinforce-rnn-tuned": 500, "reinforce-rnn-parallel": 500}
+POLICIES = tuple(QUERIES)
+
+
+def settings(rival: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and values of each trial."""
+    grids: dict[str, dict[str, tuple[Any, ...]]] = {
+        **{key: {"learning_rate": (0.003, 0.001, 0.01), "entropy": (0.01, 0.03, 0.1, 0.3)} for key in POLICIES},
+        "evolution": {"population": (30, 15, 50, 100), "tournament": (10, 5, 20)},
+        "gp": {"initial": (10, 5, 20), "refit": (5, 1), "uniform": (16, 128)},
+        "optuna:tpe": {
+            "n_startup_trials": (10, 5, 20),
+            "n_ei_candidates": (24, 100),
+            "multivariate": (False, True),
+        },
+    }
+    grid = grids[rival]
+    for values in product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        yield " ".join(f"{key}={value}" for key, value in chosen.items()), chosen
+
+
+def create(rival: str, values: dict[str, Any]) -> Callable[[Any, int], Any]:
+    """Makes the rival with certain settings from a space and a seed."""
+    if rival in POLICIES:
+        from gcnas.policy import GCNPolicy, RNNPolicy, RNNSettings
+        from gcnas.strategy.reinforce import ReinforceSettings, ReinforceStrategy
+
+        parallel = RNNSettings(parallel=rival == "reinforce-rnn-parallel")
+        policy = GCNPolicy if rival == "reinforce" else partial(RNNPolicy, settings=parallel)
+        return lambda space, seed: ReinforceStrategy(space, seed, policy, ReinforceSettings(**values))
+    if rival == "evolution":
+        from gcnas.strategy.evolution import EvolutionSettings, EvolutionStrategy
+
+        return lambda space, seed: EvolutionStrategy(space, seed, EvolutionSettings(**values))
+    if rival == "gp":
+        from gcnas.strategy.gp import GPSettings, GPStrategy
+
+        return lambda space, seed: GPStrategy(space, seed, replace(GPSettings(), **values))
+    from optuna.samplers import TPESampler
+
+    from gcnas.strategy.optuna_samplers import OptunaStrategy
+
+    return lambda space, seed: OptunaStrategy(space, seed, lambda s: TPESampler(seed=s, **values))
+
+
+def run_one(rival: str, name: str, space: str, seed: int, data: Path) -> dict[str, Any]:
+    """One search."""
+    import warnings
+
+    import torch
+    from optuna.exceptions import ExperimentalWarning
+
+    from gcnas.bench.search import search_with
+    from gcnas.bench.tables import find_tables
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", ExperimentalWarning)
+    values = dict(settings(rival))[name]
+    table, budget = find_tables([space], (), data)[0].load(), QUERIES.get(rival, 150)
+    run = search_with(table, create(rival, values)(table.space, seed), rival, seed, budget)
+    regrets, best = [], float("-inf")
+    for query in run.queries:
+        best = max(best, query.score)
+        regrets.append(run.optimum - best)
+    found = regrets[-1] <= 0
+    regrets += [regrets[-1]] * (budget - len(regrets))
+    row = (
+        rival,
+        name,
+        space,
+        seed,
+        len(run.queries) if found else budget,
+        int(found),
+        statistics.mean(regrets),
+    )
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+def summarise(path: Path) -> None:
+    """For each rival the trials, best first."""
+    runs: dict[str, dict[str, dict[str, list[dict[str, str]]]]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            by_space = runs.setdefault(row["rival"], {}).setdefault(row["setting"], defaultdict(list))
+            by_space[row["space"]].append(row)
+    for rival, trials in runs.items():
+        ranks = dict.fromkeys(trials, 0.0)
+        for space in SPACES:
+            means = {name: _mean(spaces[space], "mean_regret") for name, spaces in trials.items()}
+            for rank, name in enumerate(sorted(means, key=lambda n: means[n]), start=1):
+                ranks[name] += rank / len(SPACES)
+        print(rival)
+        for name in sorted(ranks, key=lambda n: ranks[n]):
+            parts = [
+                f"{space}: queries {_mean(trials[name][space], 'queries'):5.1f} found "
+                f"{_mean(trials[name][space], 'found'):.2f} regret {_mean(trials[name][space], 'mean_regret'):.4f}"
+                for space in SPACES
+            ]
+            print(f"  rank {ranks[name]:4.1f}  {name:58} {' | '.join(parts)}")
+
+
+def _mean(rows: list[dict[str, str]], column: str) -> float:
+    return statistics.mean(float(row[column]) for row in rows)
+
+
+def main() -> None:
+    """Run what is missing, then summarise."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the tables")
+    parser.add_argument("--rivals", nargs="+", default=["evolution", "gp", "optuna:tpe", *POLICIES])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    done = set()
+    if options.out.exists():
+        with options.out.open(newline="") as file:
+            done = {tuple(row[key] for key in COLUMNS[:4]) for row in csv.DictReader(file)}
+    jobs = [
+        (rival, name, space, seed)
+        for seed in range(options.seeds)
+        for rival in options.rivals
+        for name, _ in settings(rival)
+        for space in SPACES
+        if (rival, name, space, str(seed)) not in done
+    ]
+    with ProcessPoolExecutor(options.jobs) as pool, options.out.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if not done:
+            writer.writeheader()
+        for future in as_completed([pool.submit(run_one, *job, options.data) for job in jobs]):
+            writer.writerow(future.result())
+            file.flush()
+    summarise(options.out)
+
+
+if __name__ == "__main__":
+    main()
