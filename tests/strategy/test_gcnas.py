@@ -21,7 +21,7 @@ QUICK = GCNASSettings(
 
 
 def cell_reward(architecture: Architecture) -> float:
-    """Highest, 6, for conv3 everywhere but a skip on the last edge; neighbours in the graph must agree."""
+    """Highest, 6, for conv3 everywhere but a skip on the last edge; half a point less for each none."""
     names = [layer.type for layer in architecture.layers]
     right = sum(name == wanted for name, wanted in zip(names, ["conv3"] * 5 + ["skip"], strict=True))
     return right - 0.5 * sum(left == "none" for left in names)

@@ -1,4 +1,4 @@
-"""The arms of the experiments by name: a learner with a controller, or the default strategy with a part changed."""
+"""The arms of the experiments by name: a learner with a controller, or the strategy gcnas with a part changed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -98,7 +98,7 @@ def _imitation(controller: str, space: SearchSpace, seed: int, rate: float | Non
 
 
 def _screening(controller: str, space: SearchSpace, seed: int) -> Strategy:
-    """The default strategy whose candidates are drawn from this policy alone."""
+    """The strategy gcnas whose candidates are drawn from this policy alone."""
     from gcnas.strategy.gcnas import GCNASStrategy
 
     settings = _changed(**CHANGES["policy-alone"])
@@ -111,7 +111,7 @@ def _deepest(learner: str, space: SearchSpace, seed: int) -> Strategy:
 
 
 def _default(changes: dict[str, Any], space: SearchSpace, seed: int) -> Strategy:
-    """The default strategy with some settings changed."""
+    """The strategy gcnas with some settings changed."""
     from gcnas.strategy.gcnas import GCNASStrategy
 
     return GCNASStrategy(space, seed, _changed(**changes))
@@ -149,7 +149,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "critic-alone": {"parts": ("critic",)},
     "process-alone": {"parts": ("process",)},
 }
-"""What is changed in the default strategy's settings, see :func:`_changed`."""
+"""What is changed in the strategy gcnas's settings, see :func:`_changed`."""
 
 ARMS: dict[str, Arm] = {
     **{

@@ -134,7 +134,7 @@ _LIST = (
     ),
     Experiment(
         "E10",
-        "Each part of the default strategy contributes.",
+        "Each part of the strategy gcnas contributes.",
         ("gcnas", *(f"gcnas:{change}" for change in _CHANGES), "random"),
         _FEW,
         (*(("gcnas", f"gcnas:{change}") for change in _CHANGES), ("gcnas", "random")),

@@ -28,6 +28,15 @@ SHOWN = {
 """Columns of ``summary.csv`` that are printed, with short names for narrow terminals."""
 
 app = typer.Typer(no_args_is_help=True, help="Compare strategies on tables of trained networks.")
+QueriesOption = Annotated[
+    int, typer.Option("--queries", metavar="N", help="Different networks that a run may evaluate.")
+]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", metavar="N", help="Processes of one thread. [default: all cores]")
+]
+ChecksumOption = Annotated[
+    bool, typer.Option("--checksum/--no-checksum", help="Hold files against those that were checked.")
+]
 AgainstOption = Annotated[
     str | None,
     typer.Option("--against", metavar="NAME", help="Test this strategy against each other one, not all pairs."),
@@ -67,16 +76,10 @@ def run(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds; equal ones are paired.")] = 20,
     first_seed: Annotated[int, typer.Option("--first-seed", metavar="N", help="The first seed.")] = 0,
-    queries: Annotated[
-        int, typer.Option("--queries", metavar="N", help="Different networks that a run may evaluate.")
-    ] = 150,
+    queries: QueriesOption = 150,
     batch: Annotated[int, typer.Option("--batch", metavar="N", help="Networks asked for at once.")] = 1,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", metavar="N", help="Processes of one thread. [default: all cores]")
-    ] = None,
-    checksum: Annotated[
-        bool, typer.Option("--checksum/--no-checksum", help="Hold files against those that were checked.")
-    ] = True,
+    jobs: JobsOption = None,
+    checksum: ChecksumOption = True,
     against: AgainstOption = None,
 ) -> None:
     """Run strategies on tables, and write raw.csv, summary.csv, curves.csv, tests.csv and plots.
@@ -124,15 +127,9 @@ def claims(
         typer.Option("--experiment", metavar="NAME", help="E1, E2, …; repeatable. [default: all]"),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds; equal ones are paired.")] = 10,
-    queries: Annotated[
-        int, typer.Option("--queries", metavar="N", help="Different networks that a run may evaluate.")
-    ] = 150,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", metavar="N", help="Processes of one thread. [default: all cores]")
-    ] = None,
-    checksum: Annotated[
-        bool, typer.Option("--checksum/--no-checksum", help="Hold files against those that were checked.")
-    ] = True,
+    queries: QueriesOption = 150,
+    jobs: JobsOption = None,
+    checksum: ChecksumOption = True,
     report: Annotated[bool, typer.Option("--report", help="Run nothing; tables of what is there.")] = False,
 ) -> None:
     """Run the experiments that decide the claims of the GC-NAS paper, and write a table for each.

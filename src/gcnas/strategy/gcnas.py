@@ -1,4 +1,4 @@
-"""The default strategy: the paper's policy, made to learn from few trainings."""
+"""The strategy ``gcnas``: the paper's policy, made to learn from few trainings."""
 
 import json
 from collections import deque

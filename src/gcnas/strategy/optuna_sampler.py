@@ -1,4 +1,4 @@
-"""The default strategy as a sampler for people's own studies of Optuna."""
+"""The strategy ``gcnas`` as a sampler for people's own studies of Optuna."""
 
 import json
 import math
@@ -29,7 +29,7 @@ _LOCK = threading.Lock()
 
 
 class GCNASSampler(BaseSampler):
-    """Lets the default strategy of this package, a policy with critics and edits, search any study of Optuna.
+    """Lets the strategy ``gcnas``, a policy with critics and edits, search any study of Optuna.
 
     A parameter is a layer of a sequence: a categorical one with one decision, a number with up to three that cut its
     range into finer and finer bins. A proposal is made by a :class:`~gcnas.strategy.gcnas.GCNASStrategy` that is made

@@ -1,4 +1,4 @@
-"""What the default strategy believes about networks that it has not tried."""
+"""What the strategy ``gcnas`` believes about networks that it has not tried."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Learning from the best alone, without critics: the middle rule between policy gradient and the default strategy."""
+"""Learning from the best alone, without critics: the middle rule between policy gradient and the strategy gcnas."""
 
 import json
 from collections.abc import Callable, Sequence
