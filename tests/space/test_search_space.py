@@ -12,6 +12,7 @@ from gcnas.space import InputShape, SearchSpace, Stem
 from gcnas.space.presets import CNN
 from gcnas.space.presets.cnn import Conv2d, MaxPool
 from gcnas.space.search_space import MAX_DEPTH
+from gcnas.strategy import RandomStrategy
 
 IMAGE = InputShape(3, 16, 16, 10)
 SPACE = CNN.fit(IMAGE)
@@ -200,6 +201,24 @@ def test_the_cheapest_form_by_hand() -> None:
     assert cheapest["parameters"]["kernel_size"] == cheapest["multiply_adds"]["kernel_size"] == 1
     assert cheapest["multiply_adds"]["stride"] == 2
     assert set(SearchSpace("s", (Conv2d(),)).fit(IMAGE).cheapest["conv2d"]) == set()
+
+
+def test_what_is_remembered_is_what_is_counted_anew() -> None:
+    space = CNN.fit(InputShape(3, 17, 24, 5), Limits(50_000, 3_000_000))
+    for proposal in RandomStrategy(space, 4).ask(30):
+        fresh = CNN.fit(InputShape(3, 17, 24, 5), Limits(50_000, 3_000_000))
+        assert space.plan(proposal.architecture) == fresh.plan(proposal.architecture)
+        assert space.decode(proposal.trajectory.actions) == fresh.decode(proposal.trajectory.actions)
+        cost = fresh.cost(proposal.architecture)
+        assert space.size(proposal.architecture) == (cost.parameters, cost.multiply_adds)
+
+
+def test_remembering_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcnas.space.search_space.MAX_REMEMBERED", 3)
+    space = CNN.fit(InputShape(1, 16, 16, 10))
+    for proposal in RandomStrategy(space, 0).ask(5):
+        assert proposal.architecture == space.decode(proposal.trajectory.actions)
+    assert max(len(space._forms), len(space._plans)) <= 3
 
 
 LAYER = st.fixed_dictionaries(

@@ -14,7 +14,7 @@ from gcnas.records import STOP, Draw, LayerAction, LayerMask, Limits, Trajectory
 from gcnas.space import InputShape, Place, SearchSpace, SequenceSpace, token
 from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy
-from gcnas.strategy.edits import architecture_of, legal, mutate, neighbours, regrown
+from gcnas.strategy.edits import UNDECIDED, Sketches, architecture_of, legal, mutate, neighbours, regrown
 
 LIMITED = CNN.fit(InputShape(1, 16, 16, 10), Limits(20_000, 2_000_000))
 SPACES = {
@@ -87,6 +87,27 @@ def test_neighbours_are_legal_and_different(case: tuple[str, int]) -> None:
         assert_legal(space, found)
         assert found.actions != start.actions
         assert architecture_of(space, found) == space.decode(found.actions)
+
+
+@given(cases)
+def test_sketches_grow_into_legal_networks(case: tuple[str, int]) -> None:
+    name, seed = case
+    space, start = SPACES[name], drawn(SPACES[name], seed)
+    sketches = Sketches(space, start, random(seed), 25)
+    for index, actions in enumerate(sketches.actions):
+        assert all(UNDECIDED not in action.hyperparameters for action in actions)
+        assert actions != start.actions[:-1]
+        found = sketches.grown(index)
+        if found is not None:
+            assert_legal(space, found)
+            assert architecture_of(space, found) == space.decode(found.actions)
+
+
+def test_where_masks_close_nothing_sketches_are_the_networks() -> None:
+    sketches = Sketches(DEEP, drawn(DEEP, 3), random(3), 1_000)
+    grown = [sketches.grown(index) for index in range(len(sketches.actions))]
+    assert [None if t is None else t.actions[:-1] for t in grown] == sketches.actions
+    assert len(Sketches(DEEP, drawn(DEEP, 3), random(3), 5).actions) == 5
 
 
 @given(st.integers(0, 10_000))

@@ -1,9 +1,10 @@
 """The raw decisions of a strategy with the masks that were in force: what policies learn from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gcnas.errors import SpaceError
+from gcnas.records.architecture import Architecture
 
 STOP = -1
 """Code of the decision to add no further layer."""
@@ -63,11 +64,14 @@ class Trajectory:
             those of the last draw.
         overwritten: For each action, the draws that later ones replaced, in the order in which they were taken;
             empty where every draw stayed. They count for the probability, since later decisions read them.
+        architecture: The canonical architecture that the decisions lead to, where whoever took them knows it; it is
+            not written into the JSON form.
     """
 
     actions: tuple[LayerAction, ...]
     masks: tuple[LayerMask, ...]
     overwritten: tuple[tuple[Draw, ...], ...] = ()
+    architecture: Architecture | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form: lists of integers, masks as strings of 0 and 1; ``overwritten`` only if there is any."""

@@ -1,8 +1,6 @@
 """Growing a network layer by layer: the decision process that all strategies share."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
-from operator import le
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gcnas.errors import SpaceError
@@ -15,12 +13,10 @@ from gcnas.records import (
     LayerMask,
     Trajectory,
 )
-from gcnas.space.layer_type import MERGE, LayerType
-from gcnas.space.plan import plan_layer, plan_merge
 from gcnas.space.shape import Shape
 
 if TYPE_CHECKING:
-    from gcnas.space.search_space import LeastAdded, SearchSpace
+    from gcnas.space.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -70,25 +66,19 @@ class Growth:
 
         A type is closed where even its cheapest form breaks a limit. Where nothing else is left, STOP is open.
         """
-        full = self.depth >= self.space.max_depth
-        codes = range(len(self.space.layer_types))
-        types = tuple(not full and self._affordable(self._least_added(code).layer) for code in codes)
-        return (*types, self.depth >= self.space.min_depth or not any(types))
+        return self.layer_mask(STOP).types
 
     def layer_mask(self, code: int) -> LayerMask:
         """The full mask for a next layer of a type (its code, or STOP)."""
-        types = self.type_mask()
-        if code == STOP:
-            return LayerMask(types)
-        hyperparameters = []
-        for options in self._least_added(code).options:
-            flags = tuple(added is not None and self._affordable(added) for added in options)
-            hyperparameters.append(flags if any(flags) else (True,) * len(options))
-        return LayerMask(types, tuple(hyperparameters), self.connection_mask())
+        space, depth = self.space, self.depth
+        left = tuple([getattr(space.limits, m) - getattr(self.cost, m) for m in space.limited])
+        masks = space.masks(self.nodes[self.resolved[-1][0]])
+        full, stop = depth >= space.max_depth, depth >= space.min_depth
+        return masks.mask(left, code, space.connection_masks[depth], full=full, stop=stop)
 
     def connection_mask(self) -> tuple[bool, ...]:
         """For each distance 2, 3, … m, whether there is a node to connect to."""
-        return tuple(distance <= self.depth + 1 for distance in range(2, self.space.window + 1))
+        return self.space.connection_masks[self.depth]
 
     def add(self, action: LayerAction, mask: LayerMask | None = None) -> "Growth":
         """The network with one more layer.
@@ -109,61 +99,42 @@ class Growth:
                 f"A layer decides on {self.space.window - 1} connections, not {action.connections}."
             )
         mask = self.layer_mask(action.type) if mask is None else mask
-        layer_type = self.space.layer_types[action.type]
         inputs = self._inputs(action)
-        layer = self._canonical(layer_type, action, inputs)
+        shapes = tuple(self.nodes[node] for node in inputs)
+        found = self.space.canonical_layer(action.type, action.hyperparameters, shapes)
         actions, masks = (*self.actions, action), (*self.masks, mask)
-        if layer is None:
-            return replace(self, actions=actions, masks=masks, resolved=(*self.resolved, inputs))
-        plan = plan_layer(layer_type, layer, self.nodes)
+        if found is None:
+            resolved = (*self.resolved, inputs)
+            return Growth(self.space, actions, masks, self.layers, self.nodes, resolved, self.cost)
         return Growth(
             self.space,
             actions,
             masks,
-            layers=(*self.layers, layer),
-            nodes=(*self.nodes, plan.output),
+            layers=(*self.layers, Layer(found.type, found.hyperparameters, inputs)),
+            nodes=(*self.nodes, found.output),
             resolved=(*self.resolved, (len(self.nodes),)),
-            cost=_sum(self.cost, plan.cost),
+            cost=_sum(self.cost, found.cost),
         )
 
     def stop(self) -> Trajectory:
         """The whole trajectory, ended by STOP."""
-        return Trajectory((*self.actions, LayerAction(STOP)), (*self.masks, self.layer_mask(STOP)))
+        actions, masks = (*self.actions, LayerAction(STOP)), (*self.masks, self.layer_mask(STOP))
+        return Trajectory(actions, masks, architecture=self.architecture)
 
     def _inputs(self, action: LayerAction) -> tuple[int, ...]:
         """Canonical nodes that a layer reads, newest first; connections to before the stem do not count."""
+        # Layers that vanished may lead further back than the window, which counts the layers that are left.
+        oldest = len(self.nodes) - self.space.window
+        if not any(action.connections):
+            nodes = self.resolved[-1]
+            return nodes if nodes[-1] >= oldest else tuple(node for node in nodes if node >= oldest)
         raw = [self.depth] + [
             self.depth + 1 - distance
             for distance, chosen in enumerate(action.connections, start=2)
             if chosen and distance <= self.depth + 1
         ]
-        nodes = {node for index in raw for node in self.resolved[index]}
-        # Layers that vanished may lead further back than the window, which counts the layers that are left.
-        oldest = len(self.nodes) - self.space.window
-        return tuple(sorted((node for node in nodes if node >= oldest), reverse=True))
-
-    def _canonical(self, layer_type: LayerType, action: LayerAction, inputs: tuple[int, ...]) -> Layer | None:
-        values = layer_type.values(action.hyperparameters)
-        mode = str(values.get(MERGE, "add")) if len(inputs) > 1 else "add"
-        merged = plan_merge([self.nodes[node] for node in inputs], mode).output
-        canonical = layer_type.canonical(merged, values)
-        if canonical is None:
-            return None
-        if MERGE in canonical and (len(inputs) > 1 or "add" in layer_type.options(MERGE)):
-            canonical[MERGE] = mode
-        return Layer(layer_type.name, tuple(sorted(canonical.items())), inputs)
-
-    def _least_added(self, code: int) -> "LeastAdded":
-        return self.space.least_added(self.nodes[max(self.resolved[-1])], code)
-
-    @cached_property
-    def _left(self) -> tuple[int, ...]:
-        """What is left of each limit."""
-        return tuple(getattr(self.space.limits, m) - getattr(self.cost, m) for m in self.space.limited)
-
-    def _affordable(self, added: tuple[int, ...]) -> bool:
-        """Whether the network could end right after a layer that adds so much, within the limits."""
-        return all(map(le, added, self._left))
+        found = {node for index in raw for node in self.resolved[index]}
+        return tuple(sorted((node for node in found if node >= oldest), reverse=True))
 
 
 def _sum(left: Cost, right: Cost) -> Cost:

@@ -1,7 +1,8 @@
 """From an architecture to shapes and cost, layer by layer, without building anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gcnas.errors import SpaceError
 from gcnas.records import Cost, Layer
@@ -55,6 +56,11 @@ class LayerPlan:
     cost: Cost
 
 
+def merge_mode(values: Mapping[str, Any], inputs: int) -> str:
+    """How a layer with so many inputs merges them; one input is not merged, which counts as ``add``."""
+    return str(values.get(MERGE, "add")) if inputs > 1 else "add"
+
+
 def plan_merge(shapes: Sequence[Shape], mode: str) -> MergePlan:
     """Plan the merging of inputs, the newest first.
 
@@ -80,9 +86,8 @@ def plan_layer(layer_type: LayerType, layer: Layer, nodes: Sequence[Shape]) -> L
     """
     if not layer.inputs or not all(0 <= node < len(nodes) for node in layer.inputs):
         raise SpaceError(f"A layer reads nodes before it, 0 to {len(nodes) - 1}, but got {list(layer.inputs)}.")
-    values = layer.values
-    mode = str(values.get(MERGE, "add")) if len(layer.inputs) > 1 else "add"
-    merge = plan_merge([nodes[node] for node in layer.inputs], mode)
+    values, shapes = layer.values, [nodes[node] for node in layer.inputs]
+    merge = plan_merge(shapes, merge_mode(values, len(shapes)))
     output = layer_type.output_shape(merge.output, values)
     if output.channels < 1:
         raise SpaceError(f"{layer_type.name} gives {output.channels} channels; it must give at least one.")

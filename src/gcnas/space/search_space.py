@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -22,24 +22,37 @@ from gcnas.records import (
 )
 from gcnas.space.frame import Head, InputShape, Stem
 from gcnas.space.growth import Growth
-from gcnas.space.layer_type import LayerType
-from gcnas.space.plan import LayerPlan, peak_activations, plan_layer
+from gcnas.space.layer_type import MERGE, LayerType
+from gcnas.space.masks import ShapeMasks
+from gcnas.space.plan import LayerPlan, merge_mode, peak_activations, plan_layer, plan_merge
 from gcnas.space.shape import Shape
 
 MAX_DEPTH = 1_000
 
+MAX_REMEMBERED = 100_000
+"""Layers whose canonical form and whose plan are kept, each: networks repeat the same few."""
 
-@dataclass(frozen=True)
-class LeastAdded:
-    """What layers of a type add to each limited metric at least, with the head after them.
+Hyperparameters: TypeAlias = tuple[tuple[str, HyperparameterValue], ...]
+"""Hyper-parameters of a layer as pairs of name and value, sorted by name."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class CanonicalLayer(NamedTuple):
+    """A layer in canonical form, whichever nodes it reads.
 
     Attributes:
-        layer: Of the cheapest layer.
-        options: For each option of each hyper-parameter, of the cheapest layer with it; None where it is closed.
+        type: Name of its type.
+        hyperparameters: Its hyper-parameters.
+        output: Shape of what it gives.
+        cost: Its cost, with the merging of its inputs.
     """
 
-    layer: tuple[int, ...]
-    options: tuple[tuple[tuple[int, ...] | None, ...], ...]
+    type: str
+    hyperparameters: Hyperparameters
+    output: Shape
+    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -136,6 +149,12 @@ class SearchSpace:
         return tuple(metric for metric in metrics if getattr(self.limits, metric) is not None)
 
     @cached_property
+    def connection_masks(self) -> tuple[tuple[bool, ...], ...]:
+        """After 0, 1, … layers, for each distance 2, 3, … m, whether there is a node to connect to."""
+        distances = range(2, self.window + 1)
+        return tuple(tuple(d <= depth + 1 for d in distances) for depth in range(self.max_depth + 1))
+
+    @cached_property
     def cheapest(self) -> dict[str, dict[str, dict[str, HyperparameterValue]]]:
         """For each type and each limited metric, the hyper-parameters that cost least."""
         shape = self.stem.output_shape(self.fitted)
@@ -144,33 +163,16 @@ class SearchSpace:
             for layer_type in self.layer_types
         }
 
-    def least_added(self, newest: Shape, code: int) -> LeastAdded:
-        """What the cheapest layers of a type, and the head after them, would add.
-
-        Args:
-            newest: Shape that the layer reads.
-            code: Its type.
-        """
-        # Masks ask for the same few shapes again and again.
-        if (newest, code) not in self._least_added:
-            layer_type = self.layer_types[code]
-            options = tuple(
-                tuple(self._option_added(newest, layer_type, choice.name, option) for option in choice.options)
-                for choice in layer_type.choices
-            )
-            self._least_added[newest, code] = LeastAdded(self._added(newest, layer_type, {}), options)
-        return self._least_added[newest, code]
+    def masks(self, newest: Shape) -> ShapeMasks:
+        """The masks of layers that come next behind a node of a shape."""
+        # Networks ask for the same few shapes again and again.
+        if newest not in self._masks:
+            self._masks[newest] = ShapeMasks(newest, self.layer_types, self._added)
+        return self._masks[newest]
 
     @cached_property
-    def _least_added(self) -> dict[tuple[Shape, int], LeastAdded]:
+    def _masks(self) -> dict[Shape, ShapeMasks]:
         return {}
-
-    def _option_added(
-        self, newest: Shape, layer_type: LayerType, choice: str, option: HyperparameterValue
-    ) -> tuple[int, ...] | None:
-        if choice == "stride" and not newest.allows(int(option)):
-            return None
-        return self._added(newest, layer_type, {choice: option})
 
     def _added(
         self, newest: Shape, layer_type: LayerType, given: Mapping[str, HyperparameterValue]
@@ -264,23 +266,69 @@ class SearchSpace:
         nodes: list[Shape] = [self.stem.output_shape(self.fitted)]
         plans = []
         for layer in architecture.layers:
-            plan = plan_layer(self.type_of(layer), layer, nodes)
+            plan = self.plan_layer(layer, nodes)
             plans.append(plan)
             nodes.append(plan.output)
         return tuple(plans)
 
-    def cost(self, architecture: Architecture) -> Cost:
-        """Cost of the whole network, stem and head included, from the specification alone."""
+    def plan_layer(self, layer: Layer, nodes: Sequence[Shape]) -> LayerPlan:
+        """Shapes and cost of a layer that reads some of the nodes before it; node 0 is the stem's output.
+
+        Raises:
+            SpaceError: If the layer is not valid in this space, or reads a node that does not exist.
+        """
+        if not all(0 <= node < len(nodes) for node in layer.inputs):
+            return plan_layer(self.type_of(layer), layer, nodes)
+        key = (layer.type, layer.hyperparameters, tuple(nodes[node] for node in layer.inputs))
+        known = self._plans.get(key)
+        if known is None:
+            known = plan_layer(self.type_of(layer), layer, nodes)
+            _remember(self._plans, key, known)
+        return LayerPlan(layer, known.merge, known.output, known.cost)
+
+    @cached_property
+    def _plans(self) -> dict[tuple[Any, ...], LayerPlan]:
+        return {}
+
+    def canonical_layer(
+        self, code: int, options: tuple[int, ...], shapes: tuple[Shape, ...]
+    ) -> CanonicalLayer | None:
+        """What a layer with some options does that reads nodes of some shapes.
+
+        Returns:
+            Its canonical form and its plan; None where the layer would do nothing and vanishes.
+
+        Raises:
+            SpaceError: If an option does not exist.
+        """
+        key = (code, options, shapes)
+        if key in self._forms:
+            return self._forms[key]
+        form = _canonical(self.layer_types[code], options, shapes)
+        found = None
+        if form is not None:
+            layer = Layer(self.layer_types[code].name, form, tuple(range(len(shapes))))
+            plan = plan_layer(self.layer_types[code], layer, shapes)
+            found = CanonicalLayer(layer.type, form, plan.output, plan.cost)
+        _remember(self._forms, key, found)
+        return found
+
+    @cached_property
+    def _forms(self) -> dict[tuple[Any, ...], CanonicalLayer | None]:
+        return {}
+
+    def size(self, architecture: Architecture) -> tuple[int, int]:
+        """Parameters and multiply-adds of the whole network, as in :meth:`cost`, which takes several times as long."""
         plans = self.plan(architecture)
-        stem = self.stem.output_shape(self.fitted)
-        last = plans[-1].output if plans else stem
+        last = plans[-1].output if plans else self.stem.output_shape(self.fitted)
         parts = [self.stem.cost(self.fitted), self.head.cost(last, self.fitted.classes)]
         parts += [plan.cost for plan in plans]
-        return Cost(
-            sum(part.parameters for part in parts),
-            sum(part.multiply_adds for part in parts),
-            peak_activations(stem, plans),
-        )
+        return sum(part.parameters for part in parts), sum(part.multiply_adds for part in parts)
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """Cost of the whole network, stem and head included, from the specification alone."""
+        stem = self.stem.output_shape(self.fitted)
+        return Cost(*self.size(architecture), peak_activations(stem, self.plan(architecture)))
 
     def layer(
         self, type_name: str, inputs: Sequence[int] | None = None, *, after: int = 0, **values: Any
@@ -307,6 +355,25 @@ class SearchSpace:
         return Layer(
             type_name, tuple(sorted(chosen.items())), tuple(inputs) if inputs is not None else (after,)
         )
+
+
+def _canonical(
+    layer_type: LayerType, options: tuple[int, ...], shapes: tuple[Shape, ...]
+) -> Hyperparameters | None:
+    values = layer_type.values(options)
+    mode = merge_mode(values, len(shapes))
+    canonical = layer_type.canonical(plan_merge(shapes, mode).output, values)
+    if canonical is None:
+        return None
+    if MERGE in canonical and (len(shapes) > 1 or "add" in layer_type.options(MERGE)):
+        canonical[MERGE] = mode
+    return tuple(sorted(canonical.items()))
+
+
+def _remember(known: dict[Key, Value], key: Key, value: Value) -> None:
+    if len(known) >= MAX_REMEMBERED:
+        known.clear()
+    known[key] = value
 
 
 def _cheapest(layer_type: LayerType, shape: Shape, metric: str) -> dict[str, HyperparameterValue]:

@@ -1,12 +1,11 @@
 """Shapes of the tensors between layers."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gcnas.errors import SpaceError
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """Channels, height and width of a feature map (the batch is left out)."""
 
     channels: int

@@ -47,6 +47,41 @@ def neighbours(space: SearchSpace, trajectory: Trajectory, random: np.random.Gen
         yield found
 
 
+class Sketches:
+    """Some edits of a trajectory whose later layers are not grown again yet: cheap to judge before it is done.
+
+    Args:
+        space: Fitted space.
+        trajectory: Where to start, as in :func:`neighbours`.
+        random: Draws the edits and what they leave open.
+        count: Most edits.
+
+    Attributes:
+        actions: Decisions of each edited network; the masks may not allow all of them.
+    """
+
+    def __init__(
+        self, space: SearchSpace, trajectory: Trajectory, random: np.random.Generator, count: int
+    ) -> None:
+        start = legal(space, trajectory, random)
+        self._places: list[int] = []
+        self.actions: list[tuple[LayerAction, ...]] = []
+        if start is None:
+            return
+        self._editor = _Editor(space, start, random)
+        edits = [edit for edits in self._editor.edits.values() for edit in edits]
+        for index in random.permutation(len(edits))[:count]:
+            place, after = self._editor.sketch(edits[index])
+            after = [*map(self._editor.decided, after[:1]), *after[1:]]
+            self._places.append(place)
+            self.actions.append((*start.actions[:place], *after))
+
+    def grown(self, index: int) -> Trajectory | None:
+        """The edited network, brought into the masks; None if the layers after the edit find no place."""
+        place = self._places[index]
+        return self._editor.grow(place, self.actions[index][place:])
+
+
 def mutate(
     space: SearchSpace, trajectory: Trajectory, random: np.random.Generator, edits: int = 1
 ) -> Trajectory:
@@ -112,6 +147,8 @@ def regrown(
 
 def architecture_of(space: SearchSpace, trajectory: Trajectory) -> Architecture:
     """The canonical architecture of a trajectory, faster than by decoding: its masks are not computed again."""
+    if trajectory.architecture is not None:
+        return trajectory.architecture
     if isinstance(space, SequenceSpace):
         return space.decode(trajectory.actions)
     growth = space.start()
@@ -203,20 +240,37 @@ class _Editor:
 
     def apply(self, edit: _Edit) -> Trajectory | None:
         """The edited trajectory; None if the layers after the edit find no place."""
-        place = edit.place
-        path, after = self._path(place), self._actions[place + 1 :]
-        if edit.kind is _Kind.REMOVAL:
-            return self._completed(path, [_closed_up(a, offset) for offset, a in enumerate(after, start=1)])
-        if edit.kind is _Kind.INSERTION:
-            after = self._actions[place:]
-            path = self._added(path, _undecided(self._space, edit.value))
-            return self._completed(path, [_moved_apart(a, offset) for offset, a in enumerate(after, start=1)])
-        path = self._added(path, self._changed(edit))
-        if isinstance(path, _Sequence):
+        if isinstance(self._space, SequenceSpace) and edit.kind not in (_Kind.INSERTION, _Kind.REMOVAL):
             # Masks depend on the place alone: what comes after stays legal.
-            masks = self._masks[place + 1 : -1]
-            return Trajectory((*path.actions, *after, *self._end[0]), (*path.masks, *masks, *self._end[1]))
-        return self._completed(path, after)
+            path, later = self._added(self._path(edit.place), self._changed(edit)), edit.place + 1
+            actions = (*path.actions, *self._actions[later:], *self._end[0])
+            return Trajectory(actions, (*path.masks, *self._masks[later:-1], *self._end[1]))
+        return self.grow(*self.sketch(edit))
+
+    def sketch(self, edit: _Edit) -> tuple[int, Sequence[LayerAction]]:
+        """How many layers stay, and what comes after them, before the masks have seen it."""
+        place, after = edit.place, self._actions[edit.place + 1 :]
+        if edit.kind is _Kind.REMOVAL:
+            return place, [_closed_up(a, offset) for offset, a in enumerate(after, start=1)]
+        if edit.kind is _Kind.INSERTION:
+            moved = [_moved_apart(a, offset) for offset, a in enumerate(self._actions[place:], start=1)]
+            return place, [_undecided(self._space, edit.value), *moved]
+        return place, [self._changed(edit), *after]
+
+    def grow(self, place: int, after: Sequence[LayerAction]) -> Trajectory | None:
+        """So many layers as they are, then others as far as the masks allow them."""
+        return self._completed(self._path(place), after)
+
+    def decided(self, action: LayerAction) -> LayerAction:
+        """The layer with every option drawn that is still open."""
+        if UNDECIDED not in action.hyperparameters:
+            return action
+        choices = self._space.layer_types[action.type].choices
+        options = tuple(
+            int(self._random.integers(len(choice))) if chosen == UNDECIDED else chosen
+            for chosen, choice in zip(action.hyperparameters, choices, strict=True)
+        )
+        return LayerAction(action.type, options, action.connections)
 
     def _changed(self, edit: _Edit) -> LayerAction:
         action = self._actions[edit.place]
@@ -278,7 +332,8 @@ def _ended(path: _Path, random: np.random.Generator) -> Trajectory | None:
         if longer is None:
             return None
         path = longer
-    return Trajectory((*path.actions, LayerAction(STOP)), (*path.masks, mask))
+    actions, masks = (*path.actions, LayerAction(STOP)), (*path.masks, mask)
+    return Trajectory(actions, masks, architecture=path.architecture if isinstance(path, Growth) else None)
 
 
 def _undecided(space: SearchSpace, code: int) -> LayerAction:

@@ -1,11 +1,12 @@
 """All that a strategy was told, as arrays."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gcnas.records import Architecture, Evaluation, EvaluationState, Trajectory
+from gcnas.records import Architecture, Evaluation, EvaluationState, LayerAction, Trajectory
 from gcnas.space import SearchSpace, SequenceSpace
 from gcnas.strategy.targets import normal_scores_by_group
 from gcnas.strategy.tokens import Rows, Tokens
@@ -36,6 +37,8 @@ class Experience:
         self._facts = np.zeros((64, self.width))
         self._scores = np.zeros(64)
         self._epochs = np.zeros(64, np.int64)
+        self._targets: Floats | None = None
+        self._ranking: NDArray[np.int64] | None = None
 
     @property
     def width(self) -> int:
@@ -63,6 +66,11 @@ class Experience:
     @property
     def targets(self) -> Floats:
         """Normal scores among the evaluations of the same fidelity, (n)."""
+        if self._targets is None:
+            self._targets = self._normal_scores()
+        return self._targets
+
+    def _normal_scores(self) -> Floats:
         scores = self._scores[: self._count].copy()
         for epochs in np.unique(self.epochs):
             here = self.epochs == epochs
@@ -83,6 +91,7 @@ class Experience:
         complete = evaluation.state is EvaluationState.COMPLETE and evaluation.score is not None
         self._scores[row] = evaluation.score if complete else -math.inf
         self._count += 1
+        self._targets = self._ranking = None
 
     def _grow(self) -> None:
         for name in ("_tokens", "_facts", "_scores", "_epochs"):
@@ -97,13 +106,18 @@ class Experience:
         trained = math.log2(1 + (self._highest() if epochs is None else epochs)) / 8
         if not self._sized:
             return np.full((len(architectures), 1), trained)
-        costs = [self._space.cost(architecture) for architecture in architectures]
-        rows = [[trained, math.log10(c.parameters + 1) / 4, math.log10(c.multiply_adds + 1) / 4] for c in costs]
-        return np.array(rows).reshape(len(architectures), self.width)
+        sizes = [self._space.size(architecture) for architecture in architectures]
+        facts = np.full((len(architectures), self.width), trained)
+        facts[:, 1:] = np.log10(np.array(sizes).reshape(len(sizes), 2) + 1) / 4
+        return facts
 
     def tokens_of(self, architectures: list[Architecture]) -> Rows:
         """Tokens (n, N, J) of architectures; equal networks have equal ones."""
         return self._by_place(np.array([self._row(a) for a in architectures]))
+
+    def rows_of(self, decisions: Sequence[Sequence[LayerAction]]) -> Rows:
+        """Tokens (n, N, J) of decisions as they are, whatever the masks and the canonical form make of them."""
+        return self._by_place(np.array([self._columns.encode(actions) for actions in decisions]))
 
     def _by_place(self, rows: Rows) -> Rows:
         return rows.reshape(len(rows), self._space.max_depth, self._columns.columns)
@@ -126,9 +140,10 @@ class Experience:
 
     def best(self, count: int) -> NDArray[np.int64]:
         """Rows of the best networks, the best first: those with the most training, then by score."""
-        usable = np.flatnonzero(np.isfinite(self._scores[: self._count]))
-        order = np.lexsort((-self._scores[usable], -self._epochs[usable]))
-        return usable[order[:count]]
+        if self._ranking is None:
+            usable = np.flatnonzero(np.isfinite(self._scores[: self._count]))
+            self._ranking = usable[np.lexsort((-self._scores[usable], -self._epochs[usable]))]
+        return self._ranking[:count]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Copies of all rows, by name."""
@@ -148,3 +163,4 @@ class Experience:
             room = np.zeros((max(64, 2 * self._count), *rows.shape[1:]), rows.dtype)
             room[: self._count] = rows
             setattr(self, f"_{name}", room)
+        self._targets = self._ranking = None

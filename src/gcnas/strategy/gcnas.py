@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 
 from gcnas.policy import GCNPolicy, Policy
 from gcnas.records import Evaluation, Proposal, Trajectory
-from gcnas.space import SearchSpace
-from gcnas.strategy.acquisition import beliefs, expected_mean, mixed_improvement, thompson
+from gcnas.space import SearchSpace, SequenceSpace
+from gcnas.strategy.acquisition import (
+    beliefs,
+    expected_improvement,
+    expected_mean,
+    mixed_improvement,
+    thompson,
+)
 from gcnas.strategy.base import Strategy, StrategyState
-from gcnas.strategy.edits import architecture_of, mutate, neighbours
+from gcnas.strategy.edits import Sketches, architecture_of, mutate, neighbours
 from gcnas.strategy.experience import Experience
 from gcnas.strategy.imitation import Imitation, ImitationFigures, ImitationSettings, allowed
 from gcnas.strategy.latin import latin
@@ -44,6 +50,7 @@ class GCNASSettings:
         samples: Candidates drawn from the policy.
         parents: Best networks whose edits are candidates.
         neighbours: Most one-edit neighbours of each parent.
+        grown: How many of them are grown where that takes time: in spaces whose masks depend on more than the place.
         mutants: Candidates two edits away from a parent.
         random: Candidates drawn at random.
         climbs: How often the edits of the most promising candidates become candidates too.
@@ -57,6 +64,7 @@ class GCNASSettings:
     samples: int = 128
     parents: int = 6
     neighbours: int = 32
+    grown: int = 8
     mutants: int = 32
     random: int = 32
     climbs: int = 2
@@ -185,12 +193,33 @@ class GCNASStrategy(Strategy):
         sampled = self.policy.sample(s.samples, self._generator) if s.samples else []
         candidates = [self._proposal(trajectory, POLICY) for trajectory in sampled]
         for parent in parents:
-            edits = islice(neighbours(self._space, parent, self._random), s.neighbours)
-            candidates += [self._proposal(trajectory, EDIT) for trajectory in edits]
+            candidates += self._edits(parent, EDIT)
         for index in range(s.mutants if parents else 0):
             parent = parents[index % len(parents)]
             candidates.append(self._proposal(mutate(self._space, parent, self._random, edits=2), EDIT))
         return self._new([*candidates, *self._chance.ask(s.random)], mark=False)
+
+    def _edits(self, parent: Trajectory, source: str) -> list[Proposal]:
+        """Networks one edit away from another.
+
+        Where the layers after an edit must be grown again, only the edits are that the process finds most promising
+        as they are.
+        """
+        s = self.settings
+        process = self._surrogate.process if "process" in s.surrogate.parts else None
+        if isinstance(self._space, SequenceSpace) or process is None:
+            found = islice(neighbours(self._space, parent, self._random), s.neighbours)
+            return [self._proposal(trajectory, source) for trajectory in found]
+        sketches = Sketches(self._space, parent, self._random, s.neighbours)
+        if not sketches.actions:
+            return []
+        belief = process.predict(self._experience.rows_of(sketches.actions))
+        promising = np.argsort(-expected_improvement(belief, self._best_target()), kind="stable")[: s.grown]
+        grown = [sketches.grown(int(index)) for index in promising]
+        return [self._proposal(trajectory, source) for trajectory in grown if trajectory is not None]
+
+    def _best_target(self) -> float:
+        return float(self._experience.targets[self._experience.best(1)[0]])
 
     def _proposal(self, trajectory: Trajectory, source: str) -> Proposal:
         return Proposal(architecture_of(self._space, trajectory), trajectory, source)
@@ -225,10 +254,7 @@ class GCNASStrategy(Strategy):
             fresh: dict[str, Proposal] = {}
             for index in dict.fromkeys(int(i) for order in ranked for i in order[:half]):
                 parent = candidates.pool[index]
-                edits = islice(
-                    neighbours(self._space, parent.trajectory, self._random), self.settings.neighbours
-                )
-                proposals = [self._proposal(trajectory, parent.source) for trajectory in edits]
+                proposals = self._edits(parent.trajectory, parent.source)
                 fresh |= {p.fingerprint: p for p in proposals if p.fingerprint not in known}
             if not fresh:
                 break
@@ -248,7 +274,7 @@ class GCNASStrategy(Strategy):
         models = beliefs(candidates.members, candidates.process)
         if rule == "mean":
             return expected_mean(models)
-        return mixed_improvement(models, float(self._experience.targets[self._experience.best(1)[0]]))
+        return mixed_improvement(models, self._best_target())
 
     def state_dict(self) -> StrategyState:
         """All data, weights and moments, the generators, and what is proposed and not asked for."""

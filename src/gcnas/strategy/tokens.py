@@ -13,6 +13,9 @@ from gcnas.space import SearchSpace, SequenceSpace
 Rows = np.ndarray[Any, np.dtype[np.int16]]
 """Rows of tokens, ``(B, places * columns)`` or one ``(places * columns,)``."""
 
+MAX_LAYERS = 100_000
+"""Layers whose tokens are kept: networks repeat the same few."""
+
 ABSENT = 0
 """Token of a decision that is not taken: there is no such layer, or its type has no such hyper-parameter."""
 
@@ -41,6 +44,7 @@ class Tokens:
             tuple(dict.fromkeys(o for choice in choices if choice.name == name for o in choice.options))
             for name in self.names
         )
+        self._layers: dict[tuple[Any, ...], list[int]] = {}
         self.columns = len(self.names) + space.window
         self.width = self.columns * space.max_depth
         tables = dict(zip(self.names, self.options, strict=True))
@@ -99,8 +103,15 @@ class Tokens:
         Raises:
             SpaceError: If the architecture is no point of the space.
         """
-        layers = enumerate(architecture.layers, start=1)
-        return self.encode([self.space.encode_layer(layer, index) for index, layer in layers])
+        row: list[int] = []
+        for index, layer in enumerate(architecture.layers, start=1):
+            key = (layer.type, layer.hyperparameters, tuple([index - node for node in layer.inputs]))
+            if key not in self._layers:
+                if len(self._layers) >= MAX_LAYERS:
+                    self._layers.clear()
+                self._layers[key] = self.encode_layer(self.space.encode_layer(layer, index))
+            row += self._layers[key]
+        return np.array(row + [ABSENT] * (self.width - len(row)), np.int16)
 
     def keys(self, rows: Rows) -> np.ndarray[Any, np.dtype[np.uint64]]:
         """A whole number for each row; equal rows have equal keys, others almost surely (1 in 2**63) not."""
