@@ -93,21 +93,14 @@ def test_masks_keep_networks_within_limits_where_they_can() -> None:
 
 
 def test_networks_stop_early_at_a_limit() -> None:
-    space = replace(LIMITED, min_depth=10)
+    space = SearchSpace("s", (Pointwise(),), min_depth=10, window=1)
+    space = space.fit(InputShape(1, 8, 8, 5), Limits(600, 30_000))
     early = [
         proposal for proposal in RandomStrategy(space, 0).ask(100) if len(proposal.trajectory.actions) < 11
     ]
     assert early
     for proposal in early:
-        assert proposal.trajectory.masks[-1].types == (*[False] * 6, True)
-
-
-def test_many_networks_stay_within_usual_limits() -> None:
-    """Hyper-parameters drawn together, and connections, may break a limit; not so often that it hurts."""
-    proposals = RandomStrategy(CNN.fit(InputShape(1, 28, 28, 10), Limits(78_000, 9_400_000)), 0).ask(200)
-    space = CNN.fit(InputShape(1, 28, 28, 10), Limits(78_000, 9_400_000))
-    within = [space.limits.violation(space.cost(proposal.architecture)) is None for proposal in proposals]
-    assert np.mean(within) > 0.2
+        assert proposal.trajectory.masks[-1].types == (False, True)
 
 
 def test_impossible_limits_leave_the_empty_network() -> None:

@@ -129,7 +129,7 @@ class WithinLimits(Filter):
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """Infeasible if a limit is broken."""
-        violation = self._space.limits.violation(self._space.cost(proposal.architecture))
+        violation = self._space.violation(proposal.architecture)
         return None if violation is None else _infeasible(proposal, violation)
 
     def exhausted(self, rejected: Sequence[Evaluation]) -> None:

@@ -76,6 +76,12 @@ class Growth:
         full, stop = depth >= space.max_depth, depth >= space.min_depth
         return masks.mask(left, code, space.connection_masks[depth], full=full, stop=stop)
 
+    @property
+    def affordable(self) -> bool:
+        """Whether the network could end here within the limits on parameters and multiply-adds."""
+        head, limits = self.space.head.cost(self.nodes[-1], self.space.fitted.classes), self.space.limits
+        return limits.violation(_sum(self.cost, head)) is None
+
     def connection_mask(self) -> tuple[bool, ...]:
         """For each distance 2, 3, … m, whether there is a node to connect to."""
         return self.space.connection_masks[self.depth]

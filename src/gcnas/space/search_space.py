@@ -330,6 +330,13 @@ class SearchSpace:
         stem = self.stem.output_shape(self.fitted)
         return Cost(*self.size(architecture), peak_activations(stem, self.plan(architecture)))
 
+    def violation(self, architecture: Architecture) -> str | None:
+        """The first limit that a network exceeds, with both figures, or None."""
+        limits = self.limits
+        if limits.activations is not None:
+            return limits.violation(self.cost(architecture))
+        return limits.violation(Cost(*self.size(architecture))) if self.limited else None
+
     def layer(
         self, type_name: str, inputs: Sequence[int] | None = None, *, after: int = 0, **values: Any
     ) -> Layer:

@@ -197,7 +197,11 @@ class GCNASStrategy(Strategy):
         for index in range(s.mutants if parents else 0):
             parent = parents[index % len(parents)]
             candidates.append(self._proposal(mutate(self._space, parent, self._random, edits=2), EDIT))
-        return self._new([*candidates, *self._chance.ask(s.random)], mark=False)
+        return self._allowed(self._new([*candidates, *self._chance.ask(s.random)], mark=False))
+
+    def _allowed(self, candidates: Iterable[Proposal]) -> list[Proposal]:
+        """Those that break no limit: the masks look at one decision at a time and let some through that do."""
+        return [proposal for proposal in candidates if self._space.violation(proposal.architecture) is None]
 
     def _edits(self, parent: Trajectory, source: str) -> list[Proposal]:
         """Networks one edit away from another.
@@ -255,7 +259,7 @@ class GCNASStrategy(Strategy):
             for index in dict.fromkeys(int(i) for order in ranked for i in order[:half]):
                 parent = candidates.pool[index]
                 proposals = self._edits(parent.trajectory, parent.source)
-                fresh |= {p.fingerprint: p for p in proposals if p.fingerprint not in known}
+                fresh |= {p.fingerprint: p for p in self._allowed(proposals) if p.fingerprint not in known}
             if not fresh:
                 break
             known |= fresh.keys()

@@ -209,7 +209,7 @@ class GPStrategy(Strategy):
         within = [
             proposal
             for proposal in {proposal.fingerprint: proposal for proposal in proposals}.values()
-            if self._space.limits.violation(self._space.cost(proposal.architecture)) is None
+            if self._space.violation(proposal.architecture) is None
         ]
         rows = np.array([self._row(proposal) for proposal in within], np.int16).reshape(-1, self._tokens.width)
         return Candidates(rows, self._tokens.keys(rows), [proposal.trajectory for proposal in within])

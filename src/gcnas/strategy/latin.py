@@ -1,18 +1,21 @@
 """A first design that tries every option of every decision about equally often."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gcnas.records import LayerAction, Trajectory
-from gcnas.space import SearchSpace
+from gcnas.space import Growth, SearchSpace
+from gcnas.strategy.drawing import grow
 
 
 class _Columns:
     """For each decision, one option for each of n networks: random orders of the options, one after the other.
 
     Each order is drawn anew: one order repeated would repeat whole networks where decisions have equally many options.
+    An option is given once: a layer that is drawn again gets others by chance.
     """
 
     def __init__(self, count: int, random: np.random.Generator) -> None:
@@ -20,12 +23,14 @@ class _Columns:
         self._columns: dict[tuple[int, int], NDArray[np.int64]] = {}
 
     def option(self, place: int, slot: int, row: int, flags: Sequence[bool]) -> int:
-        """The option of one network, or another open one where the mask closes it."""
+        """The option of one network; another open one where the mask closes it, or it is asked for again."""
         column = self._columns.get((place, slot))
         if column is None:
             column = self._columns[place, slot] = self._column(len(flags))
-        wanted = int(column[row])
-        return wanted if flags[wanted] else int(self._random.choice(np.flatnonzero(flags)))
+        wanted, column[row] = int(column[row]), -1
+        if wanted >= 0 and flags[wanted]:
+            return wanted
+        return int(self._random.choice(np.flatnonzero(flags)))
 
     def _column(self, options: int) -> NDArray[np.int64]:
         orders = [self._random.permutation(options) for _ in range(-(-self._count // options))]
@@ -33,7 +38,7 @@ class _Columns:
 
 
 def latin(space: SearchSpace, count: int, random: np.random.Generator, rate: float) -> list[Trajectory]:
-    """Trajectories whose depths, types and options are spread evenly; connections with a probability.
+    """Trajectories within the limits whose depths, types and options are spread evenly; connections with a probability.
 
     Args:
         space: Fitted space.
@@ -43,25 +48,21 @@ def latin(space: SearchSpace, count: int, random: np.random.Generator, rate: flo
     """
     columns = _Columns(count, random)
     depths = random.permutation(np.linspace(space.min_depth, space.max_depth, count).round().astype(int))
-    return [_grow(space, columns, row, int(depth), random, rate) for row, depth in enumerate(depths)]
+    return [
+        grow(space, int(depth), partial(_layer, columns=columns, row=row, random=random, rate=rate))
+        for row, depth in enumerate(depths)
+    ]
 
 
-def _grow(
-    space: SearchSpace, columns: _Columns, row: int, depth: int, random: np.random.Generator, rate: float
-) -> Trajectory:
-    growth = space.start()
-    while growth.depth < depth:
-        types = growth.type_mask()[:-1]
-        if not any(types):
-            break
-        place = growth.depth
-        code = columns.option(place, 0, row, types)
-        mask = growth.layer_mask(code)
-        slots = range(1, len(mask.hyperparameters) + 1)
-        options = tuple(
-            columns.option(place, (code + 1) * 1_000 + slot, row, flags)
-            for slot, flags in zip(slots, mask.hyperparameters, strict=True)
-        )
-        edges = tuple(int(flag and random.random() < rate) for flag in mask.connections)
-        growth = growth.add(LayerAction(code, options, edges), mask)
-    return growth.stop()
+def _layer(
+    growth: Growth, columns: _Columns, row: int, random: np.random.Generator, rate: float
+) -> LayerAction:
+    place = growth.depth
+    code = columns.option(place, 0, row, growth.type_mask()[:-1])
+    mask = growth.layer_mask(code)
+    slots = range(1, len(mask.hyperparameters) + 1)
+    options = tuple(
+        columns.option(place, (code + 1) * 1_000 + slot, row, flags)
+        for slot, flags in zip(slots, mask.hyperparameters, strict=True)
+    )
+    return LayerAction(code, options, tuple(int(flag and random.random() < rate) for flag in mask.connections))

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from gcnas.records import Evaluation, LayerAction, Proposal, Trajectory
-from gcnas.space import SearchSpace
+from gcnas.space import Growth, SearchSpace
 from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.drawing import grow
 from gcnas.strategy.edits import architecture_of
 
 CONNECTION_RATE = 0.25
@@ -20,7 +21,8 @@ class RandomStrategy(Strategy):
     """Draws depth, types, hyper-parameters and connections uniformly among what the masks leave open.
 
     The depth is drawn first, uniformly between the space's bounds, so that it does not depend on how many layer
-    types there are; limits can end a network earlier. Connections are drawn with :data:`CONNECTION_RATE`.
+    types there are. A layer that breaks a limit is drawn again; limits can end a network earlier. Connections are
+    drawn with :data:`CONNECTION_RATE`.
 
     Args:
         space: Fitted space.
@@ -52,20 +54,16 @@ class RandomStrategy(Strategy):
 
     def _draw(self) -> Trajectory:
         depth = int(self._random.integers(self._space.min_depth, self._space.max_depth + 1))
-        growth = self._space.start()
-        while growth.depth < depth:
-            types = growth.type_mask()[:-1]
-            if not any(types):
-                break
-            code = self._pick(types)
-            mask = growth.layer_mask(code)
-            action = LayerAction(
-                code,
-                tuple(self._pick(flags) for flags in mask.hyperparameters),
-                tuple(int(flag and self._random.random() < CONNECTION_RATE) for flag in mask.connections),
-            )
-            growth = growth.add(action, mask)
-        return growth.stop()
+        return grow(self._space, depth, self._layer)
+
+    def _layer(self, growth: Growth) -> LayerAction:
+        code = self._pick(growth.type_mask()[:-1])
+        mask = growth.layer_mask(code)
+        return LayerAction(
+            code,
+            tuple(self._pick(flags) for flags in mask.hyperparameters),
+            tuple(int(flag and self._random.random() < CONNECTION_RATE) for flag in mask.connections),
+        )
 
     def _pick(self, flags: Sequence[bool]) -> int:
         return int(self._random.choice(np.flatnonzero(flags)))

@@ -1,0 +1,195 @@
+"""The strategy gcnas and its rivals where every query is a training: the `cnn` space, Fashion-MNIST, 80 evaluations.
+
+``python benchmarks/trained_arms.py`` runs, for seeds 0, 1 and 2, ``gcnas``, ``gcnas:no-policy`` (no candidates from the
+policy), ``gcnas:policy-alone`` (no others), ``optuna:tpe`` and ``random``: 80 candidates of 3 epochs on 1,600 of 2,000
+images drawn with seed 0 (the other 400 give the reward), at most 40,000 parameters and 1 M multiply-adds, no designs by
+people, one thread. The best network of each search is then trained anew with 3 other seeds for 12 epochs, and measured
+on the 10,000 test images. ``benchmarks/results/trained_arms.csv`` has one row a candidate,
+``trained_arms_retrained.csv`` one for each training of a best network; searches that stand there are not run again.
+``--summary`` prints the figures. The data are read from the folder in GCNAS_DATA or ``../shared/data``.
+"""
+
+import argparse
+import csv
+import os
+import statistics
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gcnas
+from gcnas import training
+from gcnas.bench.arms import ARMS
+from gcnas.data import load
+from gcnas.records import Architecture
+from gcnas.space import InputShape
+from gcnas.space.presets import CNN
+from gcnas.strategy import STRATEGIES
+from gcnas.training.candidate import build_seeded
+
+ROOT = Path(__file__).resolve().parent
+DATA = Path(os.environ.get("GCNAS_DATA") or ROOT.parent.parent / "shared" / "data") / "images"
+RESULTS = ROOT / "results" / "trained_arms.csv"
+COLUMNS = "arm seed trial source validation best_so_far depth parameters multiply_adds seconds".split()
+RETRAINED = "arm seed retraining source depth parameters multiply_adds validation test".split()
+NAMES = ("gcnas", "gcnas:no-policy", "gcnas:policy-alone", "optuna:tpe", "random")
+OPTIONS: dict[str, Any] = {
+    "max_params": "50k",
+    "max_macs": "2M",
+    "references": False,
+    "epochs": 3,
+    "threads": 1,
+}
+FINAL_EPOCHS = 12
+SEEDS = (1_001, 1_002, 1_003)
+
+
+def images(folder: Path) -> dict[str, np.ndarray]:
+    """2,000 training images, and all for the test, as the file that a search reads."""
+    arrays = np.load(DATA / "fashion_mnist.npz")
+    chosen = np.random.RandomState(0).permutation(60_000)[:2_000]
+    kept = {
+        "train_images": arrays["train_images"][chosen],
+        "train_labels": arrays["train_labels"][chosen],
+        "test_images": arrays["test_images"],
+        "test_labels": arrays["test_labels"],
+    }
+    np.savez(folder / "fashion_2000.npz", **kept)
+    return kept
+
+
+def search(arm: str, seed: int, evaluations: int, folder: Path) -> tuple[list[dict[str, Any]], Architecture]:
+    """One search: its candidates in order, and the best of them."""
+    STRATEGIES.setdefault(arm, ARMS.get(arm, STRATEGIES["random"]))
+    out = folder / f"{arm.replace(':', '-')}-{seed}"
+    options = OPTIONS | {"strategy": arm, "seed": seed, "budget": evaluations, "final_epochs": 1}
+    trials = gcnas.search(str(folder / "fashion_2000.npz"), out=out, **options).trials
+    rows, best = [], 0.0
+    for trial in trials:
+        best = max(best, trial.score) if trial.complete else best
+        rows.append(
+            {
+                "arm": arm,
+                "seed": seed,
+                "trial": trial.number,
+                "source": trial.proposal.source,
+                "validation": round(trial.score, 5) if trial.complete else "",
+                "best_so_far": round(best, 5),
+                "depth": trial.proposal.architecture.depth,
+                "parameters": trial.cost.parameters,
+                "multiply_adds": trial.cost.multiply_adds,
+                "seconds": round(trial.evaluation.seconds, 2) if trial.evaluation else "",
+            }
+        )
+    return rows, max((t for t in trials if t.complete), key=lambda t: t.score).proposal.architecture
+
+
+def retrain(architecture: Architecture, seed: int, folder: Path) -> float:
+    """Test accuracy of a network trained anew on all 2,000 images."""
+    dataset = load(str(folder / "fashion_2000.npz"), seed=0, cache=folder / "cache")
+    platform = training.Platform.probe("cpu", 1)
+    space = CNN.fit(InputShape(1, 28, 28, 10))
+    recipe = training.Recipe(augmentation=training.Augmentation(shift=2, mirror=dataset.mirror))
+    network = build_seeded(space, architecture, dataset, platform, seed)
+    batches = training.ImageBatches(dataset.train_and_validation(), platform, recipe.augmentation)
+    training.train(network, batches, recipe, training.EpochSchedule(FINAL_EPOCHS), platform, seed=seed)
+    test = training.ImageBatches(dataset.open_test("benchmark", lambda _: None), platform)
+    return training.measure(network, test, 10, platform).accuracy
+
+
+def run(arm: str, seed: int, evaluations: int, output: Path, folder: Path) -> None:
+    """One search and the trainings of its best network."""
+    rows, best = search(arm, seed, evaluations, folder)
+    chosen = max((row for row in rows if row["validation"] != ""), key=lambda row: row["validation"])
+    kept = {name: chosen[name] for name in RETRAINED if name in chosen}
+    found = [kept | {"retraining": number, "test": round(retrain(best, number, folder), 5)} for number in SEEDS]
+    append(retrained_path(output), RETRAINED, found)
+    append(output, COLUMNS, rows)
+    print(arm, seed, chosen["validation"], chosen["source"], [row["test"] for row in found], flush=True)
+
+
+def retrained_path(output: Path) -> Path:
+    return output.with_name(f"{output.stem}_retrained.csv")
+
+
+def append(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def summarise(output: Path) -> None:
+    """Best validation after some candidates, test accuracy of the best network, sources of improvements."""
+    runs: dict[str, dict[str, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    for row in read(output):
+        runs[row["arm"]][row["seed"]].append(row)
+    tests: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in read(retrained_path(output)):
+        tests[row["arm"]][row["seed"]].append(float(row["test"]))
+    for arm, seeds in runs.items():
+        searches = list(seeds.values())
+        marks = (len(searches[0]) // 4, len(searches[0]) // 2, len(searches[0]))
+        after = [[float(rows[n - 1]["best_so_far"]) for rows in searches] for n in marks]
+        # Seeds of one search are no repeats of the search: its mean is one figure.
+        means = [statistics.fmean(values) for values in tests[arm].values()]
+        print(
+            arm,
+            len(searches),
+            "seeds; best validation after a quarter, half and all:",
+            *map(_spread, after),
+            end="",
+        )
+        print("; test of the best:", _spread(means), "; improvements by source:", dict(_improvements(searches)))
+
+
+def _improvements(searches: list[list[dict[str, str]]]) -> Counter[str]:
+    """Sources of the candidates that were better than all before them, those of the first design left out."""
+    found: Counter[str] = Counter()
+    for rows in searches:
+        best = 0.0
+        for row in rows:
+            score = float(row["validation"] or 0)
+            if score > best and int(row["trial"]) > 8:
+                found[row["source"]] += 1
+            best = max(best, score)
+    return found
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.fmean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
+
+
+def main() -> None:
+    """Run what is missing and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", nargs="+", default=NAMES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--evaluations", type=int, default=80)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--summary", action="store_true", help="run nothing")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images(folder)
+        for seed in () if options.summary else options.seeds:
+            for arm in options.arms:
+                if (arm, str(seed)) not in {(row["arm"], row["seed"]) for row in read(options.out)}:
+                    run(arm, seed, options.evaluations, options.out, folder)
+    summarise(options.out)
+
+
+if __name__ == "__main__":
+    main()
