@@ -36,7 +36,7 @@ def test_arrays_and_an_own_space(tmp_path: Path) -> None:
     run = tmp_path / "run"
     result = gcnas.search(_arrays(), out=run, space=space, budget=3, **SMALL)
     assert len(result.trials) == 3
-    assert all(trial.proposal.source == "policy" for trial in result.trials)
+    assert {trial.proposal.source for trial in result.trials} == {"start"}
     assert "test_accuracy" in repr(result)
     with pytest.raises(ConfigurationError, match="arrays"):
         gcnas.resume(run, budget=4, space=space)

@@ -152,7 +152,7 @@ class RunConfig(BaseModel):
     max_params: CountField = None
     max_macs: CountField = None
     max_activations: CountField = None
-    strategy: str = "reinforce"
+    strategy: str = "gcnas"
     space: str = "cnn"
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None

@@ -61,7 +61,7 @@ def search(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that lies there.")] = False,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. [default: reinforce]")
+        str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. [default: gcnas]")
     ] = None,
     space: SpaceOption = None,
     seed: Annotated[
