@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from gcnas.errors import SpaceError
-from gcnas.records import Architecture, Cost, HyperparameterValue, Layer, LayerAction, LayerMask
+from gcnas.records import Architecture, Cost, HyperparameterValue, Layer, LayerAction, LayerMask, Trajectory
 from gcnas.space.choice import Choice
 from gcnas.space.frame import InputShape
 from gcnas.space.growth import Growth
@@ -155,6 +155,10 @@ class SequenceGrowth(Growth):
     def connection_mask(self) -> tuple[bool, ...]:
         """For each distance 2, 3, … m, whether there is a node to connect to."""
         return self.space.layer_masks[self.depth][0].connections
+
+    def stop(self) -> Trajectory:
+        """The whole trajectory, ended by STOP; what it leads to may be another sequence that is the same network."""
+        return replace(super().stop(), architecture=None)
 
     def add(self, action: LayerAction, mask: LayerMask | None = None) -> "SequenceGrowth":
         """The sequence with one more layer.
