@@ -143,6 +143,12 @@ class Model:
     architecture: Architecture
     space: SearchSpace
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        image = self.space.fitted
+        return image.channels, image.height, image.width
+
 
 def load_best(folder: RunFolder, space: SearchSpace) -> Model:
     """Read ``best``; nothing in it is executed.

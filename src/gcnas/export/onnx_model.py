@@ -83,7 +83,9 @@ def check_onnx(content: bytes, classifier: PixelClassifier, images: np.ndarray) 
     rows = np.arange(len(images))
     behind = expected.max(1) - expected[rows, found.argmax(1)]
     if (wrong := int((behind > 2 * TOLERANCE).sum())) > 0:
-        raise ExportError(f"The ONNX file names another class than the network on {wrong} of {len(images)} images.")
+        raise ExportError(
+            f"The ONNX file names another class than the network on {wrong} of {len(images)} images."
+        )
 
 
 def _convert(classifier: PixelClassifier, image_shape: tuple[int, int, int]) -> Any:

@@ -36,5 +36,5 @@ class OnnxClassifier:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the file says about itself: labels, preprocessing, …"""
+        """What the file says about itself: ``labels`` and ``preprocessing``, as JSON."""
         return dict(self._session.get_modelmeta().custom_metadata_map)

@@ -37,4 +37,5 @@ def made_images(shape: tuple[int, int, int], count: int) -> np.ndarray:
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(count, height, width, channels, generator=generator)
     level, contrast = torch.rand(2, count, 1, 1, 1, generator=generator)
-    return ((level + contrast * (noise - 0.5)).clamp(0, 1) * 255).round().byte().numpy()
+    images: np.ndarray = ((level + contrast * (noise - 0.5)).clamp(0, 1) * 255).round().byte().numpy()
+    return images
