@@ -21,7 +21,7 @@ RESERVE_SHARE = 0.06
 RESERVE_SECONDS = 3.0
 """The least of it, unless that is more than half of what is left."""
 
-ONNX_SECONDS = 3.0
+ONNX_SECONDS = 5.0
 """What it takes besides to import the packages of the extra ``onnx`` and to write the ONNX file."""
 
 
