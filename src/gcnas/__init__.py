@@ -9,7 +9,7 @@ from gcnas._version import __version__
 
 if TYPE_CHECKING:
     from gcnas.api import finalize, load, resume, search
-    from gcnas.forms import benchmark, export
+    from gcnas.forms import benchmark, export_network
     from gcnas.result import Result
     from gcnas.strategy.optuna_sampler import GCNASSampler
 
@@ -18,7 +18,7 @@ __all__ = [
     "Result",
     "__version__",
     "benchmark",
-    "export",
+    "export_network",
     "finalize",
     "load",
     "resume",
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
         from gcnas.strategy.optuna_sampler import GCNASSampler
 
         return GCNASSampler
-    if name in ("benchmark", "export"):
+    if name in ("benchmark", "export_network"):
         from gcnas import forms
 
         return getattr(forms, name)

@@ -27,7 +27,7 @@ ENDINGS: dict[str, str] = {"onnx": ".onnx", "int8": "-int8.onnx", "torch": ".pt2
 """What a form's default name adds to that of the run."""
 
 
-def export(
+def export_network(
     run: str | Path,
     form: Format,
     out: str | Path | None = None,

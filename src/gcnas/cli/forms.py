@@ -59,7 +59,7 @@ def export(
     from gcnas import forms
 
     options = given(max_drop=max_drop)
-    exported = forms.export(run, format.value, out, force=force, data=data, space=space, **options)
+    exported = forms.export_network(run, format.value, out, force=force, data=data, space=space, **options)
     if exported.drop is not None:
         lost = f"{exported.drop:.1f} points lost" if exported.drop > 0 else "nothing lost"
         typer.echo(

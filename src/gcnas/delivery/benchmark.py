@@ -185,12 +185,14 @@ def _forms(
     if missing := missing_packages():
         note(f"ONNX and int8 ONNX are left out, since {', '.join(missing)} is not installed: {INSTALL}")
         return
+    name = "ONNX"
     try:
         content = model_onnx(model, dataset.train().images)
-        yield _in_onnx("ONNX", content, threads)
-        yield _in_onnx("int8 ONNX", model_int8(content, dataset), threads)
+        yield _in_onnx(name, content, threads)
+        name = "int8 ONNX"
+        yield _in_onnx(name, model_int8(content, dataset), threads)
     except ExportError as error:
-        note(f"ONNX forms are left out: {error}")
+        note(f"{name} is left out: {error}")
 
 
 def _in_torch(network: torch.nn.Module) -> Classify:

@@ -85,7 +85,9 @@ def check_onnx(content: bytes, classifier: PixelClassifier, images: np.ndarray) 
     # Two classes that the network holds for equally probable may stand in either order.
     lost = expected.max(1) - expected[np.arange(len(images)), found.argmax(1)]
     if wrong := int((lost > TIE).sum()):
-        raise ExportError(f"The ONNX file names another class than the network on {wrong} of {len(images)} images.")
+        raise ExportError(
+            f"The ONNX file names another class than the network on {wrong} of {len(images)} images."
+        )
 
 
 def _convert(classifier: PixelClassifier, image_shape: tuple[int, int, int]) -> Any:

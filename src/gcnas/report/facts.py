@@ -38,7 +38,9 @@ def _network(folder: RunRecord, summary: RunSummary) -> Facts:
             ("Final training", f"{counted(delivered.epochs, 'epoch')} in {duration(delivered.seconds)}")
         )
     if folder.forms:
-        pairs.append(("Files in best/", ", ".join(f"{name} {size / 1000:,.0f} kB" for name, size in folder.forms)))
+        pairs.append(
+            ("Files in best/", ", ".join(f"{name} {size / 1000:,.0f} kB" for name, size in folder.forms))
+        )
     return pairs
 
 
