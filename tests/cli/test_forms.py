@@ -74,7 +74,13 @@ def test_benchmark_is_a_plain_table_of_80_columns(run: Path, call: Call, tmp_pat
     assert lines[0].split() == ["form", "p50", "ms", "p95", "ms", "p99", "ms", "images/s", "kB", "accuracy"]
     assert [line.split()[0] for line in lines[1:5]] == ["PyTorch", "torch.export", "ONNX", "int8"]
     words = " ".join(done.stdout.split())
-    for fact in ("20 calls after 20 to warm up", "2 threads", "359 validation images", "ONNX Runtime "):
+    for fact in (
+        "20 calls after 20 to warm up",
+        "2 threads",
+        "359 validation images",
+        "ONNX Runtime ",
+        "Load average",
+    ):
         assert fact in words
     assert lines[-1] == "t.json"
     assert len(json.loads((tmp_path / "t.json").read_text())) == 4

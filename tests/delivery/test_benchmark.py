@@ -86,7 +86,7 @@ def test_numbers_are_positive(result: Result, wrong: dict[str, int]) -> None:
 
 def test_tables_hold_every_column(tmp_path: Path) -> None:
     row = BenchmarkRow(
-        "ONNX", 1.0, 2.0, 3.0, 4.0, 5, 0.5, 10, 300, 30, 20, 1, "Processor, 2 GHz", "ONNX Runtime 1"
+        "ONNX", 1.0, 2.0, 3.0, 4.0, 5, 0.5, 10, 300, 30, 20, 1, "Processor, 2 GHz", 0.5, "ONNX Runtime 1"
     )
     for name in ("t.csv", "t.JSON"):
         write_rows(tmp_path / name, [row, row])

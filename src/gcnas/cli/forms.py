@@ -1,5 +1,6 @@
 """``gcnas export`` and ``gcnas benchmark``."""
 
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -124,7 +125,8 @@ def _print(rows: "Sequence[BenchmarkRow]") -> None:
     console.print(
         f"\nLatency: one image, {first.repetitions} calls after {first.warm_up} to warm up. images/s: batches of "
         f"64, {first.batches} calls. {first.threads} thread{'s' * (first.threads > 1)}, {first.device}, "
-        f"{', '.join(dict.fromkeys(row.version for row in rows))}.\n"
+        f"{', '.join(dict.fromkeys(row.version for row in rows))}. Load average before: {first.load:.1f} on "
+        f"{os.cpu_count()} cores.\n"
         f"Accuracy: {first.images:,} validation images. The final training saw them: compare the forms by it; how "
         "good the network is, the test accuracy says."
     )

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -52,6 +53,8 @@ class BenchmarkRow:
         warm_up: Calls before the first that is timed.
         threads: CPU threads.
         device: Name of the processor.
+        load: Load average of the minute before. Where it is above the number of cores, other programs are in the
+            upper percentiles.
         version: Of what ran it.
         gcnas: Version of this package.
     """
@@ -69,6 +72,7 @@ class BenchmarkRow:
     warm_up: int
     threads: int
     device: str
+    load: float
     version: str
     gcnas: str = __version__
 
@@ -110,7 +114,7 @@ def measure_forms(
     image = validation.take(np.arange(1))
     batch = validation.take(np.arange(BATCH) % len(validation))
     batches = max(5, repetitions // BATCHES_SHARE)
-    rows = []
+    rows, load = [], round(os.getloadavg()[0], 1)
     with _torch_threads(threads):
         for form in _forms(model, dataset, files, threads, note):
             single = time_calls(partial(form.classify, image), repetitions)
@@ -130,6 +134,7 @@ def measure_forms(
                     warm_up=WARM_UP,
                     threads=threads,
                     device=processor_name(),
+                    load=load,
                     version=form.version,
                 )
             )
