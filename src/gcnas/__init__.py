@@ -9,10 +9,21 @@ from gcnas._version import __version__
 
 if TYPE_CHECKING:
     from gcnas.api import finalize, load, resume, search
+    from gcnas.forms import benchmark, export_network
     from gcnas.result import Result
     from gcnas.strategy.optuna_sampler import GCNASSampler
 
-__all__ = ["GCNASSampler", "Result", "__version__", "finalize", "load", "resume", "search"]
+__all__ = [
+    "GCNASSampler",
+    "Result",
+    "__version__",
+    "benchmark",
+    "export_network",
+    "finalize",
+    "load",
+    "resume",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +32,10 @@ def __getattr__(name: str) -> Any:
         from gcnas.strategy.optuna_sampler import GCNASSampler
 
         return GCNASSampler
+    if name in ("benchmark", "export_network"):
+        from gcnas import forms
+
+        return getattr(forms, name)
     if name in __all__:
         from gcnas import api
 

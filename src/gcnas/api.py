@@ -19,7 +19,7 @@ from gcnas.result import Result
 from gcnas.run.context import Context
 from gcnas.run.driver import Clock, Driver
 from gcnas.run.folder import RunFolder, default_path, write_text
-from gcnas.run.ledger import Ledger
+from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
 from gcnas.run.recommendation import recommend
 from gcnas.run.session import Session, elapsed, known_context, new_context, open_ledger, open_session
@@ -168,6 +168,31 @@ FIXED = {"strategy", "epochs", "reward", "references", "resolution", "channels",
 """What may not change when a run goes on, beside the data and the space."""
 
 
+def same_data(folder: RunFolder, data: DataSource | None) -> Dataset:
+    """The data of a run, loaded again for reading alone.
+
+    Raises:
+        ConfigurationError: If they were arrays and are not given.
+        RunFolderError: If they are others now.
+    """
+    config = _saved_config(folder)
+    dataset = _load_data(config, _data_of(config, folder, data), folder)
+    with LedgerReader(folder.ledger) as ledger:
+        known = ledger.meta()["data"]["fingerprint"]
+    if dataset.fingerprint != known:
+        raise RunFolderError(
+            f"The data of {folder.path} has changed since the run began (or this version reads it otherwise); "
+            "name the same images with --data (in Python: data=…)."
+        )
+    return dataset
+
+
+def _data_of(config: RunConfig, folder: RunFolder, data: DataSource | None) -> DataSource:
+    if data is None and config.data == ARRAYS:
+        raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
+    return config.data if data is None else data
+
+
 def _reopen(
     folder: RunFolder, data: DataSource | None, space: str | SearchSpace | None, changes: dict[str, Any]
 ) -> Context:
@@ -176,12 +201,11 @@ def _reopen(
             f"A run that goes on cannot change {', '.join(sorted(fixed))}; start a new one."
         )
     saved = _saved_config(folder)
-    if saved.data == ARRAYS and data is None:
-        raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
+    source = _data_of(saved, folder, data)
     where = {} if data is None else {"data": _name_of(data)}
     config = saved.changed(**where, **changes)
     found_space = _find_space(saved, space)
-    dataset = _load_data(config, config.data if data is None else data, folder)
+    dataset = _load_data(config, source, folder)
     with Ledger(folder.ledger) as ledger:
         meta = ledger.meta()
     context = known_context(config, dataset, found_space, folder, meta)

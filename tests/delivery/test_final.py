@@ -1,10 +1,13 @@
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
 import gcnas
 from gcnas.delivery import final
-from gcnas.errors import ConfigurationError, NotFiniteError
+from gcnas.delivery.forms import model_onnx
+from gcnas.errors import ConfigurationError, ExportError, NotFiniteError
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
@@ -39,12 +42,43 @@ def test_failed_final_training_delivers_the_searched_network(
     assert result.test_accuracy is not None
 
 
+def test_onnx_file_is_delivered_and_reproducible(result: Result) -> None:
+    from gcnas.export.onnx_session import OnnxClassifier
+
+    content = (result.run / "best/model.onnx").read_bytes()
+    assert content == model_onnx(result.model)
+    labels = json.loads(OnnxClassifier(content, threads=1).metadata["labels"])
+    assert labels == list(result.model.class_names)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_what_forbids_an_onnx_file_is_said_once_and_forbids_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    def fail(*_: object, **__: object) -> bytes:
+        raise ExportError("The network has no ONNX form: made up")
+
+    if missing:
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    else:
+        monkeypatch.setattr(final, "onnx_bytes", fail)
+    notes = Notes()
+    result = gcnas.search(
+        "digits", out=tmp_path / "r", budget=1, epochs=1, final_epochs=1, threads=1, observer=notes
+    )
+    words = "pip install 'gcnas[onnx]'" if missing else "made up"
+    assert [words in note for note in notes.notes if "model.onnx" in note] == [True]
+    assert result.test_accuracy is not None
+    assert not (result.run / "best/model.onnx").exists()
+
+
 def test_final_training_is_reproducible(result: Result, tmp_path: Path) -> None:
     again = gcnas.search(
         "digits", out=tmp_path / "again", budget=3, epochs=2, final_epochs=2, threads=1, max_params="60k"
     )
     weights = "best/weights.safetensors"
     assert (again.run / weights).read_bytes() == (result.run / weights).read_bytes()
+    assert (again.run / "best/model.onnx").read_bytes() == (result.run / "best/model.onnx").read_bytes()
     assert again.metrics | {"seconds": 0} == result.metrics | {"seconds": 0}
 
 

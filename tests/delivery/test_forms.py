@@ -1,12 +1,156 @@
+import json
+import os
 import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from typer.testing import CliRunner
 
-from gcnas.delivery import export_python, export_torch
-from gcnas.errors import ExportError, RunFolderError
+from gcnas.cli.app import app
+from gcnas.data import Dataset, Preprocessing
+from gcnas.data import load as load_data
+from gcnas.delivery import (
+    Model,
+    export_int8,
+    export_onnx,
+    export_python,
+    export_torch,
+    export_zip,
+    forms,
+    predict_files,
+)
+from gcnas.errors import ConfigurationError, ExportError, RunFolderError
+from gcnas.export.onnx_session import OnnxClassifier
+from gcnas.network import build
 from gcnas.result import Result
+from gcnas.space import InputShape
+from gcnas.space.presets import CNN
+from gcnas.space.presets.cnn import resnet8
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_data("digits")
+
+
+@pytest.fixture
+def odd_images(tmp_path: Path) -> list[Path]:
+    """Image files of many kinds, none of them square."""
+    generator = np.random.default_rng(0)
+    colours = Image.fromarray(generator.integers(0, 256, (9, 7, 3), dtype=np.uint8)).resize((310, 190))
+    mask = Image.fromarray(generator.integers(0, 256, (190, 310), dtype=np.uint8))
+    deep = Image.fromarray((np.asarray(colours.convert("L")).astype(np.uint16) << 8) + 77)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    folder = tmp_path / "images"
+    folder.mkdir()
+    colours.save(folder / "colours.png")
+    colours.rotate(90, expand=True).convert("L").save(folder / "grey.png")
+    colours.save(folder / "turned.jpg", exif=turned)
+    colours.convert("P").save(folder / "palette.gif")
+    colours.copy().convert("RGBA").save(folder / "opaque.webp")
+    clear = colours.copy()
+    clear.putalpha(mask)
+    clear.save(folder / "clear.png")
+    clear.convert("LA").save(folder / "grey and clear.png")
+    deep.save(folder / "deep.png")
+    Image.fromarray(np.asarray(deep).astype(np.float32) / 65535).save(folder / "float.tiff")
+    return sorted(folder.iterdir())
+
+
+def run_script(archive: Path, folder: Path, images: list[Path]) -> str:
+    """What the zip's script prints where neither gcnas nor torch can be imported."""
+    with zipfile.ZipFile(archive) as opened:
+        assert sorted(opened.namelist()) == ["labels.json", "model.onnx", "predict.py", "preprocessing.json"]
+        opened.extractall(folder)
+    code = (
+        "import runpy, sys\n"
+        "for name in ('gcnas', 'torch', 'onnx', 'onnxscript'): sys.modules[name] = None\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", code, str(folder / "predict.py"), *map(str, images)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=folder.parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_script_of_the_zip_says_what_predict_says(
+    result: Result, digit_files: list[Path], odd_images: list[Path], tmp_path: Path
+) -> None:
+    archive = export_zip(result.model, tmp_path / "net.zip")
+    images = [*digit_files[:5], *odd_images]
+    said = CliRunner().invoke(app, ["predict", str(result.run), *map(str, images)])
+    assert said.exit_code == 0
+    assert len(said.stdout.splitlines()) == len(images)
+    assert run_script(archive, tmp_path / "net", images) == said.stdout
+    again = export_zip(result.model, tmp_path / "again.zip")
+    assert archive.read_bytes() == again.read_bytes()
+
+
+def test_script_of_the_zip_on_colours(odd_images: list[Path], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    space = CNN.fit(InputShape(channels=3, height=20, width=28, classes=3))
+    how = Preprocessing((20, 28), 3, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+    architecture = resnet8(space)
+    network = build(space, architecture, how.mean, how.std)
+    with torch.no_grad():
+        network.head.linear.weight.mul_(30)  # so that probabilities differ from file to file
+    model = Model(network.eval(), how, ("größe", "b\tc", "“d”"), architecture, space)
+    archive = export_zip(model, tmp_path / "net.zip")
+    expected = [f"{p.path}\t{p.label}\t{p.probability:.3f}\n" for p in predict_files(model, odd_images)]
+    assert len({line.rpartition("\t")[2] for line in expected}) > 4
+    assert run_script(archive, tmp_path / "net", odd_images) == "".join(expected)
+
+
+def test_onnx_file_gives_the_networks_probabilities(
+    result: Result, digit_files: list[Path], tmp_path: Path
+) -> None:
+    path = export_onnx(result.model, tmp_path / "net.onnx")
+    assert path.read_bytes() == (result.run / "best/model.onnx").read_bytes()
+    images = np.stack([result.model.preprocessing.load_image(file) for file in digit_files])
+    expected = [prediction.probabilities for prediction in result.predict(digit_files)]
+    np.testing.assert_allclose(OnnxClassifier(path.read_bytes(), 1)(images), expected, atol=1e-5)
+
+
+def test_int8_is_measured_on_the_validation_split(result: Result, digits: Dataset, tmp_path: Path) -> None:
+    exported = export_int8(result.model, digits, tmp_path / "small.onnx", max_drop=5)
+    assert exported.images == len(digits.validation_index)
+    assert exported.float_accuracy is not None
+    assert exported.drop is not None
+    found = OnnxClassifier(exported.path.read_bytes(), 1)(digits.validation().images)
+    assert exported.accuracy == (found.argmax(1) == digits.validation().labels).mean()
+    assert exported.drop == pytest.approx(100 * (exported.float_accuracy - exported.accuracy))
+    metadata = OnnxClassifier(exported.path.read_bytes(), 1).metadata
+    assert json.loads(metadata["labels"]) == list(result.model.class_names)
+
+
+def test_int8_that_loses_too_much_is_refused_unless_forced(
+    result: Result, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = build(result.model.space, result.model.architecture, (0.0,), (1.0,))
+    broken = forms.model_onnx(replace(result.model, network=other.eval()))
+    monkeypatch.setattr(forms, "model_int8", lambda *_: broken)
+    path = tmp_path / "small.onnx"
+    with pytest.raises(ExportError, match=r"lose at most 2 points.*--max-drop.*--force"):
+        export_int8(result.model, digits, path)
+    assert not path.exists()
+    exported = export_int8(result.model, digits, path, force=True)
+    assert exported.drop is not None
+    assert exported.drop > 2
+    assert path.is_file()
+    assert export_int8(result.model, digits, path, max_drop=100).drop == exported.drop
+    for nonsense in (-1, 101, float("nan")):
+        with pytest.raises(ConfigurationError, match="--max-drop is a number of points"):
+            export_int8(result.model, digits, path, max_drop=nonsense)
 
 
 def test_program_gives_the_network_s_outputs(result: Result, tmp_path: Path) -> None:
@@ -17,9 +161,10 @@ def test_program_gives_the_network_s_outputs(result: Result, tmp_path: Path) -> 
     assert torch.allclose(torch.export.load(path).module()(images), expected, atol=1e-5)
 
 
-def test_program_needs_a_place(result: Result, tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [export_torch, export_onnx, export_zip])
+def test_files_need_a_place(result: Result, tmp_path: Path, write: object) -> None:
     with pytest.raises(ExportError, match="cannot be written"):
-        export_torch(result.model, tmp_path / "none" / "net.pt2")
+        write(result.model, tmp_path / "none" / "net")  # type: ignore[operator]
 
 
 def test_source_folder_can_be_written_again(result: Result, tmp_path: Path) -> None:

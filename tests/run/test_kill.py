@@ -69,6 +69,7 @@ def left_behind(folder: Path) -> dict[str, Any]:
         return {
             "table": rows,
             "metrics": metrics,
+            "onnx": (folder / "best" / "model.onnx").read_bytes(),
             "weights": (folder / "best" / "weights.safetensors").read_bytes(),
             "rejections": ledger.rejections(),
             "strategy": state.values,

@@ -1,6 +1,5 @@
-"""``gcnas finalize``, ``gcnas export`` and ``gcnas predict``."""
+"""``gcnas finalize`` and ``gcnas predict``."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +11,9 @@ from gcnas.cli.options import DataOption, RunArgument, SpaceOption, ThreadsOptio
 from gcnas.errors import ConfigurationError, DataError
 
 
-class Format(StrEnum):
-    """Forms in which a network is exported."""
-
-    TORCH = "torch"
-    PYTHON = "python"
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("finalize")(finalize)
-    app.command("export")(export)
     app.command("predict")(predict)
 
 
@@ -50,30 +41,6 @@ def finalize(
     changes = given(final_epochs=final_epochs, threads=threads)
     with create_display() as display:
         api.finalize(run, trial=trial, seconds=seconds, data=data, space=space, observer=display, **changes)
-
-
-def export(
-    run: RunArgument,
-    format: Annotated[  # noqa: A002 - the option's name is the issue's
-        Format,
-        typer.Option("--format", "-f", help="torch: a torch.export program; python: source and weights."),
-    ],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="PATH", help="[default: in the current folder]")
-    ] = None,
-    space: SpaceOption = None,
-) -> None:
-    """Write the best network in another form; neither form needs gcnas."""
-    from gcnas import api
-    from gcnas.delivery import export_python, export_torch
-
-    result = api.load(run, space=space)
-    stem = run.resolve().name
-    if format is Format.TORCH:
-        path = export_torch(result.model, out or Path(f"{stem}.pt2"))
-    else:
-        path = export_python(result.run, out or Path(stem))
-    typer.echo(str(path))
 
 
 def predict(

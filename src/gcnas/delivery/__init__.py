@@ -1,21 +1,39 @@
 """What the user takes away: the final training, the folder ``best``, its other forms, and predictions."""
 
+from gcnas.delivery.benchmark import BenchmarkRow, check_table_name, measure_forms, write_rows
 from gcnas.delivery.best import Model, load_best, write_best, write_searched
 from gcnas.delivery.final import finalize
-from gcnas.delivery.forms import export_python, export_torch
+from gcnas.delivery.forms import (
+    MAX_DROP,
+    Exported,
+    export_int8,
+    export_onnx,
+    export_python,
+    export_torch,
+    export_zip,
+)
 from gcnas.delivery.predict import Prediction, image_files, predict_arrays, predict_files, write_predictions
 
 __all__ = [
+    "MAX_DROP",
+    "BenchmarkRow",
+    "Exported",
     "Model",
     "Prediction",
+    "check_table_name",
+    "export_int8",
+    "export_onnx",
     "export_python",
     "export_torch",
+    "export_zip",
     "finalize",
     "image_files",
     "load_best",
+    "measure_forms",
     "predict_arrays",
     "predict_files",
     "write_best",
     "write_predictions",
+    "write_rows",
     "write_searched",
 ]

@@ -32,6 +32,7 @@ def write_best(
     test: Measurement | None = None,
     epochs: float | None = None,
     seconds: float | None = None,
+    onnx: bytes | None = None,
 ) -> None:
     """Replace ``best`` as a whole.
 
@@ -42,6 +43,7 @@ def write_best(
         test: Its measurement on the test split, once that was opened.
         epochs: Length of the final training; None for a network as the search trained it.
         seconds: Wall clock of the final training.
+        onnx: The network as an ONNX file, where there is one.
 
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
@@ -70,6 +72,8 @@ def write_best(
             (folder / name).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         (folder / "model.py").write_text(source, encoding="utf-8")
         save_weights(network, folder / "weights.safetensors")
+        if onnx is not None:
+            (folder / "model.onnx").write_bytes(onnx)
 
     context.folder.write_best(fill)
 
@@ -138,6 +142,12 @@ class Model:
     class_names: tuple[str, ...]
     architecture: Architecture
     space: SearchSpace
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        image = self.space.fitted
+        return image.channels, image.height, image.width
 
 
 def load_best(folder: RunFolder, space: SearchSpace) -> Model:

@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 from gcnas.config import stream_seed
 from gcnas.delivery.best import load_best, write_best
-from gcnas.errors import CandidateError, SearchFailedError
+from gcnas.errors import CandidateError, ExportError, SearchFailedError
+from gcnas.export import CHECKED_IMAGES, onnx_bytes
+from gcnas.export.onnx_extra import INSTALL, missing_packages
 from gcnas.network import Network
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
@@ -17,7 +19,10 @@ RESERVE_SHARE = 0.06
 """Share of the wall clock left, when the final training begins, that is kept for test, files and report."""
 
 RESERVE_SECONDS = 3.0
-"""The least of it."""
+"""The least of it, unless that is more than half of what is left."""
+
+ONNX_SECONDS = 5.0
+"""What it takes besides to import the packages of the extra ``onnx`` and to write the ONNX file."""
 
 
 def finalize(
@@ -59,9 +64,29 @@ def finalize(
         network, ImageBatches(split, context.platform), context.space.fitted.classes, context.platform
     )
     elapsed = time.monotonic() - start
-    write_best(context, trial, network.cpu(), test=test, epochs=epochs, seconds=elapsed)
+    onnx = _onnx(context, network, observer)
+    write_best(context, trial, network.cpu(), test=test, epochs=epochs, seconds=elapsed, onnx=onnx)
     observer.final_finished(test.accuracy)
     return test
+
+
+def _onnx(context: Context, network: Network, observer: Observer) -> bytes | None:
+    """The network as an ONNX file; None, and a note why, where there cannot be one."""
+    if missing := missing_packages():
+        observer.note(f"best/model.onnx is left out, since {', '.join(missing)} is not installed: {INSTALL}")
+        return None
+    dataset = context.dataset
+    try:
+        return onnx_bytes(
+            network,
+            dataset.image_shape,
+            labels=dataset.class_names,
+            preprocessing=dataset.preprocessing.to_json(),
+            images=dataset.train().images[:CHECKED_IMAGES],
+        )
+    except ExportError as error:
+        observer.note(f"best/model.onnx is left out: {error}")
+        return None
 
 
 def _searched(context: Context, trial: Trial) -> Network:
@@ -87,7 +112,8 @@ def _train(context: Context, trial: Trial, seconds: float | None, observer: Obse
     )
     schedule: Schedule = EpochSchedule(context.amounts.final_epochs)
     if seconds is not None:
-        usable = seconds - max(RESERVE_SECONDS, RESERVE_SHARE * seconds)
+        reserve = RESERVE_SECONDS + ONNX_SECONDS * (not missing_packages())
+        usable = seconds - min(max(reserve, RESERVE_SHARE * seconds), seconds / 2)
         schedule = TimedSchedule(usable, context.amounts.final_epochs)
     log = train(
         network, batches, context.recipe, schedule, context.platform, seed=seed, on_step=observer.progress

@@ -1,18 +1,23 @@
 """Classifying image files with a run's network and its own preprocessing."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
+from gcnas.data import Split
 from gcnas.data.decode import SUFFIXES
 from gcnas.delivery.best import Model
 from gcnas.errors import DataError
 
 BATCH = 64
+
+Classify: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"""From images ``N x H x W x C`` uint8 to probabilities ``N x classes``."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,15 @@ def predict_arrays(model: Model, images: np.ndarray) -> np.ndarray:
             logits = model.network(batch.permute(0, 3, 1, 2).float() / 255)
             parts.append(logits.softmax(1).numpy())
     return np.concatenate(parts) if parts else np.zeros((0, len(model.class_names)))
+
+
+def share_correct(classify: Classify, split: Split) -> float:
+    """Share of the images of a split that are given their own class."""
+    hits = 0
+    for start in range(0, len(split), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(split)))
+        hits += int((classify(split.take(rows)).argmax(1) == split.labels[rows]).sum())
+    return hits / len(split)
 
 
 def predict_files(model: Model, paths: Iterable[Path]) -> Iterator[Prediction]:

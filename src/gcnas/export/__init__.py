@@ -1,7 +1,17 @@
-"""A trained network as weights, Python source, or a torch program."""
+"""A trained network as weights, Python source, a torch program, or an ONNX file."""
 
+from gcnas.export.int8 import int8_bytes
+from gcnas.export.onnx_model import CHECKED_IMAGES, onnx_bytes
 from gcnas.export.python_source import write_model_source
 from gcnas.export.torch_program import export_program
 from gcnas.export.weights import load_weights, save_weights
 
-__all__ = ["export_program", "load_weights", "save_weights", "write_model_source"]
+__all__ = [
+    "CHECKED_IMAGES",
+    "export_program",
+    "int8_bytes",
+    "load_weights",
+    "onnx_bytes",
+    "save_weights",
+    "write_model_source",
+]

@@ -37,6 +37,10 @@ def _network(folder: RunRecord, summary: RunSummary) -> Facts:
         pairs.append(
             ("Final training", f"{counted(delivered.epochs, 'epoch')} in {duration(delivered.seconds)}")
         )
+    if folder.forms:
+        pairs.append(
+            ("Files in best/", ", ".join(f"{name} {size / 1000:,.0f} kB" for name, size in folder.forms))
+        )
     return pairs
 
 

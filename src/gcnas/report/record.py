@@ -15,6 +15,7 @@ from gcnas.run.trial import Event, Rejection, Trial
 CONFIG = "config.yaml"
 METRICS = "best/metrics.json"
 ARCHITECTURE = "best/architecture.json"
+FORMS = ("model.onnx", "model.py", "weights.safetensors")
 REWARDS = {"accuracy": "validation accuracy", "balanced-accuracy": "balanced validation accuracy"}
 
 
@@ -57,6 +58,7 @@ class RunRecord:
         delivered: Content of ``best/metrics.json``; None if missing.
         architecture: Content of ``best/architecture.json``; None if missing.
         missing: One sentence for each part that is absent or cannot be read.
+        forms: Name and bytes of each file in ``best/`` that holds the network or its weights.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class RunRecord:
     delivered: Delivered | None
     architecture: Architecture | None
     missing: tuple[str, ...]
+    forms: tuple[tuple[str, int], ...]
 
     @property
     def name(self) -> str:
@@ -111,7 +114,14 @@ def read_run(path: Path) -> RunRecord:
     except SpaceError as error:
         missing.append(f"{ARCHITECTURE} does not hold an architecture: {error}")
     delivered = _delivered(metrics) if isinstance(metrics, dict) else None
-    return RunRecord(path, meta, trials, rejections, events, config, delivered, architecture, tuple(missing))
+    return RunRecord(
+        path, meta, trials, rejections, events, config, delivered, architecture, tuple(missing), _forms(path)
+    )
+
+
+def _forms(path: Path) -> tuple[tuple[str, int], ...]:
+    files = (path / "best" / name for name in FORMS)
+    return tuple((file.name, file.stat().st_size) for file in files if file.is_file())
 
 
 def _json(path: Path, name: str, missing: list[str]) -> Any:

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.test_api import SMALL, _arrays
+
+import gcnas
+from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.export.onnx_session import OnnxClassifier
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on arrays, which its folder does not hold."""
+    run = tmp_path_factory.mktemp("runs") / "sides"
+    gcnas.search(_arrays(), out=run, budget=1, **SMALL)
+    return run
+
+
+def test_forms_get_the_name_of_the_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"onnx": "sides.onnx", "torch": "sides.pt2", "python": "sides", "zip": "sides.zip"}
+    for form, name in names.items():
+        exported = gcnas.export_network(run, form)
+        assert (str(exported.path), exported.drop) == (name, None)
+        assert exported.path.exists()
+    assert gcnas.export_network(run, "onnx", "other.onnx").path.is_file()
+    with pytest.raises(ConfigurationError, match="one of onnx, int8, torch, python, zip, but got 'tflite'"):
+        gcnas.export_network(run, "tflite")  # type: ignore[arg-type]
+
+
+def test_what_needs_the_data_asks_for_the_same_ones(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.onnx"
+    with pytest.raises(ConfigurationError, match="arrays; give them again"):
+        gcnas.export_network(run, "int8", path)
+    with pytest.raises(RunFolderError, match="has changed since"):
+        gcnas.benchmark(run, data=_arrays(seed=1))
+    exported = gcnas.export_network(run, "int8", path, data=_arrays(), force=True)
+    assert exported.images == 16
+    assert OnnxClassifier(path.read_bytes(), 1)(np.zeros((2, 10, 10, 1), np.uint8)).shape == (2, 2)
+    rows = gcnas.benchmark(run, data=_arrays(), repetitions=5)
+    assert rows[3].accuracy == exported.accuracy
