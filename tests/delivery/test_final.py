@@ -90,6 +90,17 @@ def test_a_time_ends_the_final_training(tmp_path: Path) -> None:
     assert 1 < result.metrics["epochs"] < 100_000
 
 
+@pytest.mark.parametrize(
+    ("seconds", "with_onnx", "without"), [(5, 3, 3), (30, 6, 3), (60, 8, 3.6), (600, 36, 36)]
+)
+def test_time_is_kept_for_the_onnx_file(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, with_onnx: float, without: float
+) -> None:
+    assert final._reserve(seconds) == pytest.approx(with_onnx)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert final._reserve(seconds) == pytest.approx(without)
+
+
 def test_what_decides_a_training_cannot_change(result: Result) -> None:
     with pytest.raises(ConfigurationError, match="cannot change seed"):
         gcnas.finalize(result.run, seed=3)

@@ -5,6 +5,7 @@ import pytest
 from tests.report.conftest import MakeRun
 
 from gcnas.errors import RunFolderError
+from gcnas.report import write_report
 from gcnas.report.record import read_run
 
 
@@ -27,6 +28,13 @@ def test_missing_parts_are_named(make_run: MakeRun) -> None:
         "best/metrics.json is missing.",
         "best/architecture.json is missing.",
     )
+
+
+def test_files_of_the_network_are_listed_with_their_sizes(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "best/model.onnx").write_bytes(bytes(12_345))
+    assert dict(read_run(run).forms)["model.onnx"] == 12_345
+    assert "model.onnx 12 kB" in write_report(run).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"[]", b"3"])

@@ -19,10 +19,13 @@ RESERVE_SHARE = 0.06
 """Share of the wall clock left, when the final training begins, that is kept for test, files and report."""
 
 RESERVE_SECONDS = 3.0
-"""The least of it, unless that is more than half of what is left."""
+"""The least of it."""
 
 ONNX_SECONDS = 5.0
 """What it takes besides to import the packages of the extra ``onnx`` and to write the ONNX file."""
+
+ONNX_SHARE = 0.2
+"""Share of a short wall clock that may be kept for that; a longer training is worth more than punctuality."""
 
 
 def finalize(
@@ -112,10 +115,17 @@ def _train(context: Context, trial: Trial, seconds: float | None, observer: Obse
     )
     schedule: Schedule = EpochSchedule(context.amounts.final_epochs)
     if seconds is not None:
-        reserve = RESERVE_SECONDS + ONNX_SECONDS * (not missing_packages())
-        usable = seconds - min(max(reserve, RESERVE_SHARE * seconds), seconds / 2)
+        usable = seconds - _reserve(seconds)
         schedule = TimedSchedule(usable, context.amounts.final_epochs)
     log = train(
         network, batches, context.recipe, schedule, context.platform, seed=seed, on_step=observer.progress
     )
     return network, log.epochs
+
+
+def _reserve(seconds: float) -> float:
+    """Seconds of a wall clock that are not for training."""
+    plain = max(RESERVE_SECONDS, RESERVE_SHARE * seconds)
+    if missing_packages():
+        return plain
+    return max(plain, min(RESERVE_SECONDS + ONNX_SECONDS, ONNX_SHARE * seconds))
