@@ -5,6 +5,8 @@
 the curves to ``benchmarks/results/learning_curves.csv`` (some 60 updates of each run, the last one always) and one row
 for each space and strategy to ``learning_curves_summary.csv``. Runs that stand in the curves are not run again.
 
+``reinforce:lstm@0.003`` and ``reinforce:lstm-parallel@0.003`` are the recurrent controllers with the GCN's settings.
+
 Runs have 2,400 samples, those of the literal controller 16,000 because its learning rate is a fifth of the others';
 the summary judges all at the same numbers of samples.
 
@@ -27,14 +29,15 @@ from typing import Any
 
 import torch
 
+from gcnas.bench.arms import create_arm
 from gcnas.records import STOP, Cost, Evaluation, EvaluationState, LayerAction, Trajectory
 from gcnas.space import Choice, InputShape, LayerType, SearchSpace, SequenceSpace, Shape, token
-from gcnas.strategy import create_strategy
 
 RESULTS = Path(__file__).resolve().parent / "results" / "learning_curves.csv"
 ARMS = (
-    "reinforce reinforce-skeleton-first reinforce-rnn reinforce-rnn-tuned reinforce-rnn-parallel random".split()
-)
+    "reinforce reinforce-skeleton-first reinforce-rnn reinforce-rnn-tuned reinforce-rnn-parallel "
+    "reinforce:lstm@0.003 reinforce:lstm-parallel@0.003 random"
+).split()
 SAMPLES = dict.fromkeys(ARMS, 2_400) | {"reinforce-rnn": 16_000}
 MILESTONES = (600, 1_200, 2_400, 6_000, 16_000)
 BATCH = 8
@@ -152,7 +155,7 @@ TOYS = {"images": Toy(IMAGES, images_reward), "sequence": Toy(SEQUENCE, sequence
 def run_one(name: str, arm: str, seed: int, samples: int) -> list[dict[str, Any]]:
     """One run; rows of some of its updates, and in the last one the share of draws that are the optimum."""
     torch.set_num_threads(1)
-    toy, strategy = TOYS[name], create_strategy(arm, TOYS[name].space, seed)
+    toy, strategy = TOYS[name], create_arm(arm, TOYS[name].space, seed)
     rows, best, found_at, updates = [], 0.0, "", samples // BATCH
     every = max(updates // POINTS, 1)
     for update in range(1, updates + 1):

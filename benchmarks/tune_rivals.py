@@ -4,8 +4,11 @@
 Channel-MobileNet with seeds 0 to 9, 150 queries, 500 for the policy gradients. It writes one row a run to
 ``benchmarks/results/tune_rivals.csv`` (queries to the optimum, censored at the budget, and mean regret over the
 queries), and prints for each rival its settings by mean rank of the mean regret over both spaces. The first setting
-of each is what its authors or the literature use. Runs that stand in the file are not run again. Local search has
-nothing to tune.
+of each is what its authors or the literature use; of the policy gradients, ``ReinforceSettings`` as it stands. Runs
+that stand in the file are not run again. Local search has nothing to tune.
+
+The rows kept are those of ``--rivals reinforce reinforce-rnn-tuned reinforce-rnn-parallel --seeds 6``. The best setting
+of each policy is what its strategy has: ``ReinforceSettings`` for the GCN, ``RNN_TUNED`` for both recurrent ones.
 """
 
 import argparse
@@ -26,6 +29,7 @@ SPACES = ("nb201-cifar10", "channel-mobilenet")
 COLUMNS = "rival setting space seed queries found mean_regret".split()
 QUERIES = {"reinforce": 500, "reinforce-rnn-tuned": 500, "reinforce-rnn-parallel": 500}
 POLICIES = tuple(QUERIES)
+Trials = dict[str, dict[str, list[dict[str, str]]]]
 
 
 def settings(rival: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -103,27 +107,42 @@ def run_one(rival: str, name: str, space: str, seed: int, data: Path) -> dict[st
     return dict(zip(COLUMNS, row, strict=True))
 
 
-def summarise(path: Path) -> None:
-    """For each rival the trials, best first."""
-    runs: dict[str, dict[str, dict[str, list[dict[str, str]]]]] = {}
+def read(path: Path) -> dict[str, Trials]:
+    """The runs by rival, setting and space."""
+    runs: dict[str, Trials] = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             by_space = runs.setdefault(row["rival"], {}).setdefault(row["setting"], defaultdict(list))
             by_space[row["space"]].append(row)
-    for rival, trials in runs.items():
-        ranks = dict.fromkeys(trials, 0.0)
-        for space in SPACES:
-            means = {name: _mean(spaces[space], "mean_regret") for name, spaces in trials.items()}
-            for rank, name in enumerate(sorted(means, key=lambda n: means[n]), start=1):
-                ranks[name] += rank / len(SPACES)
+    return runs
+
+
+def mean_ranks(rival: str, trials: Trials) -> dict[str, float]:
+    """Mean over the spaces of each setting's rank by mean regret, best first.
+
+    Equal regrets share the mean of their ranks; of equal mean ranks the setting that stands first in the grid is first.
+    """
+    ranks = {name: 0.0 for name, _ in settings(rival) if name in trials}
+    for space in SPACES:
+        means = {name: _mean(spaces[space], "mean_regret") for name, spaces in trials.items()}
+        for name, mean in means.items():
+            below = sum(other < mean for other in means.values())
+            equal = sum(other == mean for other in means.values())
+            ranks[name] += (below + (equal + 1) / 2) / len(SPACES)
+    return dict(sorted(ranks.items(), key=lambda item: item[1]))
+
+
+def summarise(path: Path) -> None:
+    """For each rival the trials, best first."""
+    for rival, trials in read(path).items():
         print(rival)
-        for name in sorted(ranks, key=lambda n: ranks[n]):
+        for name, rank in mean_ranks(rival, trials).items():
             parts = [
                 f"{space}: queries {_mean(trials[name][space], 'queries'):5.1f} found "
                 f"{_mean(trials[name][space], 'found'):.2f} regret {_mean(trials[name][space], 'mean_regret'):.4f}"
                 for space in SPACES
             ]
-            print(f"  rank {ranks[name]:4.1f}  {name:58} {' | '.join(parts)}")
+            print(f"  rank {rank:5.2f}  {name:58} {' | '.join(parts)}")
 
 
 def _mean(rows: list[dict[str, str]], column: str) -> float:

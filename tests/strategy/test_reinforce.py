@@ -1,5 +1,10 @@
+import csv
 import json
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
 
+import numpy as np
 import pytest
 import torch
 from tests.policy.toy import TOY, all_trajectories
@@ -7,9 +12,10 @@ from tests.policy.toy import TOY, all_trajectories
 from gcnas.policy.gcn import GCNPolicy, GCNSettings
 from gcnas.policy.rnn import RNNPolicy
 from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
-from gcnas.strategy import StrategyState
-from gcnas.strategy.reinforce import LITERAL, ReinforceSettings, ReinforceStrategy
+from gcnas.strategy import StrategyState, create_strategy
+from gcnas.strategy.reinforce import LITERAL, RNN_TUNED, ReinforceSettings, ReinforceStrategy
 
+TUNING = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "tune_rivals.csv"
 WANTED = ((0, (1, 0)), (1, (0,)), (0, (0, 1)))
 
 
@@ -117,3 +123,45 @@ def test_literal_controller_learns_too() -> None:
     run(searcher, 64)
     assert len(searcher.figures()) == 8
     assert searcher.settings.learning_rate == 6e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "parallel"),
+    [
+        ("reinforce", ReinforceSettings(), None),
+        ("reinforce-rnn", LITERAL, False),
+        ("reinforce-rnn-tuned", RNN_TUNED, False),
+        ("reinforce-rnn-parallel", RNN_TUNED, True),
+    ],
+)
+def test_each_controller_learns_by_settings_of_its_own(
+    name: str, settings: ReinforceSettings, parallel: bool | None
+) -> None:
+    searcher = create_strategy(name, TOY, 0)
+    assert isinstance(searcher, ReinforceStrategy)
+    assert searcher.settings == settings
+    assert isinstance(searcher.policy, GCNPolicy if parallel is None else RNNPolicy)
+    if isinstance(searcher.policy, RNNPolicy):
+        assert searcher.policy.settings.parallel is parallel
+
+
+@pytest.mark.parametrize("name", ["reinforce", "reinforce-rnn-tuned", "reinforce-rnn-parallel"])
+def test_settings_are_those_of_the_tuning(name: str) -> None:
+    """Least mean rank over two spaces of twelve trials with six seeds; of equals the first, which is the default."""
+    regrets: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    with TUNING.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["rival"] == name:
+                regrets[row["space"]][row["setting"]][row["seed"]] = float(row["mean_regret"])
+    settings = [
+        f"learning_rate={rate} entropy={e}" for rate in (0.003, 0.001, 0.01) for e in (0.01, 0.03, 0.1, 0.3)
+    ]
+    assert set(regrets) == {"nb201-cifar10", "channel-mobilenet"}
+    assert all(set(trials) == set(settings) for trials in regrets.values())
+    assert all(set(runs) == set("012345") for trials in regrets.values() for runs in trials.values())
+    means = [[fmean(trials[setting].values()) for setting in settings] for trials in regrets.values()]
+    ranks = [[np.mean([(x < y) + (x <= y) for x in row]) for y in row] for row in means]
+    best = settings[int(np.mean(ranks, axis=0).argmin())]
+    searcher = create_strategy(name, TOY, 0)
+    assert isinstance(searcher, ReinforceStrategy)
+    assert best == f"learning_rate={searcher.settings.learning_rate} entropy={searcher.settings.entropy}"

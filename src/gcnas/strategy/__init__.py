@@ -41,16 +41,18 @@ def _reinforce_rnn(space: SearchSpace, seed: int) -> Strategy:
 
 def _reinforce_rnn_tuned(space: SearchSpace, seed: int) -> Strategy:
     from gcnas.policy import RNNPolicy
-    from gcnas.strategy.reinforce import ReinforceStrategy
+    from gcnas.strategy.reinforce import RNN_TUNED, ReinforceStrategy
 
-    return ReinforceStrategy(space, seed, RNNPolicy)
+    return ReinforceStrategy(space, seed, RNNPolicy, RNN_TUNED)
 
 
 def _reinforce_rnn_parallel(space: SearchSpace, seed: int) -> Strategy:
     from gcnas.policy import RNNPolicy, RNNSettings
-    from gcnas.strategy.reinforce import ReinforceStrategy
+    from gcnas.strategy.reinforce import RNN_TUNED, ReinforceStrategy
 
-    return ReinforceStrategy(space, seed, lambda fitted: RNNPolicy(fitted, RNNSettings(parallel=True)))
+    return ReinforceStrategy(
+        space, seed, lambda fitted: RNNPolicy(fitted, RNNSettings(parallel=True)), RNN_TUNED
+    )
 
 
 def _gcnas(space: SearchSpace, seed: int) -> Strategy:
