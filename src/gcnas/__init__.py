@@ -9,10 +9,11 @@ from gcnas._version import __version__
 
 if TYPE_CHECKING:
     from gcnas.api import finalize, load, resume, search
+    from gcnas.classifier import GCNASClassifier
     from gcnas.result import Result
     from gcnas.strategy.optuna_sampler import GCNASSampler
 
-__all__ = ["GCNASSampler", "Result", "__version__", "finalize", "load", "resume", "search"]
+__all__ = ["GCNASClassifier", "GCNASSampler", "Result", "__version__", "finalize", "load", "resume", "search"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +22,10 @@ def __getattr__(name: str) -> Any:
         from gcnas.strategy.optuna_sampler import GCNASSampler
 
         return GCNASSampler
+    if name == "GCNASClassifier":
+        from gcnas.classifier import GCNASClassifier
+
+        return GCNASClassifier
     if name in __all__:
         from gcnas import api
 

@@ -135,7 +135,8 @@ class RunConfig(BaseModel):
         channels: ``grey``, ``rgb`` or ``auto``.
         flip: Whether training mirrors images; None measures whether labels survive it.
         validation_fraction: Share of the training images kept for the search's reward.
-        test_fraction: Share kept for the test, where the data has no test split.
+        test_fraction: Share kept for the test, where the data has no test split; 0 takes none, and the delivered
+            network is not tested.
         batch_size: Images a training step.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Weight decay of all weights but those of normalisation.
@@ -163,7 +164,7 @@ class RunConfig(BaseModel):
     channels: Literal["auto", "grey", "rgb"] = "auto"
     flip: bool | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
-    test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    test_fraction: Annotated[float, Field(ge=0, lt=0.9)] = 0.2
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 2e-3

@@ -40,7 +40,7 @@ class Result:
 
     @property
     def test_accuracy(self) -> float | None:
-        """Share of the test images classified correctly; None before the final training."""
+        """Share of the test images classified correctly; None before the final training or without a test split."""
         return self.metrics.get("test_accuracy")
 
     @property

@@ -39,6 +39,24 @@ def test_failed_final_training_delivers_the_searched_network(
     assert result.test_accuracy is not None
 
 
+def test_without_a_test_split_nothing_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "test_fraction": 0}
+    result = gcnas.search("digits", out=tmp_path / "r", **options)
+    with LedgerReader(result.run / "run.db") as ledger:
+        assert [event.kind for event in ledger.events()] == ["delivered"]
+    assert (result.metrics["state"], result.test_accuracy, result.metrics["test_images"]) == (
+        "final",
+        None,
+        None,
+    )
+
+    def fail(*_: object, **__: object) -> None:
+        raise NotFiniteError("the loss became nan")
+
+    monkeypatch.setattr(final, "train", fail)
+    assert gcnas.search("digits", out=tmp_path / "s", **options).metrics["state"] == "final"
+
+
 def test_final_training_is_reproducible(result: Result, tmp_path: Path) -> None:
     again = gcnas.search(
         "digits", out=tmp_path / "again", budget=3, epochs=2, final_epochs=2, threads=1, max_params="60k"

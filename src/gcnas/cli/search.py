@@ -97,7 +97,9 @@ def search(
     ] = None,
     test_fraction: Annotated[
         float | None,
-        typer.Option("--test-fraction", metavar="X", help="If the data has no test split. [default: 0.2]"),
+        typer.Option(
+            "--test-fraction", metavar="X", help="If the data has no test split; 0: no test. [default: 0.2]"
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", metavar="N", help="Images a step. [default: 64]")

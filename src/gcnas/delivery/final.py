@@ -27,7 +27,7 @@ def finalize(
     log_test: Callable[[str], None],
     seconds: float | None = None,
     observer: Observer | None = None,
-) -> Measurement:
+) -> Measurement | None:
     """Train the network of a trial on search-train and validation, open the test split once, write ``best``.
 
     If the training fails, the network as the search trained it is delivered, and the observer is told.
@@ -40,7 +40,7 @@ def finalize(
         observer: Told what happens.
 
     Returns:
-        The measurement on the test split.
+        The measurement on the test split; None if the data has none.
 
     Raises:
         RunFolderError: If ``best`` cannot be written.
@@ -54,14 +54,18 @@ def finalize(
     except CandidateError as error:
         observer.note(f"The final training failed ({error.kind}: {error}); using the search's own weights.")
         network, epochs = _searched(context, trial), None
+    test = _test(context, trial, network, log_test) if context.dataset.size_test else None
+    elapsed = time.monotonic() - start
+    write_best(context, trial, network.cpu(), final=True, test=test, epochs=epochs, seconds=elapsed)
+    observer.final_finished(None if test is None else test.accuracy)
+    return test
+
+
+def _test(context: Context, trial: Trial, network: Network, log_test: Callable[[str], None]) -> Measurement:
     split = context.dataset.open_test(f"final test of trial {trial.number}", log_test)
-    test = measure(
+    return measure(
         network, ImageBatches(split, context.platform), context.space.fitted.classes, context.platform
     )
-    elapsed = time.monotonic() - start
-    write_best(context, trial, network.cpu(), test=test, epochs=epochs, seconds=elapsed)
-    observer.final_finished(test.accuracy)
-    return test
 
 
 def _searched(context: Context, trial: Trial) -> Network:
