@@ -112,6 +112,17 @@ def test_status_and_report(run_copy: Path, run_gcnas: RunGcnas) -> None:
     assert len(_rows(run_copy)) == 4
 
 
+def test_why(finished: Path, run_gcnas: RunGcnas) -> None:
+    said = run_gcnas("why", finished).stdout
+    assert "Too few evaluations to tell: 4" in said
+    assert "STOP" in said
+    assert "as it is" in said
+    assert max(map(len, said.splitlines())) <= 80
+    refused = run_gcnas("why", finished, "--trial", "9", check=False)
+    assert refused.returncode == 1
+    assert "no complete trial 9" in refused.stderr
+
+
 def test_predict_passes_over_broken_files(
     finished: Path, photos: Path, run_gcnas: RunGcnas, tmp_path: Path
 ) -> None:
@@ -334,6 +345,7 @@ def test_help_names_every_command(run_gcnas: RunGcnas) -> None:
         "clean",
         "sample",
         "explain",
+        "why",
     ):
         assert command in text
         assert run_gcnas(command, "--help").stdout
