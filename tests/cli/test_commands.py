@@ -139,6 +139,21 @@ def test_predict_passes_over_broken_files(
     assert "None of the 1 files" in failed.stderr
 
 
+def test_predict_finds_all_files_first(
+    finished: Path, photos: Path, run_gcnas: RunGcnas, tmp_path: Path
+) -> None:
+    image = photos / "above" / "0.PNG"
+    done = run_gcnas("predict", finished, image, "none.png", "--csv", "p.csv", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "There is no file none.png" in done.stderr
+    assert not (tmp_path / "p.csv").exists()
+    (row,) = csv.DictReader(run_gcnas("predict", finished, image, "--csv", "-").stdout.splitlines())
+    assert row["path"] == str(image)
+    assert float(row["above"]) + float(row["below"]) == pytest.approx(1, abs=1e-5)
+    done = run_gcnas("predict", finished, image, "--csv", "no/p.csv", check=False)
+    assert "no/p.csv cannot be written: No such file or directory." in done.stderr
+
+
 def test_export_both_formats(finished: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
     run_gcnas("export", finished, "--format", "torch", "--out", "net.pt2")
     run_gcnas("export", finished, "--format", "python", "--out", "net")
