@@ -13,7 +13,7 @@ from gcnas.run.ledger import LedgerReader
 from gcnas.space import SearchSpace
 from gcnas.space.presets import CNN
 
-SMALL = {"epochs": 1, "final_epochs": 1, "threads": 1}
+SMALL = {"epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False}
 
 
 def _arrays(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

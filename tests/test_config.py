@@ -150,6 +150,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("channels", "gray"),
     ("validation_fraction", 0),
     ("test_fraction", 0.9),
+    ("test_fraction", -0.1),
     ("batch_size", 1),
     ("learning_rate", 0),
     ("learning_rate", float("inf")),

@@ -9,11 +9,13 @@ from gcnas._version import __version__
 
 if TYPE_CHECKING:
     from gcnas.api import finalize, load, resume, search
+    from gcnas.classifier import GCNASClassifier
     from gcnas.forms import benchmark, export_network
     from gcnas.result import Result
     from gcnas.strategy.optuna_sampler import GCNASSampler
 
 __all__ = [
+    "GCNASClassifier",
     "GCNASSampler",
     "Result",
     "__version__",
@@ -36,6 +38,10 @@ def __getattr__(name: str) -> Any:
         from gcnas import forms
 
         return getattr(forms, name)
+    if name == "GCNASClassifier":
+        from gcnas.classifier import GCNASClassifier
+
+        return GCNASClassifier
     if name in __all__:
         from gcnas import api
 

@@ -135,11 +135,13 @@ class RunConfig(BaseModel):
         channels: ``grey``, ``rgb`` or ``auto``.
         flip: Whether training mirrors images; None measures whether labels survive it.
         validation_fraction: Share of the training images kept for the search's reward.
-        test_fraction: Share kept for the test, where the data has no test split.
+        test_fraction: Share kept for the test, where the data has no test split; 0 takes none, and the delivered
+            network is not tested.
         batch_size: Images a training step.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Weight decay of all weights but those of normalisation.
         candidate_seconds: Time limit of one candidate; None derives it from a wall-clock budget.
+        onnx: Whether the delivered network is written as ``best/model.onnx`` too, where the extra ``onnx`` is there.
         threads: CPU threads; None takes all cores.
         device: ``cpu``, ``cuda``, … ; None chooses a GPU where there is one.
         seed: Root of all random streams.
@@ -163,11 +165,12 @@ class RunConfig(BaseModel):
     channels: Literal["auto", "grey", "rgb"] = "auto"
     flip: bool | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
-    test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    test_fraction: Annotated[float, Field(ge=0, lt=0.9)] = 0.2
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 2e-3
     candidate_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] | None = None
+    onnx: bool = True
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     device: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -9,6 +9,7 @@ from typing import Any
 from gcnas.config import RunConfig
 from gcnas.delivery import Model, Prediction, load_best, predict_files
 from gcnas.policy import Policy
+from gcnas.report import Reasons, reasons
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.policy_of_run import policy_of_run
@@ -40,7 +41,7 @@ class Result:
 
     @property
     def test_accuracy(self) -> float | None:
-        """Share of the test images classified correctly; None before the final training."""
+        """Share of the test images classified correctly; None before the final training or without a test split."""
         return self.metrics.get("test_accuracy")
 
     @property
@@ -75,6 +76,18 @@ class Result:
         config = RunConfig.create(**RunConfig.from_yaml(self._folder.config))
         with LedgerReader(self._folder.ledger) as ledger:
             return policy_of_run(ledger, config, self._space, untrained)
+
+    def why(self, trial: int | None = None) -> Reasons:
+        """Which choices mattered in the run, what its policy prefers, and what lies next to a network.
+
+        Args:
+            trial: Number of the network's trial; None takes the one in ``best``.
+
+        Raises:
+            ConfigurationError: If there is no such trial.
+            RunFolderError: If there is no network yet.
+        """
+        return reasons(self.run, trial, self._space)
 
     def predict(self, images: Iterable[str | Path]) -> list[Prediction]:
         """Classify image files with the run's own preprocessing."""

@@ -112,6 +112,17 @@ def test_status_and_report(run_copy: Path, run_gcnas: RunGcnas) -> None:
     assert len(_rows(run_copy)) == 4
 
 
+def test_why(finished: Path, run_gcnas: RunGcnas) -> None:
+    said = run_gcnas("why", finished).stdout
+    assert "Too few evaluations to tell: 4" in said
+    assert "STOP" in said
+    assert "as it is" in said
+    assert max(map(len, said.splitlines())) <= 80
+    refused = run_gcnas("why", finished, "--trial", "9", check=False)
+    assert refused.returncode == 1
+    assert "no complete trial 9" in refused.stderr
+
+
 def test_predict_passes_over_broken_files(
     finished: Path, photos: Path, run_gcnas: RunGcnas, tmp_path: Path
 ) -> None:
@@ -126,6 +137,21 @@ def test_predict_passes_over_broken_files(
     failed = run_gcnas("predict", finished, folder / "broken.png", check=False)
     assert failed.returncode == 1
     assert "None of the 1 files" in failed.stderr
+
+
+def test_predict_finds_all_files_first(
+    finished: Path, photos: Path, run_gcnas: RunGcnas, tmp_path: Path
+) -> None:
+    image = photos / "above" / "0.PNG"
+    done = run_gcnas("predict", finished, image, "none.png", "--csv", "p.csv", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "There is no file none.png" in done.stderr
+    assert not (tmp_path / "p.csv").exists()
+    (row,) = csv.DictReader(run_gcnas("predict", finished, image, "--csv", "-").stdout.splitlines())
+    assert row["path"] == str(image)
+    assert float(row["above"]) + float(row["below"]) == pytest.approx(1, abs=1e-5)
+    done = run_gcnas("predict", finished, image, "--csv", "no/p.csv", check=False)
+    assert "no/p.csv cannot be written: No such file or directory." in done.stderr
 
 
 def test_export_both_formats(finished: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
@@ -334,6 +360,7 @@ def test_help_names_every_command(run_gcnas: RunGcnas) -> None:
         "clean",
         "sample",
         "explain",
+        "why",
     ):
         assert command in text
         assert run_gcnas(command, "--help").stdout

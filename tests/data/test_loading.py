@@ -27,6 +27,26 @@ def test_digits() -> None:
     assert dataset.notices == ()
 
 
+def test_no_test_split() -> None:
+    dataset = load("digits", test_fraction=0)
+    assert (len(dataset.train()), len(dataset.validation()), dataset.size_test) == (1438, 359, 0)
+    assert len(dataset.open_test("nothing", quiet)) == 0
+    summary = check("digits", test_fraction=0)
+    assert summary.made == ("validation",)
+    assert sum(of_split["test"] for of_split in summary.counts.values()) == 0
+
+
+def test_a_given_test_split_stays_without_a_fraction(arrays) -> None:
+    images, labels = arrays
+    parts = {
+        "train_images": images,
+        "train_labels": labels,
+        "test_images": images[:6],
+        "test_labels": labels[:6],
+    }
+    assert load(parts, test_fraction=0).size_test == 6
+
+
 def as_folder(arrays, root: Path) -> Path:
     from PIL import Image
 

@@ -45,6 +45,13 @@ def test_only_two_files_stay_and_a_second_load_replaces_them(little_memory, arra
     assert (first.images == np.load(tmp_path / names[0])).all()
 
 
+def test_no_test_split_in_files(little_memory, arrays, tmp_path: Path) -> None:
+    dataset = load(arrays, cache=tmp_path, test_fraction=0)
+    assert isinstance(dataset.images, np.memmap)
+    assert dataset.size_test == 0
+    assert pickle.loads(pickle.dumps(dataset)).size_test == 0  # noqa: S301 - our own
+
+
 def test_files_with_broken_images(little_memory, folder, tmp_path: Path, monkeypatch) -> None:
     root = folder({"cat": 8, "dog": 8})
     (root / "cat" / "003.png").write_bytes(b"")

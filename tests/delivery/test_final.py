@@ -35,7 +35,9 @@ def test_failed_final_training_delivers_the_searched_network(
 
     monkeypatch.setattr(final, "train", fail)
     notes = Notes()
-    result = gcnas.search("digits", out=tmp_path / "r", budget=1, epochs=1, threads=1, observer=notes)
+    result = gcnas.search(
+        "digits", out=tmp_path / "r", budget=1, epochs=1, threads=1, onnx=False, observer=notes
+    )
     assert any("final training failed" in note for note in notes.notes)
     assert result.metrics["state"] == "final"
     assert result.metrics["epochs"] is None
@@ -72,6 +74,24 @@ def test_what_forbids_an_onnx_file_is_said_once_and_forbids_nothing_else(
     assert not (result.run / "best/model.onnx").exists()
 
 
+def test_without_a_test_split_nothing_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "test_fraction": 0}
+    result = gcnas.search("digits", out=tmp_path / "r", **options)
+    with LedgerReader(result.run / "run.db") as ledger:
+        assert [event.kind for event in ledger.events()] == ["delivered"]
+    assert (result.metrics["state"], result.test_accuracy, result.metrics["test_images"]) == (
+        "final",
+        None,
+        None,
+    )
+
+    def fail(*_: object, **__: object) -> None:
+        raise NotFiniteError("the loss became nan")
+
+    monkeypatch.setattr(final, "train", fail)
+    assert gcnas.search("digits", out=tmp_path / "s", **options).metrics["state"] == "final"
+
+
 def test_final_training_is_reproducible(result: Result, tmp_path: Path) -> None:
     again = gcnas.search(
         "digits", out=tmp_path / "again", budget=3, epochs=2, final_epochs=2, threads=1, max_params="60k"
@@ -96,9 +116,10 @@ def test_a_time_ends_the_final_training(tmp_path: Path) -> None:
 def test_time_is_kept_for_the_onnx_file(
     monkeypatch: pytest.MonkeyPatch, seconds: float, with_onnx: float, without: float
 ) -> None:
-    assert final._reserve(seconds) == pytest.approx(with_onnx)
+    assert final._reserve(seconds, onnx=True) == pytest.approx(with_onnx)
+    assert final._reserve(seconds, onnx=False) == pytest.approx(without)
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    assert final._reserve(seconds) == pytest.approx(without)
+    assert final._reserve(seconds, onnx=True) == pytest.approx(without)
 
 
 def test_what_decides_a_training_cannot_change(result: Result) -> None:

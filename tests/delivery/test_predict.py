@@ -1,4 +1,5 @@
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,29 @@ def test_folders_are_searched(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert [p.name for p in image_files([tmp_path])] == ["b.JPG", "a.png"]
     with pytest.raises(DataError, match="There is no file"):
-        list(image_files([tmp_path / "none.png"]))
+        image_files([tmp_path, tmp_path / "none.png"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no image"):
-        list(image_files([tmp_path / "empty"]))
+        image_files([tmp_path / "empty"])
+
+
+def test_hidden_files_are_left_out_unless_named(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "photos"
+    (folder / ".thumbs").mkdir(parents=True)
+    for name in ("a.png", "._a.png", ".thumbs/a.png"):
+        (folder / name).touch()
+    assert image_files([folder]) == [folder / "a.png"]
+    assert image_files([folder / "._a.png"]) == [folder / "._a.png"]
+
+
+def test_names_that_are_not_utf_8_stay(result: Result, digit_files: list[Path], tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    try:
+        digit_files[0].rename(odd)
+    except OSError:
+        pytest.skip("this file system has UTF-8 names only")
+    list(write_predictions(tmp_path / "p.csv", result.model, predict_files(result.model, [odd])))
+    assert b"/\xff.png," in (tmp_path / "p.csv").read_bytes()
 
 
 def test_table_has_all_probabilities(result: Result, digit_files: list[Path], tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from gcnas.graph import encode
 from gcnas.policy import GCNPolicy, GCNSettings, Policy, RedrawPolicy, RNNPolicy, SkeletonFirstPolicy
 from gcnas.policy.beliefs import beliefs
 from gcnas.records import Cost, Fidelity, Limits, Proposal, Trajectory
-from gcnas.report.explanation import WIDTH, graphs, reading, write_explanation
+from gcnas.report.explanation import write_explanation
+from gcnas.report.graph_pictures import WIDTH
+from gcnas.report.graphs import graphs, reading
 from gcnas.run.trial import Trial
 from gcnas.space import Choice, InputShape, LayerType, SearchSpace, Shape
 from gcnas.strategy import RandomStrategy

@@ -1,6 +1,17 @@
 import pytest
 
-from gcnas.report.numbers import counted, duration, interval, percent, points, short, unbroken, whole
+from gcnas.report.numbers import (
+    counted,
+    duration,
+    figure,
+    interval,
+    percent,
+    points,
+    short,
+    signed,
+    unbroken,
+    whole,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +63,8 @@ def test_interval() -> None:
     low, high = interval(1.0, 50)
     assert 0.9 < low < 1.0
     assert high == 1.0
+
+
+def test_medians_and_changes() -> None:
+    assert [figure(number) for number in (0.333, 24.0, 1.5, 45_678.2)] == ["0.33", "24", "1.5", "46 k"]
+    assert [signed(share) for share in (0.0, 0.123, -0.034, -0.7)] == ["same", "+12 %", "-3.4 %", "-70 %"]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gcnas._version import __version__
-from gcnas.cli import bench, clean, data, deliver, explain, forms, inspect, sample, search
+from gcnas.cli import bench, clean, data, deliver, explain, forms, inspect, sample, search, why
 from gcnas.cli.display import StoppedError
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
@@ -33,6 +33,7 @@ deliver.register(app)
 forms.register(app)
 sample.register(app)
 explain.register(app)
+why.register(app)
 clean.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")

@@ -47,15 +47,18 @@ def predict(
     run: RunArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES…", help="Image files, or folders of them.")],
     output: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write a table with all probabilities.")
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write all probabilities as a table; -: standard output."),
     ] = None,
     space: SpaceOption = None,
 ) -> None:
     """Classify image files with the run's network and its own preprocessing."""
     from gcnas import api
     from gcnas.delivery import image_files, predict_files, write_predictions
+    from gcnas.delivery.predict import STANDARD_OUTPUT
 
     model = api.load(run, space=space).model
+    # All are found before the first is read, so that a mistyped one is told at once and no table is begun.
     predictions = predict_files(model, image_files(images))
     if output is not None:
         predictions = write_predictions(output, model, predictions)
@@ -70,5 +73,5 @@ def predict(
             typer.echo(f"{prediction.path}\t{prediction.label}\t{prediction.probability:.3f}")
     if broken == total:
         raise DataError(f"None of the {total} files could be read as an image.")
-    if output is not None:
+    if output is not None and output != STANDARD_OUTPUT:
         typer.echo(str(output))

@@ -95,9 +95,9 @@ class PlainDisplay(Observer):
         limit = "" if seconds is None else f", {_duration(seconds)}"
         self.console.print(f"final training of trial {trial.number} ({trial.proposal.source}){limit}")
 
-    def final_finished(self, test_accuracy: float) -> None:
+    def final_finished(self, test_accuracy: float | None) -> None:
         """Print the result."""
-        self.console.print(f"test accuracy {test_accuracy:.4f}")
+        self.console.print("no test split" if test_accuracy is None else f"test accuracy {test_accuracy:.4f}")
 
     def finished(self, run: Path) -> None:
         """Print the result and where it is."""

@@ -11,7 +11,7 @@ from gcnas.cli.options import RunArgument, SpaceOption
 from gcnas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from gcnas.report.explanation import Graphs
+    from gcnas.report.graphs import Graphs
 
 SHOWN = 3
 """Options of a decision that are shown."""
@@ -41,7 +41,8 @@ def explain(
     """Say, step by step, which graphs the policy saw for one network and what its two blocks believed."""
     from gcnas import api
     from gcnas.policy.beliefs import beliefs
-    from gcnas.report.explanation import graphs, reading, write_explanation
+    from gcnas.report.explanation import write_explanation
+    from gcnas.report.graphs import graphs, reading
     from gcnas.run.trial import best_trial
 
     result = api.load(run, space=space)

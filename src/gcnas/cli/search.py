@@ -97,7 +97,9 @@ def search(
     ] = None,
     test_fraction: Annotated[
         float | None,
-        typer.Option("--test-fraction", metavar="X", help="If the data has no test split. [default: 0.2]"),
+        typer.Option(
+            "--test-fraction", metavar="X", help="If the data has no test split; 0: no test. [default: 0.2]"
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", metavar="N", help="Images a step. [default: 64]")
@@ -107,6 +109,9 @@ def search(
     ] = None,
     weight_decay: Annotated[
         float | None, typer.Option("--weight-decay", metavar="X", help="[default: 0.002]")
+    ] = None,
+    onnx: Annotated[
+        bool | None, typer.Option("--onnx/--no-onnx", help="Write best/model.onnx too. [default: yes]")
     ] = None,
     threads: ThreadsOption = None,
     device: Annotated[
@@ -150,6 +155,7 @@ def search(
         batch_size=batch_size,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
+        onnx=onnx,
         threads=threads,
         device=device,
     )

@@ -92,7 +92,7 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
     for class_folder in classes:
         images: list[Path] = []
         for at, subfolders, _ in os.walk(class_folder):
-            subfolders[:] = sorted(name for name in subfolders if _visible(name))
+            subfolders[:] = sorted(name for name in subfolders if visible(name))
             here, more = _images_in(Path(at))
             images += here
             others += more
@@ -116,12 +116,13 @@ def _folders(folder: Path) -> list[Path]:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return [path for path in folder.iterdir() if _visible(path.name)]
+        return [path for path in folder.iterdir() if visible(path.name)]
     except OSError as error:
         raise DataError(f"{_LAYOUT}; {folder} cannot be read: {error.strerror}.") from error
 
 
-def _visible(name: str) -> bool:
+def visible(name: str) -> bool:
+    """Whether a name in a folder is neither hidden nor left there by a system."""
     return not name.startswith(".") and name not in _RUBBISH
 
 

@@ -93,7 +93,7 @@ def load(
         channels: ``grey`` (1), ``rgb`` (3) or ``auto``: grey if all images are.
         seed: For the splits that are made.
         validation_fraction: Share for validation of the images that are split here.
-        test_fraction: Share for test of the images that are split here.
+        test_fraction: Share for test of the images that are split here; 0 makes no test split.
         cache: Folder for images that are too many for the memory.
 
     Raises:
@@ -209,10 +209,10 @@ def _checked(
         )
     if channels not in ("auto", "grey", "rgb"):
         raise ConfigurationError(f"Channels are 'auto', 'grey' or 'rgb'; given: {channels!r}.")
-    fractions = (validation_fraction, test_fraction)
-    if not (all(fraction > 0 for fraction in fractions) and sum(fractions) < 1):  # not a number: refused too
+    # Not a number is refused too.
+    if not (validation_fraction > 0 and test_fraction >= 0 and validation_fraction + test_fraction < 1):
         raise ConfigurationError(
-            "The fractions for validation and test are above 0 and leave something for train; "
+            "The fraction for validation is above 0, that for test 0 or more, and they leave something for train; "
             f"given: {validation_fraction} and {test_fraction}."
         )
     if seed < 0:
@@ -262,7 +262,8 @@ def _summary(read: _Read, codes: np.ndarray) -> DataSummary:
     duplicates = count_duplicates(read.groups, codes, read.labels)
     reasons = sorted(read.decoded.broken.items())
     broken = tuple((found.images.describe(row), reason) for row, reason in reasons)
-    made = tuple(SPLIT_NAMES[code] for code in (VALIDATION, TEST) if not (read.given == code).any())
+    missing = [code for code in (VALIDATION, TEST) if not (read.given == code).any()]
+    made = tuple(SPLIT_NAMES[code] for code in missing if (codes == code).any())
     sizes = Counter(map(tuple, read.survey.sizes[read.rows].tolist())).most_common()
     return DataSummary(
         name=found.name,

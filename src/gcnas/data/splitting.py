@@ -26,7 +26,7 @@ def split(
         groups: (N,) integers, equal for images with the same pixels.
         class_names: Names of the K classes, for messages.
         validation_fraction: Share of the images being cut that validation gets, if it is missing.
-        test_fraction: Share of the images being cut that test gets, if it is missing.
+        test_fraction: Share of the images being cut that test gets, if it is missing; 0 makes no test split.
         seed: Same seed, same splits.
 
     Returns:
@@ -43,7 +43,7 @@ def split(
             f"Every class has images in train; {name!r} has none there. Add some or remove the class."
         )
     wanted = {VALIDATION: validation_fraction, TEST: test_fraction}
-    shares = {code: share for code, share in wanted.items() if not (given == code).any()}
+    shares = {code: share for code, share in wanted.items() if share and not (given == code).any()}
     if shares:
         rows = np.flatnonzero(codes == TRAIN)
         codes[rows] = _cut(labels[rows], groups[rows], class_names, shares, seed)

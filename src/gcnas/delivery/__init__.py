@@ -12,6 +12,7 @@ from gcnas.delivery.forms import (
     export_torch,
     export_zip,
 )
+from gcnas.delivery.packing import pack, unpack
 from gcnas.delivery.predict import Prediction, image_files, predict_arrays, predict_files, write_predictions
 
 __all__ = [
@@ -30,8 +31,10 @@ __all__ = [
     "image_files",
     "load_best",
     "measure_forms",
+    "pack",
     "predict_arrays",
     "predict_files",
+    "unpack",
     "write_best",
     "write_predictions",
     "write_rows",

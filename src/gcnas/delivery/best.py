@@ -29,6 +29,7 @@ def write_best(
     trial: Trial,
     network: Network,
     *,
+    final: bool = False,
     test: Measurement | None = None,
     epochs: float | None = None,
     seconds: float | None = None,
@@ -40,6 +41,7 @@ def write_best(
         context: The run.
         trial: The trial whose architecture the network has.
         network: Trained network.
+        final: Whether this is what the run delivers; else a network as the search trained it.
         test: Its measurement on the test split, once that was opened.
         epochs: Length of the final training; None for a network as the search trained it.
         seconds: Wall clock of the final training.
@@ -48,7 +50,7 @@ def write_best(
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
     """
-    metrics = _metrics(context, trial, test, epochs, seconds)
+    metrics = _metrics(context, trial, test, epochs, seconds) | {"state": "final" if final else "search"}
     documents = {
         "architecture.json": {
             "space": context.space.name,
@@ -105,7 +107,6 @@ def _metrics(
 ) -> dict[str, Any]:
     found = dict(trial.evaluation.metrics) if trial.evaluation is not None else {}
     return {
-        "state": "search" if test is None else "final",
         "trial": trial.number,
         "fingerprint": trial.proposal.fingerprint,
         "source": trial.proposal.source,

@@ -35,7 +35,7 @@ def finalize(
     log_test: Callable[[str], None],
     seconds: float | None = None,
     observer: Observer | None = None,
-) -> Measurement:
+) -> Measurement | None:
     """Train the network of a trial on search-train and validation, open the test split once, write ``best``.
 
     If the training fails, the network as the search trained it is delivered, and the observer is told.
@@ -48,7 +48,7 @@ def finalize(
         observer: Told what happens.
 
     Returns:
-        The measurement on the test split.
+        The measurement on the test split; None if the data has none.
 
     Raises:
         RunFolderError: If ``best`` cannot be written.
@@ -62,15 +62,19 @@ def finalize(
     except CandidateError as error:
         observer.note(f"The final training failed ({error.kind}: {error}); using the search's own weights.")
         network, epochs = _searched(context, trial), None
+    test = _test(context, trial, network, log_test) if context.dataset.size_test else None
+    elapsed = time.monotonic() - start
+    onnx = _onnx(context, network, observer) if context.config.onnx else None
+    write_best(context, trial, network.cpu(), final=True, test=test, epochs=epochs, seconds=elapsed, onnx=onnx)
+    observer.final_finished(None if test is None else test.accuracy)
+    return test
+
+
+def _test(context: Context, trial: Trial, network: Network, log_test: Callable[[str], None]) -> Measurement:
     split = context.dataset.open_test(f"final test of trial {trial.number}", log_test)
-    test = measure(
+    return measure(
         network, ImageBatches(split, context.platform), context.space.fitted.classes, context.platform
     )
-    elapsed = time.monotonic() - start
-    onnx = _onnx(context, network, observer)
-    write_best(context, trial, network.cpu(), test=test, epochs=epochs, seconds=elapsed, onnx=onnx)
-    observer.final_finished(test.accuracy)
-    return test
 
 
 def _onnx(context: Context, network: Network, observer: Observer) -> bytes | None:
@@ -115,7 +119,7 @@ def _train(context: Context, trial: Trial, seconds: float | None, observer: Obse
     )
     schedule: Schedule = EpochSchedule(context.amounts.final_epochs)
     if seconds is not None:
-        usable = seconds - _reserve(seconds)
+        usable = seconds - _reserve(seconds, onnx=context.config.onnx)
         schedule = TimedSchedule(usable, context.amounts.final_epochs)
     log = train(
         network, batches, context.recipe, schedule, context.platform, seed=seed, on_step=observer.progress
@@ -123,9 +127,9 @@ def _train(context: Context, trial: Trial, seconds: float | None, observer: Obse
     return network, log.epochs
 
 
-def _reserve(seconds: float) -> float:
+def _reserve(seconds: float, *, onnx: bool) -> float:
     """Seconds of a wall clock that are not for training."""
     plain = max(RESERVE_SECONDS, RESERVE_SHARE * seconds)
-    if missing_packages():
+    if not onnx or missing_packages():
         return plain
     return max(plain, min(RESERVE_SECONDS + ONNX_SECONDS, ONNX_SHARE * seconds))

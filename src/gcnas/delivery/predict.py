@@ -1,20 +1,24 @@
 """Classifying image files with a run's network and its own preprocessing."""
 
 import csv
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TextIO, TypeAlias
 
 import numpy as np
 import torch
 
 from gcnas.data import Split
 from gcnas.data.decode import SUFFIXES
+from gcnas.data.folder import visible
 from gcnas.delivery.best import Model
 from gcnas.errors import DataError
 
 BATCH = 64
+STANDARD_OUTPUT = Path("-")
 
 Classify: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """From images ``N x H x W x C`` uint8 to probabilities ``N x classes``."""
@@ -70,22 +74,28 @@ def predict_files(model: Model, paths: Iterable[Path]) -> Iterator[Prediction]:
     yield from _predict_batch(model, waiting)
 
 
-def image_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files named, and all image files in the folders named, in order.
+def image_files(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and all image files in the folders named but hidden ones, in order.
 
     Raises:
         DataError: If a path does not exist, or a folder holds no image.
     """
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            found = sorted(file for file in path.rglob("*") if _is_image(file.relative_to(path)))
             if not found:
                 raise DataError(f"The folder {path} holds no image file.")
-            yield from found
+            files += found
         elif path.exists():
-            yield path
+            files.append(path)
         else:
             raise DataError(f"There is no file {path}.")
+    return files
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and all(map(visible, path.parts))
 
 
 def write_predictions(output: Path, model: Model, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
@@ -93,11 +103,16 @@ def write_predictions(output: Path, model: Model, predictions: Iterable[Predicti
 
     Columns: path, label, probability, one for each class, error.
 
+    Args:
+        output: The file; ``-`` is standard output.
+        model: Whose classes are named.
+        predictions: What is written.
+
     Raises:
         DataError: If the file cannot be written.
     """
     try:
-        with output.open("w", newline="", encoding="utf-8") as file:
+        with _opened(output) as file:
             writer = csv.writer(file)
             writer.writerow(["path", "label", "probability", *model.class_names, "error"])
             for prediction in predictions:
@@ -106,8 +121,17 @@ def write_predictions(output: Path, model: Model, predictions: Iterable[Predicti
                     [prediction.path, prediction.label, prediction.probability, *scores, prediction.error]
                 )
                 yield prediction
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise DataError(f"{output} cannot be written: {error}.") from error
+        raise DataError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+def _opened(output: Path) -> AbstractContextManager[TextIO]:
+    if output == STANDARD_OUTPUT:
+        return nullcontext(sys.stdout)
+    # File names need not be UTF-8; their bytes are kept.
+    return output.open("w", newline="", encoding="utf-8", errors="surrogateescape")
 
 
 def _predict_batch(model: Model, paths: Sequence[Path]) -> Iterator[Prediction]:

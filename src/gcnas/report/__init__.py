@@ -3,18 +3,21 @@
 from gcnas.report.drawing import draw
 from gcnas.report.html import write_report
 from gcnas.report.layers import LayerRow, describe, layer_table
+from gcnas.report.reasons import Reasons, reasons
 from gcnas.report.record import RunRecord, read_run
 from gcnas.report.summary import RunSummary, summarize
 from gcnas.report.table import write_trials_csv
 
 __all__ = [
     "LayerRow",
+    "Reasons",
     "RunRecord",
     "RunSummary",
     "describe",
     "draw",
     "layer_table",
     "read_run",
+    "reasons",
     "summarize",
     "write_report",
     "write_trials_csv",

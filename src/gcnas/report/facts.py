@@ -48,7 +48,8 @@ def _accuracies(delivered: Delivered | None) -> Facts:
     if delivered is None:
         return []
     test, validation = delivered.test_accuracy, delivered.validation_accuracy
-    pairs = [("Test accuracy", "not measured yet" if test is None else percent(test))]
+    untested = "no test split" if delivered.final else "not measured yet"
+    pairs = [("Test accuracy", untested if test is None else percent(test))]
     if test is not None and delivered.test_images:
         low, high = interval(test, delivered.test_images)
         images = whole(delivered.test_images)

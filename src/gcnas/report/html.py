@@ -15,13 +15,15 @@ from gcnas.report import numbers
 from gcnas.report.confusion import class_accuracies, class_names, draw_confusion, mistakes
 from gcnas.report.drawing import draw
 from gcnas.report.facts import facts
+from gcnas.report.heat_map import Column, heat_map
 from gcnas.report.layers import LayerRow, describe, layer_table
 from gcnas.report.plots import accuracy_against_parameters, accuracy_against_trials
-from gcnas.report.record import RunRecord, read_run
+from gcnas.report.preferences import SAMPLES, Preferences
+from gcnas.report.reasons import Reasons, reasons_of
+from gcnas.report.record import RunRecord, fitted_space, read_run
 from gcnas.report.summary import RunSummary, summarize
 from gcnas.run.folder import write_text
-from gcnas.space import InputShape, SearchSpace
-from gcnas.space.presets import PRESETS
+from gcnas.space import SearchSpace
 
 TOP = 10
 MAX_CLASSES = 200
@@ -76,12 +78,15 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         "counted": numbers.counted,
         "duration": numbers.duration,
         "unbroken": numbers.unbroken,
+        "figure": numbers.figure,
+        "signed": numbers.signed,
     }
     return environment.get_template(template).render(context)
 
 
 def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) -> dict[str, Any]:
     network = _network(folder, summary, space)
+    why, lacking = _why(folder, summary, space)
     data_notices = [str(notice) for notice in folder.data.get("notices") or ()]
     limit = folder.config.get("max_params")
     return {
@@ -93,13 +98,17 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         ),
         "is_random": folder.config.get("strategy") == "random",
         "network": network,
+        "why": why,
+        "preferences": None if why is None or why.preferences is None else _markup(_preferred(why.preferences)),
+        "samples": SAMPLES,
+        "shown_choices": TOP,
         "test": _test(folder),
         "top": sorted(
             (trial for trial in folder.trials if trial.complete), key=lambda trial: (-trial.score, trial.number)
         )[:TOP],
         "describe": describe,
         "failures": [(failure, failure.message[:MAX_MESSAGE]) for failure in summary.failures],
-        "notices": [*summary.notices, *([network.notice] if network.notice else [])],
+        "notices": [*summary.notices, *filter(None, (network.notice, lacking))],
         "data_notices": data_notices[:MAX_NOTICES],
         "more_data_notices": max(len(data_notices) - MAX_NOTICES, 0),
         "config": yaml.safe_dump(folder.config, sort_keys=False, allow_unicode=True) if folder.config else None,
@@ -143,31 +152,24 @@ def _network(folder: RunRecord, summary: RunSummary, given: SearchSpace | None) 
         return _drawn(architecture, None, notice)
 
 
+def _why(
+    folder: RunRecord, summary: RunSummary, given: SearchSpace | None
+) -> tuple[Reasons | None, str | None]:
+    """The reasons for the network, or what stands in their way."""
+    if summary.delivered is None:
+        return None, None
+    try:
+        return reasons_of(folder, summary.delivered, fitted_space(folder.config, folder.meta, given)), None
+    # A user's own layer types are foreign code: whatever they raise, the report is written.
+    except Exception as error:  # noqa: BLE001
+        return None, f"Why this network: left out, because {error or type(error).__name__}"
+
+
+def _preferred(preferences: Preferences) -> str:
+    columns = [Column(dict(zip(preferences.names, row, strict=True))) for row in preferences.probabilities]
+    return heat_map("Type probabilities by position", preferences.names, columns)
+
+
 def _drawn(architecture: Architecture, space: SearchSpace | None, notice: str | None) -> _Network:
     drawing = Markup(draw(architecture, space))  # noqa: S704 - all texts in it are escaped
     return _Network(drawing, tuple(layer_table(architecture, space)), describe(architecture), notice)
-
-
-def fitted_space(
-    config: Mapping[str, Any], meta: Mapping[str, Any], given: SearchSpace | None = None
-) -> SearchSpace:
-    """The space of a run, fitted to its images.
-
-    Args:
-        config: The resolved configuration.
-        meta: Facts of the ledger.
-        given: The space, if the caller has it; else only a preset is looked up, and no file executed.
-
-    Raises:
-        ValueError: If it is not the one that the run used, or the run does not say which it used.
-    """
-    image = meta.get("image")
-    if "space" not in config or not isinstance(image, dict):
-        raise ValueError("the run folder does not say which space and which images it used.")
-    name = str(config["space"])
-    if given is None and name not in PRESETS:
-        raise ValueError(f"its space {name} is code, which is executed only if it is named again with --space.")
-    space = (given or PRESETS[name]).fit(InputShape(**image))
-    if meta.get("space") not in (None, space.fingerprint):
-        raise ValueError(f"the space {config['space']} is not the one that the run used; it has changed since.")
-    return space

@@ -39,6 +39,18 @@ def short(number: int | None) -> str:
     return f"{scaled:,.{digits}f} {name}"
 
 
+def figure(number: float) -> str:
+    """``0.33``, ``24`` or ``45 k``: a median of anything."""
+    return short(round(number)) if abs(number) >= 100 else f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def signed(share: float) -> str:
+    """``+12 %``, ``-3.4 %`` or ``same``: a change."""
+    if share == 0:
+        return "same"
+    return f"{100 * share:+.0f} %" if abs(share) >= 0.095 else f"{100 * share:+.1f} %"
+
+
 def duration(seconds: float | None) -> str:
     """``0.4 s``, ``42 s``, ``3 min 20 s`` or ``1 h 04 min``."""
     if seconds is None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from gcnas.errors import ConfigurationError, SpaceError
 from gcnas.records import Architecture
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Event, Rejection, Trial
+from gcnas.space import InputShape, SearchSpace
+from gcnas.space.presets import PRESETS
 
 CONFIG = "config.yaml"
 METRICS = "best/metrics.json"
@@ -122,6 +125,31 @@ def read_run(path: Path) -> RunRecord:
 def _forms(path: Path) -> tuple[tuple[str, int], ...]:
     files = (path / "best" / name for name in FORMS)
     return tuple((file.name, file.stat().st_size) for file in files if file.is_file())
+
+
+def fitted_space(
+    config: Mapping[str, Any], meta: Mapping[str, Any], given: SearchSpace | None = None
+) -> SearchSpace:
+    """The space of a run, fitted to its images.
+
+    Args:
+        config: The resolved configuration.
+        meta: Facts of the ledger.
+        given: The space, if the caller has it; else only a preset is looked up, and no file executed.
+
+    Raises:
+        ValueError: If it is not the one that the run used, or the run does not say which it used.
+    """
+    image = meta.get("image")
+    if "space" not in config or not isinstance(image, dict):
+        raise ValueError("the run folder does not say which space and which images it used.")
+    name = str(config["space"])
+    if given is None and name not in PRESETS:
+        raise ValueError(f"its space {name} is code, which is executed only if it is named again with --space.")
+    space = (given or PRESETS[name]).fit(InputShape(**image))
+    if meta.get("space") not in (None, space.fingerprint):
+        raise ValueError(f"the space {config['space']} is not the one that the run used; it has changed since.")
+    return space
 
 
 def _json(path: Path, name: str, missing: list[str]) -> Any:

@@ -183,7 +183,9 @@ def _sentence(folder: RunRecord, trial: Trial | None) -> str:
     if delivered is not None and delivered.test_accuracy is not None:
         return f"Test accuracy {percent(delivered.test_accuracy)} {size}, found as {origin}."
     score = trial.score if trial else delivered.validation_accuracy if delivered else None
-    return f"{folder.reward.capitalize()} {percent(score)} {size}, {origin}; no final training and no test yet."
+    state = _state(delivered)
+    lack = "no test split" if state == "final" else "no final training and no test yet"
+    return f"{folder.reward.capitalize()} {percent(score)} {size}, {origin}; {lack}."
 
 
 def _nothing_yet(folder: RunRecord) -> str:

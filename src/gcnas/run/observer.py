@@ -36,8 +36,8 @@ class Observer:
     def final_started(self, trial: Trial, seconds: float | None) -> None:
         """The final training of a trial's network begins, with a wall clock if there is one."""
 
-    def final_finished(self, test_accuracy: float) -> None:
-        """The test split was opened and gave this accuracy."""
+    def final_finished(self, test_accuracy: float | None) -> None:
+        """The test split was opened and gave this accuracy; None if the data has no test split."""
 
     def finished(self, run: Path) -> None:
         """Everything is written."""

@@ -1,0 +1,53 @@
+from itertools import pairwise
+
+import numpy as np
+from tests.report.conftest import MakeRun
+
+from gcnas.records import Architecture
+from gcnas.report.alternatives import EVALUATED, LARGER, OTHERS, alternatives
+from gcnas.report.difference import difference
+from gcnas.report.record import read_run
+from gcnas.space import SearchSpace
+from gcnas.strategy.edits import architecture_of, neighbours
+
+
+def test_costs_and_words_are_those_of_the_networks(make_run: MakeRun, space: SearchSpace) -> None:
+    trials = read_run(make_run(trials=6)).trials
+    chosen = trials[0]
+    found = alternatives(chosen, trials, space)
+    assert found.found > OTHERS
+    assert len(found.shown) <= EVALUATED + OTHERS
+    assert sum(each.change[1] > 0 for each in found.shown) <= LARGER
+    for each in found.shown:
+        assert each.cost == space.cost(each.architecture)
+        assert each.change[0] == each.cost.parameters / chosen.cost.parameters - 1
+        assert each.words == difference(chosen.proposal.architecture, each.architecture)
+        assert space.limits.violation(each.cost) is None
+        assert each.architecture.fingerprint != chosen.proposal.fingerprint
+        assert (each.trial, each.score, each.predicted) == (None, None, None)
+
+
+def test_evaluated_neighbours_come_first_with_their_scores(make_run: MakeRun, space: SearchSpace) -> None:
+    start = read_run(make_run("a", trials=2)).trials[1]
+    edited = neighbours(space, start.proposal.trajectory, np.random.default_rng(0))
+    near = {each.fingerprint: each for each in (architecture_of(space, t) for t in edited)}
+    near.pop(start.proposal.fingerprint, None)
+    known = [start.proposal.architecture, *list(near.values())[:3]]
+    trials = read_run(make_run("b", trials=4, architectures=known)).trials
+    found = alternatives(trials[0], trials, space)
+    scores = [each.score for each in found.shown if each.score is not None]
+    assert scores == sorted((trial.score for trial in trials[1:]), reverse=True)
+    assert [each.trial is None for each in found.shown][:4] == [False, False, False, True]
+
+
+def test_with_predictions_nothing_beaten_is_shown(make_run: MakeRun, space: SearchSpace) -> None:
+    trials = read_run(make_run(trials=2)).trials
+
+    def smaller_is_better(networks: list[Architecture]) -> np.ndarray:
+        return np.array([1 / space.cost(each).parameters for each in networks])
+
+    found = alternatives(trials[0], trials, space, smaller_is_better)
+    assert found.predicted == 1 / trials[0].cost.parameters
+    costs = [(each.cost.parameters, each.cost.multiply_adds) for each in found.shown]
+    assert costs == sorted(costs, key=lambda cost: (cost[1], cost[0]))
+    assert all(a[0] > b[0] for a, b in pairwise(costs))

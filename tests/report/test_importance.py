@@ -1,0 +1,82 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.report.conftest import MakeRun
+
+from gcnas.records import Proposal
+from gcnas.report import importance as module
+from gcnas.report.importance import FEWEST, importance
+from gcnas.report.record import read_run
+from gcnas.space import SearchSpace
+
+
+def by_depth(proposal: Proposal, number: int) -> float:
+    noise = int(proposal.fingerprint[:4], 16) / 0xFFFF
+    return 0.5 + 0.02 * proposal.architecture.depth + 0.01 * noise
+
+
+def by_nothing(proposal: Proposal, number: int) -> float:
+    return int(proposal.fingerprint[:8], 16) / 0xFFFFFFFF
+
+
+def test_the_choice_that_decides_is_found(make_run: MakeRun, space: SearchSpace) -> None:
+    folder = read_run(make_run(trials=60, outcome=by_depth))
+    found = importance(folder.trials, space)
+    assert found.r2 is not None
+    assert found.r2 > 0.5
+    first = found.choices[0]
+    assert "layers" in first.names
+    assert first.correlation > 0.8
+    assert first.best > first.others
+    assert first.importance > 3 * found.choices[1].importance
+    assert "60 evaluations" in found.sentence
+    assert found.predict is not None
+    networks = sorted((trial.proposal.architecture for trial in folder.trials), key=lambda each: each.depth)
+    shallow, deep = found.predict([networks[0], networks[-1]])
+    assert shallow < deep
+    assert (importance(folder.trials, space).choices, found.r2) == (found.choices, found.r2)
+
+
+def test_where_nothing_can_be_told_nothing_is(make_run: MakeRun, space: SearchSpace) -> None:
+    found = importance(read_run(make_run(trials=40, outcome=by_nothing)).trials, space)
+    assert found.r2 is not None
+    assert found.r2 <= 0
+    assert (found.choices, found.predict) == ((), None)
+    assert "Too few evaluations to tell" in found.sentence
+    assert f"{found.r2:.2f}" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("trials", "outcome", "words"),
+    [
+        (FEWEST - 1, by_depth, "Too few evaluations to tell: 11"),
+        (20, lambda *_: 0.5, "all 20 evaluations have the same score"),
+        (20, lambda *_: None, "Too few evaluations to tell: 0"),
+        (20, lambda *_: ("crash", "no"), "Too few evaluations to tell: 0"),
+    ],
+)
+def test_too_few(make_run: MakeRun, space: SearchSpace, trials: int, outcome: Any, words: str) -> None:
+    found = importance(read_run(make_run(trials=trials, outcome=outcome)).trials, space)
+    assert (found.r2, found.choices, found.predict) == (None, (), None)
+    assert words in found.sentence
+
+
+def test_many_are_thinned_out(make_run: MakeRun, space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 20)
+    trials = read_run(make_run(trials=30, outcome=by_depth)).trials
+    used = module.comparable(trials)
+    assert len(used) == 20
+    assert used == sorted(used, key=lambda trial: trial.number)
+
+
+def test_what_goes_together_is_shuffled_together() -> None:
+    random = np.random.default_rng(0)
+    table = random.normal(size=(40, 3))
+    table[:, 2] = -(table[:, 0] ** 3)
+    assert module._groups(table) == [[0, 2], [1]]
+    copies = module._copies(table, [[0, 2], [1]], random)
+    assert (copies[0] == table).all()
+    assert np.allclose(copies[1][:, 2], -(copies[1][:, 0] ** 3))
+    assert (copies[1][:, 1] == table[:, 1]).all()
+    assert not (copies[1] == table).all()

@@ -1,0 +1,51 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.report.conftest import MakeRun
+from tests.report.test_html import page
+
+import gcnas
+from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.report import reasons
+from gcnas.space.presets import CNN
+
+
+def test_of_a_run_without_a_policy(make_run: MakeRun) -> None:
+    run = make_run(trials=30)
+    found = reasons(run)
+    assert found.preferences is None
+    assert found.no_policy == "The strategy 'random' has no policy."
+    assert found.alternatives.chosen.score == max(trial.score for trial in gcnas.load(run).trials)
+    assert reasons(run, 2).alternatives.chosen.number == 2
+    assert gcnas.load(run).why(2).importance.sentence == found.importance.sentence
+
+
+def test_of_a_run_with_a_policy(tmp_path: Path) -> None:
+    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1}
+    result = gcnas.search("digits", out=tmp_path / "run", **options)
+    found = result.why()
+    assert found.preferences is not None
+    assert found.preferences.reached[0] == 1
+    text = (result.run / "report.html").read_text()
+    assert "Type probabilities by position" in text
+    assert "Too few evaluations to tell" in text
+
+
+def test_what_is_not_there_is_said(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    with pytest.raises(ConfigurationError, match="no complete trial 99"):
+        reasons(run, 99)
+    with pytest.raises(RunFolderError, match="is not the one that the run used"):
+        reasons(run, None, replace(CNN, max_depth=3))
+    empty = make_run("empty", trials=0)
+    with pytest.raises(RunFolderError, match="no network yet"):
+        reasons(empty)
+
+
+def test_on_the_page(make_run: MakeRun) -> None:
+    text = page(make_run(trials=40)).text
+    assert "Which choices mattered" in text
+    assert "One edit of trial" in text
+    assert "The strategy 'random' has no policy." in text
+    assert "left out" not in text
