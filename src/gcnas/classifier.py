@@ -78,7 +78,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_params: int | str | None = None,
         max_macs: int | str | None = None,
         max_activations: int | str | None = None,
-        strategy: str = "reinforce",
+        strategy: str = "gcnas",
         space: str | SearchSpace = "cnn",
         epochs: int | None = None,
         final_epochs: int | None = None,
