@@ -6,7 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from gcnas.cli.display import create_display
-from gcnas.cli.options import DataOption, RunArgument, SpaceOption, ThreadsOption, given
+from gcnas.cli.options import (
+    DataOption,
+    RunArgument,
+    SpaceOption,
+    ThreadsOption,
+    WorkerMemoryOption,
+    WorkersOption,
+    given,
+)
 
 BudgetOption = Annotated[
     str | None,
@@ -108,6 +116,8 @@ def search(
     weight_decay: Annotated[
         float | None, typer.Option("--weight-decay", metavar="X", help="[default: 0.002]")
     ] = None,
+    workers: WorkersOption = None,
+    worker_memory: WorkerMemoryOption = None,
     threads: ThreadsOption = None,
     device: Annotated[
         str | None,
@@ -150,6 +160,8 @@ def search(
         batch_size=batch_size,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
+        workers=workers,
+        worker_memory=worker_memory,
         threads=threads,
         device=device,
     )
@@ -167,6 +179,8 @@ def resume(
     candidate_seconds: CandidateOption = None,
     data: DataOption = None,
     space: SpaceOption = None,
+    workers: WorkersOption = None,
+    worker_memory: WorkerMemoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Go on with a run that was stopped or killed, or raise its budget."""
@@ -179,6 +193,8 @@ def resume(
         final_epochs=final_epochs,
         final_share=final_share,
         candidate_seconds=candidate_seconds,
+        workers=workers,
+        worker_memory=worker_memory,
         threads=threads,
     )
     with create_display() as display:
