@@ -199,8 +199,8 @@ def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, 
         with open_ledger(context) as ledger:
             if changes is not None:
                 ledger.event(clock(), "resumed", ", ".join(f"{k}={v}" for k, v in changes.items()))
-            workers = context.workers
-            ledger.event(clock(), "workers", f"{workers.count}, threads of each: {workers.threads}")
+                # Without being asked for: the machine may be another one now.
+                ledger.event(clock(), "workers", str(context.workers))
 
             def keep_best(trial: Trial, weights: Any) -> None:
                 write_searched(context, trial, weights)

@@ -254,7 +254,7 @@ def test_a_limit_below_what_a_worker_needs_ends_the_run(begin: Begin) -> None:
 
 def test_what_cannot_be_pickled_is_told_with_a_way_out(begin: Begin) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot be pickled .*workers=1"):
-        begin(1, lambda tell: None)
+        begin(1, lambda _tell: None)
 
 
 # --- the end

@@ -29,6 +29,9 @@ class Workers:
     all_threads: int
     memory: int
 
+    def __str__(self) -> str:
+        return f"{self.count} with {self.threads} threads each"
+
     def device(self, name: str, worker: int) -> str:
         """The device of a worker counted from 0: GPUs are dealt out in turn."""
         return f"cuda:{worker % _gpus()}" if name == "cuda" and self.count > 1 else name
