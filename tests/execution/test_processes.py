@@ -235,6 +235,12 @@ def test_workers_that_cannot_be_set_up_end_the_run(begin: Begin, how: str, words
         executor.wait()
 
 
+def test_a_refused_process_ends_the_run(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(WorkerError, match=r"cannot be started.*/no/such/python.*workers=1"):
+        begin().submit(job(1))
+
+
 def test_workers_that_are_never_ready_end_the_run(begin: Begin) -> None:
     executor = begin(1, Broken("sleep"), bounds=Bounds(start=0.2))
     executor.submit(job(1))

@@ -129,14 +129,19 @@ class ProcessExecutor(Executor):
     def _start(self, slot: int) -> None:
         if self._guard.ident is None:
             self._guard.start()
-        self._workers[slot] = WorkerProcess(
-            slot,
-            self._parcels[slot],
-            threads=self._threads,
-            log=self._logs / f"worker-{slot + 1}.log",
-            bounds=self._bounds,
-            report=lambda worker, message: self._messages.put((worker, message)),
-        )
+        try:
+            self._workers[slot] = WorkerProcess(
+                slot,
+                self._parcels[slot],
+                threads=self._threads,
+                log=self._logs / f"worker-{slot + 1}.log",
+                bounds=self._bounds,
+                report=lambda worker, message: self._messages.put((worker, message)),
+            )
+        except OSError as error:
+            raise WorkerError(
+                f"A worker process cannot be started: {error}. Use fewer workers, or workers=1."
+            ) from error
 
     def _receive(self, worker: WorkerProcess, message: Any) -> list[Outcome]:
         match message:

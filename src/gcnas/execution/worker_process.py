@@ -8,13 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from gcnas.errors import CandidateError, OutOfMemoryError, TimeLimitError, WorkerError
+from gcnas.errors import CandidateError, OutOfMemoryError, TimeLimitError
 from gcnas.execution.base import Job
 from gcnas.execution.memory import in_units, private_memory
 from gcnas.execution.packing import Parcel
@@ -75,6 +75,9 @@ class WorkerProcess:
         log: File for what it prints.
         bounds: When it is killed.
         report: Called in the listening thread with this worker and each message; the last one is :class:`Ended`.
+
+    Raises:
+        OSError: If the system refuses a process, or the log.
     """
 
     def __init__(
@@ -93,14 +96,20 @@ class WorkerProcess:
         self._ready = False
         self._verdict: CandidateError | None = None
         self._since = self._heard = time.monotonic()
-        self._log = log.open("ab")
-        self._log_start = self._log.tell()
-        # A pipe for each worker: the signal of its end goes to the one owner of what is open.
-        end, self._life = os.pipe()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = _start(theirs.fileno(), end, threads, self._log.fileno())
-        os.close(end)
+        with ExitStack() as undo:
+            self._log = undo.enter_context(log.open("ab"))
+            self._log_start = self._log.tell()
+            ours, theirs = socket.socketpair()
+            undo.enter_context(ours)
+            # A pipe for each worker: the signal of its end goes to the one owner of what is open.
+            end, self._life = os.pipe()
+            undo.callback(os.close, self._life)
+            try:
+                with theirs:
+                    self._process = _start(theirs.fileno(), end, threads, self._log.fileno())
+            finally:
+                os.close(end)
+            undo.pop_all()
         self._connection = Connection(ours.detach())
         self._listener = threading.Thread(target=self._listen, args=(parcel,), daemon=True)
         self._listener.start()
@@ -228,8 +237,6 @@ def _start(connection: int, parent: int, threads: int, output: int) -> subproces
             pass_fds=(connection, parent),
             env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
         )
-    except OSError as error:
-        raise WorkerError(f"A worker process cannot be started: {error}.") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
