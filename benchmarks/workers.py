@@ -8,8 +8,8 @@ kept), and the processes are reused. The sum of a block's
 scores is kept; between one thread and two it differs by rounding that training makes larger.
 
 All of the closing note: ``python benchmarks/workers.py --pairs 3`` (networks of seed 0, data of seed 0). The data are
-read from the folder in GCNAS_DATA or ``../shared/data``. Results replace ``results/workers.csv``; ``load`` is the system's load
-average after the block: beyond two, other programs compete, and threads that wait for each other lose most by it.
+read from the folder in GCNAS_DATA or ``../shared/data``. Results replace ``results/workers.csv``; ``load`` is the
+system's load average after the block: beyond two, other programs compete, and threads waiting for each other lose most.
 """
 
 import argparse
