@@ -160,6 +160,8 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("candidate_seconds", float("inf")),
     ("candidate_seconds", float("nan")),
     ("threads", 0),
+    ("workers", 0),
+    ("worker_memory", "lots"),
     ("seed", -1),
     ("seed", 2**63),
     ("strategy", 5),

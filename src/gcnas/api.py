@@ -14,6 +14,7 @@ from gcnas.data import load as load_data
 from gcnas.delivery import finalize as deliver
 from gcnas.delivery import write_searched
 from gcnas.errors import ConfigurationError, RunFolderError, SearchFailedError
+from gcnas.execution.worker import refuse_in_worker
 from gcnas.report import write_report, write_trials_csv
 from gcnas.result import Result
 from gcnas.run.context import Context
@@ -59,6 +60,7 @@ def search(
         GCNASError: One of its children, if something the user gave cannot be used.
         KeyboardInterrupt: After a second interrupt; nothing finished is lost.
     """
+    refuse_in_worker()
     clock, observer = Clock(), observer or Observer()
     config = RunConfig.create(data=_name_of(data), space=_space_name(space), **options)
     found_space = _find_space(config, space)
@@ -85,12 +87,13 @@ def resume(
         space: The run's space; needed only if it is not a preset, since it is code.
         observer: Told what happens.
         changes: Fields of the configuration that may change: the budget, the limits, the amount of training of
-            the delivered network, the threads.
+            the delivered network, the workers, their memory, the threads.
 
     Raises:
         GCNASError: One of its children, if the run cannot go on.
         KeyboardInterrupt: After a second interrupt; nothing finished is lost.
     """
+    refuse_in_worker()
     observer = observer or Observer()
     folder = RunFolder.open(Path(run))
     with folder.locked():
@@ -220,13 +223,16 @@ def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, 
         with open_ledger(context) as ledger:
             if changes is not None:
                 ledger.event(clock(), "resumed", ", ".join(f"{k}={v}" for k, v in changes.items()))
+                # Without being asked for: the machine may be another one now.
+                ledger.event(clock(), "workers", str(context.workers))
 
             def keep_best(trial: Trial, weights: Any) -> None:
                 write_searched(context, trial, weights)
 
             session = open_session(context, ledger, clock, keep_best, observer)
             done = sum(trial.evaluation is not None for trial in ledger.trials())
-            observer.started(folder.path, done, config.budget.trials, _seconds_left(context, clock))
+            left = _seconds_left(context, clock)
+            observer.started(folder.path, done, config.budget.trials, left, context.workers.count)
             with _graceful_interrupts(session.driver, observer):
                 session.driver.run()
                 chosen = _choose(context, ledger)

@@ -142,7 +142,10 @@ class RunConfig(BaseModel):
         weight_decay: Weight decay of all weights but those of normalisation.
         candidate_seconds: Time limit of one candidate; None derives it from a wall-clock budget.
         onnx: Whether the delivered network is written as ``best/model.onnx`` too, where the extra ``onnx`` is there.
-        threads: CPU threads; None takes all cores.
+        workers: Processes that evaluate candidates at once, which share the threads; None takes one for each
+            thread, or for each GPU.
+        worker_memory: Bytes that a worker process may have for itself; None shares four fifths of the memory.
+        threads: CPU threads of everything together; None takes all cores.
         device: ``cpu``, ``cuda``, … ; None chooses a GPU where there is one.
         seed: Root of all random streams.
     """
@@ -171,6 +174,8 @@ class RunConfig(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 2e-3
     candidate_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] | None = None
     onnx: bool = True
+    workers: Annotated[int, Field(ge=1, le=1_024)] | None = None
+    worker_memory: CountField = None
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     device: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -33,6 +33,10 @@ class SearchFailedError(GCNASError):
     """The search cannot go on: the first candidates all failed, or none succeeded."""
 
 
+class WorkerError(GCNASError):
+    """Worker processes cannot be started, or evaluate nothing."""
+
+
 class BenchError(GCNASError):
     """Runs of a bench failed; the others are kept."""
 

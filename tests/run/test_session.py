@@ -202,7 +202,7 @@ def test_progress_of_candidates_is_told(begin: Callable[..., Context]) -> None:
     class Bar(Observer):
         shares: list[float] = []  # noqa: RUF012 - of this test only
 
-        def progress(self, share: float) -> None:
+        def trial_progress(self, trial: int, share: float) -> None:
             self.shares.append(share)
 
     search(begin(budget=1), Bar())

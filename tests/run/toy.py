@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gcnas.errors import NotFiniteError
-from gcnas.execution import Evaluated, Job, SerialExecutor
+from gcnas.execution import Evaluated, Executor, Job, SerialExecutor
 from gcnas.records import Architecture, Cost, Evaluation, Fidelity, LayerAction, Limits, Proposal
 from gcnas.run.driver import Clock, Driver, Stop
 from gcnas.run.ledger import Ledger, LedgerReader
@@ -177,6 +177,7 @@ def run_toy(
     clock: Clock | None = None,
     observer: Observer | None = None,
     prepare: Callable[[Driver], None] = lambda _: None,
+    executor: Executor | None = None,
 ) -> Trial:
     """A run with new objects on the ledger in a folder, begun or gone on with."""
     doom = doom or Doom()
@@ -197,7 +198,7 @@ def run_toy(
             space=space,
             strategy=toy_strategy(ledger, strategy, space, rejections),
             rejections=rejections,
-            executor=SerialExecutor(mortal),
+            executor=executor or SerialExecutor(mortal),
             fidelity=Fidelity(1, 7),
             stop=Stop(trials, seconds),
             clock=clock or Clock(),

@@ -18,7 +18,10 @@ from gcnas.run.observer import Observer
 from gcnas.run.trial import Trial
 
 ROWS = 8
-"""Trials that the live table shows."""
+"""Trials that the live table shows, and bars of those under way."""
+
+
+FINAL = "final training"
 
 
 class StoppedError(Exception):
@@ -50,12 +53,13 @@ class PlainDisplay(Observer):
         self.console = console
         self._total: int | None = None
         self._done = 0
+        self._workers = 1
         self._deadline: float | None = None
         self._seconds: list[float] = []
 
-    def started(self, run: Path, done: int, total: int | None, seconds: float | None) -> None:
+    def started(self, run: Path, done: int, total: int | None, seconds: float | None, workers: int = 1) -> None:
         """Say where everything lands."""
-        self._total, self._done = total, done
+        self._total, self._done, self._workers = total, done, workers
         self._deadline = None if seconds is None else time.monotonic() + seconds
         already = f", {done} trials done already" if done else ""
         self.console.print(f"run folder: {escape(str(run))}{already}")
@@ -113,7 +117,7 @@ class PlainDisplay(Observer):
             return max(0.0, self._deadline - time.monotonic())
         if self._total is None or not self._seconds:
             return None
-        return (self._total - self._done) * sum(self._seconds) / len(self._seconds)
+        return (self._total - self._done) * sum(self._seconds) / len(self._seconds) / self._workers
 
     def _count(self, trial: Trial) -> None:
         if trial.evaluation is not None:
@@ -127,25 +131,26 @@ class LiveDisplay(PlainDisplay):
         super().__init__(console)
         self._last: deque[Trial] = deque(maxlen=ROWS)
         self._best: Trial | None = None
-        self._what = "preparing"
-        self._share = 0.0
+        self._running: dict[str, float] = {"preparing": 0.0}
         self._begin: float | None = None
 
-    def started(self, run: Path, done: int, total: int | None, seconds: float | None) -> None:
+    def started(self, run: Path, done: int, total: int | None, seconds: float | None, workers: int = 1) -> None:
         """Remember the budget."""
-        super().started(run, done, total, seconds)
+        super().started(run, done, total, seconds, workers)
+        self._running.clear()
         self._begin = time.monotonic()
 
     def trial_started(self, trial: Trial) -> None:
         """Begin a bar."""
-        self._what, self._share = f"trial {trial.number}", 0.0
+        self._running[_name(trial.number)] = 0.0
 
-    def progress(self, share: float) -> None:
+    def trial_progress(self, trial: int, share: float) -> None:
         """Move the bar."""
-        self._share = share
+        self._running[_name(trial)] = share
 
     def trial_finished(self, trial: Trial, best: Trial | None) -> None:
-        """Add a row."""
+        """Add a row in place of the bar."""
+        self._running.pop(_name(trial.number), None)
         self._done += 1
         self._count(trial)
         self._last.append(trial)
@@ -154,7 +159,11 @@ class LiveDisplay(PlainDisplay):
     def final_started(self, trial: Trial, seconds: float | None) -> None:
         """Begin the last bar."""
         super().final_started(trial, seconds)
-        self._what, self._share = "final training", 0.0
+        self._running = {FINAL: 0.0}
+
+    def final_progress(self, share: float) -> None:
+        """Move the last bar."""
+        self._running = {FINAL: share}
 
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = []
@@ -186,7 +195,11 @@ class LiveDisplay(PlainDisplay):
 
     def _bars(self) -> Table:
         grid = Table.grid(padding=(0, 1))
-        grid.add_row(self._what, ProgressBar(total=1.0, completed=self._share, width=30), f"{self._share:.0%}")
+        running = list(self._running.items())
+        for what, share in running[:ROWS]:
+            grid.add_row(what, ProgressBar(total=1.0, completed=share, width=30), f"{share:.0%}")
+        if len(running) > ROWS:
+            grid.add_row(f"and {len(running) - ROWS} more")
         left = self.time_left()
         if self._total is not None:
             share = self._done / self._total
@@ -197,6 +210,10 @@ class LiveDisplay(PlainDisplay):
         text = "" if left is None else f"{_duration(left)} left"
         grid.add_row("budget", ProgressBar(total=1.0, completed=min(share, 1.0), width=30), text)
         return grid
+
+
+def _name(number: int) -> str:
+    return f"trial {number}"
 
 
 def _score(trial: Trial) -> str:

@@ -18,7 +18,23 @@ DataOption: TypeAlias = Annotated[
     str | None, typer.Option("--data", metavar="DATA", help="Where the run's data is now, if it moved.")
 ]
 ThreadsOption: TypeAlias = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="CPU threads; by default all cores.")
+    int | None, typer.Option("--threads", metavar="N", help="CPU threads in all; by default all cores.")
+]
+WorkersOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Candidates trained at once, each in a process of its own. [default: one a thread, or one a GPU]",
+    ),
+]
+WorkerMemoryOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--worker-memory",
+        metavar="BYTES",
+        help="Most memory of each of several workers, such as 2G. [default: 80 % of the machine's, shared]",
+    ),
 ]
 
 

@@ -6,7 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from gcnas.cli.display import create_display
-from gcnas.cli.options import DataOption, RunArgument, SpaceOption, ThreadsOption, given
+from gcnas.cli.options import (
+    DataOption,
+    RunArgument,
+    SpaceOption,
+    ThreadsOption,
+    WorkerMemoryOption,
+    WorkersOption,
+    given,
+)
 
 BudgetOption = Annotated[
     str | None,
@@ -113,6 +121,8 @@ def search(
     onnx: Annotated[
         bool | None, typer.Option("--onnx/--no-onnx", help="Write best/model.onnx too. [default: yes]")
     ] = None,
+    workers: WorkersOption = None,
+    worker_memory: WorkerMemoryOption = None,
     threads: ThreadsOption = None,
     device: Annotated[
         str | None,
@@ -156,6 +166,8 @@ def search(
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         onnx=onnx,
+        workers=workers,
+        worker_memory=worker_memory,
         threads=threads,
         device=device,
     )
@@ -173,6 +185,8 @@ def resume(
     candidate_seconds: CandidateOption = None,
     data: DataOption = None,
     space: SpaceOption = None,
+    workers: WorkersOption = None,
+    worker_memory: WorkerMemoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Go on with a run that was stopped or killed, or raise its budget."""
@@ -185,6 +199,8 @@ def resume(
         final_epochs=final_epochs,
         final_share=final_share,
         candidate_seconds=candidate_seconds,
+        workers=workers,
+        worker_memory=worker_memory,
         threads=threads,
     )
     with create_display() as display:

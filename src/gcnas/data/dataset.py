@@ -1,13 +1,14 @@
 """A data set in its three splits; the test split opens only by name, with a log line."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gcnas.data.preprocessing import Preprocessing
+from gcnas.data.store import map_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +109,21 @@ class Dataset:
         """
         log(purpose)
         return self._test
+
+    def for_workers(self, file: Path) -> "Dataset":
+        """The same data without its test images, and with the others in a file that processes share.
+
+        Pickled, it holds the name of the file in place of the images; each process maps it, and the system
+        keeps it in memory once.
+
+        Args:
+            file: Where to put the images; not used where they are in a file already.
+
+        Raises:
+            DataError: If the file cannot be written.
+        """
+        images = map_images(self.images, file)
+        return replace(self, images=images, _test=Split(self.images[:0], self.labels[:0]))
 
     def _rows(self, index: np.ndarray) -> Split:
         # Each split is one contiguous block of rows, so a slice serves and a memory map stays one.

@@ -69,6 +69,24 @@ def decode_only(images: Images, resolution: tuple[int, int], channels: int) -> D
     return _consume(images, resolution, channels, lambda _: None)
 
 
+def map_images(images: np.ndarray, file: Path) -> np.ndarray:
+    """Images (N, H, W, C) as a read-only map of a file, which is written unless they are one already.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    if isinstance(images, np.memmap):
+        return images
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return _to_file(file, images, np.arange(len(images)))
+    except OSError as error:
+        raise DataError(
+            f"The images that worker processes share cannot be written to {file}: {error.strerror}. Make room, or use "
+            "workers=1."
+        ) from error
+
+
 def _consume(
     images: Images, resolution: tuple[int, int], channels: int, keep: Callable[[Block], None]
 ) -> Decoded:

@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+
+import torch
 
 from gcnas.config import stream_seed
 from gcnas.delivery.best import load_best, write_best
@@ -54,6 +57,9 @@ def finalize(
         RunFolderError: If ``best`` cannot be written.
     """
     observer = observer or Observer()
+    # The candidates' workers are gone: all threads are free.
+    context = replace(context, platform=context.final_platform)
+    torch.set_num_threads(context.platform.threads)
     start = time.monotonic()
     observer.final_started(trial, seconds)
     epochs: float | None
@@ -122,7 +128,7 @@ def _train(context: Context, trial: Trial, seconds: float | None, observer: Obse
         usable = seconds - _reserve(seconds, onnx=context.config.onnx)
         schedule = TimedSchedule(usable, context.amounts.final_epochs)
     log = train(
-        network, batches, context.recipe, schedule, context.platform, seed=seed, on_step=observer.progress
+        network, batches, context.recipe, schedule, context.platform, seed=seed, on_step=observer.final_progress
     )
     return network, log.epochs
 

@@ -52,6 +52,9 @@ class Executor(ABC):
 
     capacity: int = 1
 
+    isolated: bool = False
+    """Whether a candidate that takes its process with it leaves the driver alive."""
+
     @abstractmethod
     def submit(self, job: Job) -> None:
         """Take a job."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from gcnas.errors import CandidateError, GCNASError, NotFiniteError
+from gcnas.errors import CandidateError, GCNASError, NotFiniteError, OutOfMemoryError
 from gcnas.execution.base import Executor, Job, Outcome
 from gcnas.records import Evaluation, EvaluationState
 
@@ -39,27 +39,30 @@ class SerialExecutor(Executor):
 
     def wait(self) -> list[Outcome]:
         """Run the oldest job."""
-        if not self._jobs:
-            return []
-        job = self._jobs.popleft()
-        start = self._clock()
-        try:
-            score, metrics, weights = self._evaluate(job)
-            if not math.isfinite(score):
-                raise NotFiniteError(f"The score is {score}.")
-        except GCNASError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a candidate raises costs that candidate only
-            return [Outcome(job, failure(job, error, self._clock() - start))]
-        evaluation = Evaluation(
-            job.proposal,
-            EvaluationState.COMPLETE,
-            score,
-            job.fidelity,
-            dict(metrics),
-            seconds=self._clock() - start,
-        )
-        return [Outcome(job, evaluation, weights)]
+        return [attempt(self._evaluate, self._jobs.popleft(), self._clock)] if self._jobs else []
+
+
+def attempt(
+    evaluate: Callable[[Job], Evaluated], job: Job, clock: Callable[[], float] = time.monotonic
+) -> Outcome:
+    """Run one job; whatever the candidate raises is its failure.
+
+    Raises:
+        GCNASError: Where the run itself cannot go on.
+    """
+    start = clock()
+    try:
+        score, metrics, weights = evaluate(job)
+        if not math.isfinite(score):
+            raise NotFiniteError(f"The score is {score}.")
+    except GCNASError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises costs that candidate only
+        return Outcome(job, failure(job, error, clock() - start))
+    evaluation = Evaluation(
+        job.proposal, EvaluationState.COMPLETE, score, job.fidelity, dict(metrics), seconds=clock() - start
+    )
+    return Outcome(job, evaluation, weights)
 
 
 def failure(job: Job, error: BaseException, seconds: float) -> Evaluation:
@@ -69,12 +72,15 @@ def failure(job: Job, error: BaseException, seconds: float) -> Evaluation:
     """
     if isinstance(error, CandidateError):
         kind, message = error.kind, str(error)
+    elif isinstance(error, MemoryError):
+        kind, message = OutOfMemoryError.kind, f"Memory ran out: {error!r}"
     else:
         kind, message = "crash", "".join(traceback.format_exception(error))[-MAX_MESSAGE:]
     return Evaluation(
         job.proposal,
         EvaluationState.FAILED,
         fidelity=job.fidelity,
+        metrics={},
         error_kind=kind,
         error=message[:MAX_MESSAGE],
         seconds=seconds,

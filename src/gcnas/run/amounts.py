@@ -24,6 +24,9 @@ Many candidates with a few epochs each would choose networks that learn fast and
 ``benchmarks/product.py``).
 """
 
+CANDIDATES_OF_WORKER = 6
+"""Each of several workers gets at least so many, so that the first reference stays clear of the time limit."""
+
 LONGEST_CANDIDATE = 1 / 4
 """No candidate takes more than this share of the search's wall clock."""
 
@@ -45,7 +48,9 @@ class Amounts:
     candidate_seconds: float | None = None
 
 
-def choose_amounts(config: RunConfig, images: int, images_per_second: Callable[[], float]) -> Amounts:
+def choose_amounts(
+    config: RunConfig, images: int, images_per_second: Callable[[], float], workers: int = 1
+) -> Amounts:
     """Amounts for a data set and a budget.
 
     Args:
@@ -53,6 +58,7 @@ def choose_amounts(config: RunConfig, images: int, images_per_second: Callable[[
         images: Images in the search-train split.
         images_per_second: Measures how fast the first reference design trains; called only where a wall clock
             rules.
+        workers: Candidates trained at once, each at that speed.
     """
     epochs = config.epochs or _clamp(CANDIDATE_IMAGES / images, CANDIDATE_EPOCHS)
     final_images = FINAL_IMAGES if config.budget.seconds is None else MOST_FINAL_IMAGES
@@ -61,7 +67,10 @@ def choose_amounts(config: RunConfig, images: int, images_per_second: Callable[[
         return Amounts(epochs, final_epochs, candidate_seconds=config.candidate_seconds)
     search_seconds = config.budget.seconds * (1 - config.final_share)
     if config.epochs is None:
-        affordable = search_seconds / CANDIDATES_IN_TIME * images_per_second() / images
+        of_worker = (
+            CANDIDATES_IN_TIME if workers == 1 else max(CANDIDATES_IN_TIME / workers, CANDIDATES_OF_WORKER)
+        )
+        affordable = search_seconds / of_worker * images_per_second() / images
         epochs = min(epochs, max(1, int(affordable)))
     limit = config.candidate_seconds or search_seconds * LONGEST_CANDIDATE
     return Amounts(epochs, final_epochs, search_seconds, limit)

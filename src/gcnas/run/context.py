@@ -1,6 +1,6 @@
 """What belongs to a run and does not change while it goes: data, space, platform, recipe, amounts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gcnas.config import RunConfig, stream_seed
@@ -8,6 +8,7 @@ from gcnas.data import Dataset
 from gcnas.records import Fidelity
 from gcnas.run.amounts import Amounts
 from gcnas.run.folder import RunFolder
+from gcnas.run.workers import Workers, plan_workers
 from gcnas.space import InputShape, SearchSpace
 from gcnas.training import Augmentation, Platform, Recipe
 
@@ -24,7 +25,7 @@ class Context:
         folder: The run folder.
         dataset: The data.
         space: The space, fitted to the data and the limits.
-        platform: Device and its settings.
+        platform: Device and its settings; the threads are those of one worker.
         amounts: Training that candidates and the delivered network get.
     """
 
@@ -34,6 +35,16 @@ class Context:
     space: SearchSpace
     platform: Platform
     amounts: Amounts
+
+    @property
+    def workers(self) -> Workers:
+        """The processes that evaluate candidates."""
+        return plan_workers(self.config, self.platform.device)
+
+    @property
+    def final_platform(self) -> Platform:
+        """The platform of the final training, which has all threads to itself."""
+        return replace(self.platform, threads=self.workers.all_threads)
 
     @property
     def recipe(self) -> Recipe:
@@ -61,6 +72,7 @@ class Context:
             "image": vars(self.space.fitted),
             "space": self.space.fingerprint,
             "platform": self.platform.to_json(),
+            "workers": self.workers.count,
             "amounts": vars(self.amounts),
             "data": {
                 "name": dataset.name,

@@ -114,6 +114,8 @@ class Driver:
             # Nobody died: what was under way does not use up one of its attempts.
             self._ledger.take_back_attempts(self._started)
             raise
+        finally:
+            self._executor.close()
         if self.best is None:
             raise SearchFailedError(self._why_nothing())
         return self.best
@@ -121,13 +123,13 @@ class Driver:
     def _take_up(self) -> None:
         """Start what an earlier process left pending, give up what it died of, and ask for the rest."""
         left = list(self._pending.values())
+        fatal = [trial for trial in left if trial.attempts >= MAX_ATTEMPTS and not self._executor.isolated]
         for trial in left:
-            if trial.attempts < MAX_ATTEMPTS:
+            if trial not in fatal:
                 self._submit(trial)
         self._commit([], self._ask())
-        for trial in left:
-            if trial.attempts >= MAX_ATTEMPTS:
-                self._settle(Outcome(self._job(trial), _died(trial)))
+        for trial in fatal:
+            self._settle(Outcome(self._job(trial), _died(trial)))
 
     def _settle(self, outcome: Outcome) -> None:
         """Tell the strategy, keep the network if it is the best, ask for more, and commit all of it at once."""

@@ -8,7 +8,7 @@ from gcnas.run.trial import Trial
 class Observer:
     """Told what happens in a run; every method may do nothing, and does nothing here."""
 
-    def started(self, run: Path, done: int, total: int | None, seconds: float | None) -> None:
+    def started(self, run: Path, done: int, total: int | None, seconds: float | None, workers: int = 1) -> None:
         """The search begins or goes on.
 
         Args:
@@ -16,6 +16,7 @@ class Observer:
             done: Trials that are finished already.
             total: Trials in all, where the budget counts trials.
             seconds: Wall clock left, where the budget is one.
+            workers: Candidates that are evaluated at once.
         """
 
     def note(self, message: str) -> None:
@@ -24,8 +25,8 @@ class Observer:
     def trial_started(self, trial: Trial) -> None:
         """An evaluation begins."""
 
-    def progress(self, share: float) -> None:
-        """The training under way, candidate or final, has done this share, from 0 to 1."""
+    def trial_progress(self, trial: int, share: float) -> None:
+        """The evaluation of the trial of this number has done this share, from 0 to 1; several may be under way."""
 
     def trial_finished(self, trial: Trial, best: Trial | None) -> None:
         """An evaluation ended; ``best`` is the best complete trial so far."""
@@ -38,6 +39,9 @@ class Observer:
 
     def final_finished(self, test_accuracy: float | None) -> None:
         """The test split was opened and gave this accuracy; None if the data has no test split."""
+
+    def final_progress(self, share: float) -> None:
+        """The final training has done this share, from 0 to 1."""
 
     def finished(self, run: Path) -> None:
         """Everything is written."""

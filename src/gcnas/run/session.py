@@ -1,7 +1,7 @@
 """Opening a run: a new one, or one that goes on; and putting its parts together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,21 +9,23 @@ from gcnas._version import __version__
 from gcnas.config import RunConfig, stream_seed
 from gcnas.data import Dataset
 from gcnas.errors import RunFolderError
-from gcnas.execution import Evaluated, Executor, Job, SerialExecutor
 from gcnas.records import Architecture
 from gcnas.run.amounts import Amounts, choose_amounts
 from gcnas.run.context import Context, fit_space
 from gcnas.run.driver import Clock, Driver, Stop
 from gcnas.run.duration import DurationModel
+from gcnas.run.evaluating import check_setup, create_executor
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import Ledger
 from gcnas.run.middleware import ReferencesFirst, Unique, WithinLimits, WithinTime
 from gcnas.run.observer import Observer
 from gcnas.run.trial import Rejection
+from gcnas.run.workers import plan_workers
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy, create_strategy
 from gcnas.training import ImageBatches, Platform
-from gcnas.training.candidate import ACCURACY, CandidateTrainer, build_seeded
+from gcnas.training.candidate import build_seeded
+from gcnas.training.platform import choose_device
 from gcnas.training.speed import images_per_second
 
 
@@ -37,10 +39,12 @@ def new_context(config: RunConfig, dataset: Dataset, space: SearchSpace, folder:
         folder: A new run folder; the configuration is written into it.
     """
     fitted = fit_space(space, dataset, config)
-    platform = Platform.probe(config.device, config.threads)
+    workers = plan_workers(config, choose_device(config.device))
+    platform = Platform.probe(config.device, workers.threads)
     draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
-    amounts = choose_amounts(config, len(dataset.train_index), lambda: _reference_speed(draft))
+    amounts = choose_amounts(config, len(dataset.train_index), lambda: _reference_speed(draft), workers.count)
     context = Context(config, folder, dataset, fitted, platform, amounts)
+    check_setup(context)
     write_text(folder.config, config.to_yaml())
     return context
 
@@ -72,6 +76,7 @@ def known_context(
             "only. Start a new one."
         )
     platform = Platform(**meta["platform"])
+    platform = replace(platform, threads=plan_workers(config, platform.device).threads)
     amounts = Amounts(**meta["amounts"])
     stop = choose_amounts(config.changed(epochs=amounts.epochs), len(dataset.train_index), lambda: 1.0)
     amounts = Amounts(
@@ -80,7 +85,9 @@ def known_context(
         stop.search_seconds,
         stop.candidate_seconds,
     )
-    return Context(config, folder, dataset, fitted, platform, amounts)
+    context = Context(config, folder, dataset, fitted, platform, amounts)
+    check_setup(context)
+    return context
 
 
 def open_ledger(context: Context) -> Ledger:
@@ -129,7 +136,7 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         space=context.space,
         strategy=_strategy(context, ledger, rejections),
         rejections=rejections,
-        executor=_executor(context, observer),
+        executor=create_executor(context, observer),
         fidelity=context.fidelity,
         stop=Stop(
             context.config.budget.trials, context.amounts.search_seconds, context.amounts.candidate_seconds
@@ -163,18 +170,6 @@ def _strategy(context: Context, ledger: Ledger, rejections: list[Rejection]) -> 
     if trials:
         strategy.load_state_dict(ledger.strategy_state())
     return strategy
-
-
-def _executor(context: Context, observer: Observer) -> Executor:
-    trainer = CandidateTrainer(context.space, context.dataset, context.recipe, context.platform)
-    reward = ACCURACY[context.config.reward]
-
-    def evaluate(job: Job) -> Evaluated:
-        trained = trainer(job.proposal.architecture, job.fidelity, job.seconds, observer.progress)
-        metrics = trained.measurement.metrics()
-        return metrics[reward], metrics, trained.weights
-
-    return SerialExecutor(evaluate)
 
 
 def _reference_speed(context: Context) -> float:

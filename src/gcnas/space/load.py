@@ -8,6 +8,9 @@ from gcnas.errors import SpaceError
 from gcnas.space.presets import PRESETS
 from gcnas.space.search_space import SearchSpace
 
+MODULE_PREFIX = "gcnas_space_"
+"""Modules made of users' files are called by this and the name of the file."""
+
 
 def load_space(reference: str) -> SearchSpace:
     """The space that ``reference`` names.
@@ -30,14 +33,19 @@ def load_space(reference: str) -> SearchSpace:
     path = Path(path_text)
     if not path.is_file():
         raise SpaceError(f"The file of the space does not exist: {path}.")
-    space = getattr(_execute(path), name, None)
+    space = getattr(execute(path), name, None)
     if not isinstance(space, SearchSpace):
         raise SpaceError(f"{path} must define {name} = SearchSpace(...), but {name} is {type(space).__name__}.")
     return space
 
 
-def _execute(path: Path) -> object:
-    module_name = f"gcnas_space_{path.stem}"
+def execute(path: Path) -> object:
+    """Execute a Python file as a module of its own; name only files that you trust.
+
+    Raises:
+        SpaceError: If it raises, or is no Python file.
+    """
+    module_name = f"{MODULE_PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise SpaceError(f"{path} is not a Python file.")

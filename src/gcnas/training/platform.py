@@ -3,12 +3,16 @@
 import os
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from gcnas.errors import ConfigurationError
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of CPU that a container gets in each period."""
 
 CLEARLY_FASTER = 1.5
 """Contiguous feature maps are taken only if channels-last takes this much longer.
@@ -50,8 +54,8 @@ class Platform:
         Raises:
             ConfigurationError: If the device is not there.
         """
-        chosen = _device(device)
-        count = threads or os.cpu_count() or 1
+        chosen = torch.device(choose_device(device))
+        count = threads or available_cores()
         torch.set_num_threads(count)
         if chosen.type == "cpu":
             last, contiguous = (
@@ -61,7 +65,12 @@ class Platform:
         return cls(str(chosen), count, channels_last=True, autocast=chosen.type == "cuda")
 
 
-def _device(name: str | None) -> torch.device:
+def choose_device(name: str | None = None) -> str:
+    """The device of a name, or by default a GPU if there is one, else the CPU.
+
+    Raises:
+        ConfigurationError: If it is not there.
+    """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -70,7 +79,18 @@ def _device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigurationError(f"The device {name!r} is not available here: {reason}") from error
-    return device
+    return str(device)
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use; containers are often given fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    try:
+        quota, period = _CPU_QUOTA.read_text(encoding="ascii").split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores  # no group, or "max"
 
 
 def _step_seconds(device: torch.device, memory_format: torch.memory_format) -> float:

@@ -1,0 +1,120 @@
+"""What evaluates the candidates of a run: in this process, or in several."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from gcnas.data import Dataset
+from gcnas.data.store import MEMORY_LIMIT
+from gcnas.errors import WorkerError
+from gcnas.execution import Evaluated, Executor, Job, ProcessExecutor, SerialExecutor
+from gcnas.execution.memory import private_memory
+from gcnas.execution.packing import pack
+from gcnas.execution.processes import TellProgress
+from gcnas.execution.worker_process import Bounds
+from gcnas.run.context import Context
+from gcnas.run.observer import Observer
+from gcnas.space import SearchSpace
+from gcnas.training import Platform, Recipe
+from gcnas.training.candidate import ACCURACY, CandidateTrainer
+
+SHARED_IMAGES = "workers.npy"
+"""File in the run's cache from which all workers read the images."""
+
+
+@dataclass(frozen=True)
+class CandidateSetup:
+    """Everything that evaluating a candidate takes; can be sent to a worker process.
+
+    Attributes:
+        space: Fitted space.
+        dataset: The data; its test split is not touched.
+        recipe: The one recipe of the run.
+        platform: Where to train.
+        reward: Name of the reward.
+        fingerprint: Of the space as the run knows it.
+    """
+
+    space: SearchSpace
+    dataset: Dataset
+    recipe: Recipe
+    platform: Platform
+    reward: str
+    fingerprint: str
+
+    def __call__(self, tell: TellProgress) -> Callable[[Job], Evaluated]:
+        """What evaluates jobs in this process.
+
+        Raises:
+            WorkerError: If the space's file has changed since the run read it.
+        """
+        if self.space.fingerprint != self.fingerprint:
+            raise WorkerError(
+                "The file of the space was changed while the run goes on; undo that, and resume the run."
+            )
+        trainer = CandidateTrainer(self.space, self._data(), self.recipe, self.platform)
+        # The first optimiser makes PyTorch import its compiler, seconds that are not the first candidate's.
+        self.recipe.optimizer(torch.nn.Linear(1, 1))
+        reward = ACCURACY[self.reward]
+
+        def evaluate(job: Job) -> Evaluated:
+            trained = trainer(
+                job.proposal.architecture, job.fidelity, job.seconds, lambda share: tell(job.trial, share)
+            )
+            metrics = trained.measurement.metrics()
+            return metrics[reward], metrics, trained.weights
+
+        return evaluate
+
+    def _data(self) -> Dataset:
+        """The data; on a GPU small sets are loaded from their file, to lie in the memory of the GPU."""
+        images = self.dataset.images
+        if self.platform.device == "cpu" or not isinstance(images, np.memmap) or images.nbytes > MEMORY_LIMIT:
+            return self.dataset
+        return replace(self.dataset, images=np.array(images))
+
+
+def check_setup(context: Context) -> None:
+    """Find out early whether candidates can be evaluated in other processes, where they are to be.
+
+    Raises:
+        ConfigurationError: If the space cannot be sent there.
+    """
+    if context.workers.count > 1:
+        pack(_for_workers(context.space))
+
+
+def create_executor(context: Context, observer: Observer) -> Executor:
+    """The executor for the run's number of workers."""
+    workers = context.workers
+    setup = CandidateSetup(
+        context.space,
+        context.dataset,
+        context.recipe,
+        context.platform,
+        context.config.reward,
+        context.space.fingerprint,
+    )
+    if workers.count == 1:
+        return SerialExecutor(setup(observer.trial_progress))
+    if private_memory(os.getpid()) is None:
+        observer.note("This system has no /proc: the memory of worker processes is not limited.")
+    file = context.folder.path / "cache" / SHARED_IMAGES
+    setup = replace(setup, space=_for_workers(context.space), dataset=context.dataset.for_workers(file))
+    devices = [workers.device(context.platform.device, worker) for worker in range(workers.count)]
+    return ProcessExecutor(
+        [replace(setup, platform=replace(context.platform, device=device)) for device in devices],
+        threads=workers.threads,
+        logs=context.folder.logs,
+        bounds=Bounds(memory=workers.memory),
+        on_progress=observer.trial_progress,
+        scratch=[file],
+    )
+
+
+def _for_workers(space: SearchSpace) -> SearchSpace:
+    """The space without its reference designs, which are often lambdas and no matter of the workers."""
+    return replace(space, references={})

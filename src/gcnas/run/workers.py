@@ -1,0 +1,63 @@
+"""How many processes evaluate candidates, and what each of them gets."""
+
+from dataclasses import dataclass
+
+from gcnas.config import RunConfig
+from gcnas.execution.memory import machine_memory
+from gcnas.training.platform import available_cores
+
+MEMORY_SHARE = 0.8
+"""Of the machine's memory; all workers together get so much, unless the user says otherwise."""
+
+ROOM = 10**9
+"""Bytes of memory for each worker that is started without being asked for."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes that evaluate candidates.
+
+    Attributes:
+        count: How many; one evaluates in the process of the run.
+        threads: CPU threads of each.
+        all_threads: CPU threads of the run, for what it does alone.
+        memory: Bytes that each may have for itself.
+    """
+
+    count: int
+    threads: int
+    all_threads: int
+    memory: int
+
+    def __str__(self) -> str:
+        return f"{self.count} with {self.threads} threads each"
+
+    def device(self, name: str, worker: int) -> str:
+        """The device of a worker counted from 0: GPUs are dealt out in turn."""
+        return f"cuda:{worker % _gpus()}" if name == "cuda" and self.count > 1 else name
+
+
+def plan_workers(config: RunConfig, device: str) -> Workers:
+    """Share the machine.
+
+    Args:
+        config: The configuration; what it fixes is kept.
+        device: Where networks are trained.
+    """
+    cores = config.threads or available_cores()
+    count = config.workers or _natural(device, cores)
+    memory = config.worker_memory or int(MEMORY_SHARE * machine_memory() / count)
+    return Workers(count, max(1, cores // count), cores, memory)
+
+
+def _natural(device: str, cores: int) -> int:
+    """One worker a core with one thread each, which beats one with many threads; or one a GPU."""
+    if device == "cpu":
+        return max(1, min(cores, int(MEMORY_SHARE * machine_memory() / ROOM)))
+    return _gpus() if device == "cuda" else 1
+
+
+def _gpus() -> int:
+    import torch  # the plan for a CPU needs none of it
+
+    return max(1, torch.cuda.device_count())

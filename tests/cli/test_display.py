@@ -1,0 +1,70 @@
+"""What a terminal shows while several candidates are under way."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from tests.run.toy import TOY
+
+from gcnas.cli.display import ROWS, LiveDisplay
+from gcnas.records import Evaluation, EvaluationState, Fidelity
+from gcnas.run.trial import Trial
+from gcnas.strategy import RandomStrategy
+
+
+def pending(number: int) -> Trial:
+    proposal = RandomStrategy(TOY, number).ask(1)[0]
+    return Trial(number, proposal, TOY.cost(proposal.architecture), Fidelity(1))
+
+
+def finished(trial: Trial, seconds: float) -> Trial:
+    evaluation = Evaluation(trial.proposal, EvaluationState.COMPLETE, 0.5, trial.fidelity, seconds=seconds)
+    return replace(trial, evaluation=evaluation)
+
+
+def shown(display: LiveDisplay) -> list[str]:
+    with display.console.capture() as capture:
+        display.console.print(display)
+    return capture.get().splitlines()
+
+
+@pytest.fixture
+def display(tmp_path: Path) -> LiveDisplay:
+    display = LiveDisplay(Console(width=100, force_terminal=False))
+    assert shown(display)[0].startswith("preparing")
+    display.started(tmp_path, 0, 12, None, workers=2)
+    return display
+
+
+def bars(display: LiveDisplay) -> list[str]:
+    return [" ".join(line.split()[:2] + line.split()[-1:]) for line in shown(display) if "%" in line]
+
+
+def test_each_candidate_under_way_has_a_bar(display: LiveDisplay) -> None:
+    first, second = pending(1), pending(2)
+    display.trial_started(first)
+    display.trial_started(second)
+    display.trial_progress(2, 0.25)
+    display.trial_progress(1, 0.5)
+    assert bars(display) == ["trial 1 50%", "trial 2 25%"]
+    done = finished(first, 4.0)
+    display.trial_finished(done, done)
+    assert bars(display) == ["trial 2 25%"]
+    # Eleven are left, of four seconds each, two at once.
+    assert display.time_left() == 22.0
+
+
+def test_many_candidates_do_not_fill_the_screen(display: LiveDisplay) -> None:
+    for number in range(1, 65):
+        display.trial_started(pending(number))
+    assert len(bars(display)) == ROWS
+    assert any("and 56 more" in line for line in shown(display))
+
+
+def test_the_final_training_has_the_last_bar(display: LiveDisplay) -> None:
+    trial = pending(1)
+    display.trial_started(trial)
+    display.final_started(trial, None)
+    display.final_progress(0.75)
+    assert bars(display) == ["final training 75%"]

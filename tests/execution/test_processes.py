@@ -1,0 +1,328 @@
+"""Worker processes: whatever a candidate does to its process costs that candidate only."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.execution.deeds import Broken, Deeds, job
+
+from gcnas.errors import ConfigurationError, DataError, WorkerError
+from gcnas.execution import Job, Outcome, ProcessExecutor, SerialExecutor
+from gcnas.execution.memory import private_memory
+from gcnas.execution.worker_process import Bounds
+from gcnas.records import EvaluationState
+
+Begin = Callable[..., ProcessExecutor]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    executors = []
+
+    def begin(workers: int = 1, setup: Any = Deeds(), **options: Any) -> ProcessExecutor:  # noqa: B008
+        executors.append(ProcessExecutor([setup] * workers, logs=tmp_path, **options))
+        return executors[-1]
+
+    yield begin
+    for executor in executors:
+        executor.close()
+
+
+def run(executor: ProcessExecutor, *jobs: Job) -> dict[int, Outcome]:
+    """All outcomes by trial; never more jobs at once than there are workers."""
+    waiting, found, under_way = list(jobs), {}, 0
+    while waiting or under_way:
+        while waiting and under_way < executor.capacity:
+            executor.submit(waiting.pop(0))
+            under_way += 1
+        for outcome in executor.wait():
+            assert outcome.job.trial not in found
+            found[outcome.job.trial] = outcome
+            under_way -= 1
+    return found
+
+
+def pid(outcome: Outcome) -> int:
+    return int(outcome.evaluation.metrics["pid"])
+
+
+def gone(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split(") ")[1][0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+# --- work
+
+
+def test_workers_are_reused_and_results_come_whole(begin: Begin) -> None:
+    executor = begin(2)
+    assert (executor.capacity, executor.isolated) == (2, True)
+    assert executor.wait() == []
+    jobs = [job(number) for number in range(1, 9)]
+    outcomes = run(executor, *jobs)
+    assert [outcomes[number].job for number in range(1, 9)] == jobs
+    for number, outcome in outcomes.items():
+        evaluation = outcome.evaluation
+        assert (evaluation.state, evaluation.score) == (EvaluationState.COMPLETE, number / 100)
+        assert (evaluation.proposal, evaluation.fidelity) == (jobs[number - 1].proposal, jobs[0].fidelity)
+        assert outcome.weights is not None
+        assert outcome.weights["weight"].tolist() == [number]
+    assert len({pid(outcome) for outcome in outcomes.values()}) <= 2
+    assert os.getpid() not in {pid(outcome) for outcome in outcomes.values()}
+    assert executor.wait() == []
+
+
+def test_no_more_workers_are_started_than_there_is_work_for(begin: Begin) -> None:
+    executor = begin(50)
+    outcomes = run(executor, job(1), job(2))
+    assert len(outcomes) == 2
+    assert len(list(Path(executor._logs).glob("worker-*.log"))) <= 2
+
+
+def test_who_is_done_first_comes_first(begin: Begin) -> None:
+    executor = begin(2)
+    run(executor, job(1, "slow"), job(2, "slow"))  # both are set up now
+    executor.submit(job(3, "slow"))
+    executor.submit(job(4))
+    assert [outcome.job.trial for outcome in executor.wait()] == [4]
+    # A free worker takes the next job while the other one is still busy.
+    executor.submit(job(5))
+    assert [outcome.job.trial for outcome in executor.wait()] == [5]
+    assert [outcome.job.trial for outcome in executor.wait()] == [3]
+
+
+def test_more_jobs_than_workers_wait_their_turn(begin: Begin) -> None:
+    """As at a resume with fewer workers than trials were under way."""
+    executor = begin(1)
+    for number in (1, 2, 3):
+        executor.submit(job(number))
+    assert [executor.wait()[0].job.trial for _ in range(3)] == [1, 2, 3]
+
+
+def test_progress_is_told_with_the_trial(begin: Begin) -> None:
+    told: list[tuple[int, float]] = []
+    run(begin(on_progress=lambda trial, share: told.append((trial, share))), job(7))
+    assert told == [(7, 0.5)]
+
+
+def test_results_are_those_of_the_serial_executor(begin: Begin) -> None:
+    jobs = [job(1), job(2, "raise"), job(3, "not finite"), job(4, "exit"), job(5, "memory error")]
+    serial = SerialExecutor(Deeds()(lambda _trial, _share: None))
+    for given in jobs:
+        serial.submit(given)
+    expected = [serial.wait()[0].evaluation for _ in jobs]
+    found = run(begin(2), *jobs)
+    for given, evaluation in zip(jobs, expected, strict=True):
+        other = found[given.trial].evaluation
+        assert (other.state, other.score, other.error_kind) == (
+            evaluation.state,
+            evaluation.score,
+            evaluation.error_kind,
+        )
+        assert (other.error or "").splitlines()[-1:] == (evaluation.error or "").splitlines()[-1:]
+    assert [evaluation.error_kind for evaluation in expected] == [
+        None,
+        "crash",
+        "not-finite",
+        "crash",
+        "out-of-memory",
+    ]
+
+
+# --- candidates that take their process with them
+
+
+@pytest.mark.parametrize(
+    ("deed", "words"),
+    [
+        ("abort", "SIGABRT"),
+        ("kill", "SIGKILL"),
+        ("segfault", "SIGSEGV"),
+        ("hard exit", "exit code 3"),
+    ],
+)
+def test_a_crash_costs_one_candidate_and_its_worker_is_replaced(begin: Begin, deed: str, words: str) -> None:
+    outcomes = run(begin(), job(1), job(2, deed), job(3))
+    evaluation = outcomes[2].evaluation
+    assert (evaluation.state, evaluation.error_kind) == (EvaluationState.FAILED, "crash")
+    assert words in (evaluation.error or "")
+    assert (evaluation.proposal, evaluation.fidelity) == (job(2, deed).proposal, job(2).fidelity)
+    assert outcomes[3].evaluation.score == 0.03
+    assert pid(outcomes[1]) != pid(outcomes[3])
+    assert gone(pid(outcomes[1]))
+
+
+def test_a_crash_leaves_its_last_words(begin: Begin) -> None:
+    outcome = run(begin(), job(1, "abort"))[1]
+    assert "about to abort" in (outcome.evaluation.error or "")
+    assert "Fatal Python error: Aborted" in (outcome.evaluation.error or "")
+
+
+@pytest.mark.parametrize("deed", ["loop", "deaf loop"])
+def test_an_endless_loop_ends_at_the_time_limit(begin: Begin, deed: str) -> None:
+    executor = begin(2, bounds=Bounds(grace=0.3))
+    start = time.monotonic()
+    outcomes = run(executor, job(1), job(2, deed, seconds=0.4), job(3), job(4))
+    evaluation = outcomes[2].evaluation
+    assert (evaluation.state, evaluation.error_kind) == (EvaluationState.FAILED, "time-out")
+    assert "the limit is 0.4 s" in (evaluation.error or "")
+    assert 0.8 <= evaluation.seconds <= time.monotonic() - start
+    assert {number for number, outcome in outcomes.items() if outcome.evaluation.score} == {1, 3, 4}
+
+
+def test_without_a_time_limit_silence_ends_a_loop(begin: Begin) -> None:
+    outcomes = run(begin(bounds=Bounds(silence=0.5)), job(1, "loop"), job(2))
+    assert outcomes[1].evaluation.error_kind == "time-out"
+    assert "No sign of progress" in (outcomes[1].evaluation.error or "")
+    assert outcomes[2].evaluation.score == 0.02
+
+
+@pytest.mark.skipif(
+    private_memory(os.getpid()) is None, reason="no /proc: the memory of workers is not limited"
+)
+def test_a_hoard_ends_at_the_memory_limit(begin: Begin) -> None:
+    outcomes = run(begin(bounds=Bounds(memory=300 * 10**6)), job(1, "hoard"), job(2))
+    evaluation = outcomes[1].evaluation
+    assert (evaluation.state, evaluation.error_kind) == (EvaluationState.FAILED, "out-of-memory")
+    assert "its limit is 300 MB" in (evaluation.error or "")
+    assert outcomes[2].evaluation.score == 0.02
+
+
+def test_killed_idle_worker_costs_nothing(begin: Begin) -> None:
+    executor = begin()
+    victim = pid(run(executor, job(1))[1])
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: gone(victim))
+    outcome = run(executor, job(2))[2]
+    assert outcome.evaluation.score == 0.02
+    assert pid(outcome) != victim
+
+
+# --- errors of the run
+
+
+def test_errors_of_the_run_pass(begin: Begin) -> None:
+    executor = begin()
+    executor.submit(job(1, "run error"))
+    with pytest.raises(DataError, match="images are gone"):
+        executor.wait()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [("refuse", "The images are gone"), ("raise", "a bug"), ("die", "3 worker processes in a row died")],
+)
+def test_workers_that_cannot_be_set_up_end_the_run(begin: Begin, how: str, words: str) -> None:
+    executor = begin(2, Broken(how))
+    executor.submit(job(1))
+    executor.submit(job(2))
+    with pytest.raises(WorkerError, match=words):
+        executor.wait()
+
+
+def test_a_refused_process_ends_the_run(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(WorkerError, match=r"cannot be started.*/no/such/python.*workers=1"):
+        begin().submit(job(1))
+
+
+def test_workers_that_are_never_ready_end_the_run(begin: Begin) -> None:
+    executor = begin(1, Broken("sleep"), bounds=Bounds(start=0.2))
+    executor.submit(job(1))
+    with pytest.raises(WorkerError, match=r"not set up after 0 s"):
+        executor.wait()
+
+
+@pytest.mark.skipif(
+    private_memory(os.getpid()) is None, reason="no /proc: the memory of workers is not limited"
+)
+def test_a_limit_below_what_a_worker_needs_ends_the_run(begin: Begin) -> None:
+    executor = begin(bounds=Bounds(memory=1_000_000))
+    executor.submit(job(1))
+    with pytest.raises(WorkerError, match=r"before it evaluates anything, and may take 1 MB.*--worker-memory"):
+        executor.wait()
+
+
+def test_what_cannot_be_pickled_is_told_with_a_way_out(begin: Begin) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot be pickled .*workers=1"):
+        begin(1, lambda _tell: None)
+
+
+# --- the end
+
+
+def test_close_ends_workers_and_deletes_scratch_files(begin: Begin, tmp_path: Path) -> None:
+    scratch = tmp_path / "images"
+    scratch.touch()
+    executor = begin(2, scratch=[scratch])
+    outcomes = run(executor, job(1, "slow"), job(2, "slow"))
+    executor.submit(job(3, "deaf loop"))
+    start = time.monotonic()
+    executor.close()
+    executor.close()
+    assert time.monotonic() - start < 5
+    assert all(gone(pid(outcome)) for outcome in outcomes.values())
+    assert not scratch.exists()
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from gcnas.execution import ProcessExecutor
+from tests.execution.deeds import Deeds, job
+executor = ProcessExecutor([Deeds()] * 2, logs=Path(sys.argv[1]))
+executor.submit(job(1)), executor.submit(job(2))
+pids = [int(outcome.evaluation.metrics["pid"]) for _ in range(2) for outcome in executor.wait()]
+print(*pids, flush=True)
+executor.submit(job(3, sys.argv[2])), executor.submit(job(4, sys.argv[2]))
+while True:
+    executor.wait()
+"""
+
+
+def start_driver(tmp_path: Path, repository: Path, deed: str) -> tuple[subprocess.Popen[str], list[int]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path), deed],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    return process, [int(word) for word in process.stdout.readline().split()]
+
+
+@pytest.mark.parametrize("deed", ["deaf loop", "score"])
+def test_workers_die_with_their_driver(tmp_path: Path, repository: Path, deed: str) -> None:
+    """Even inside C code that never returns to Python, and even if the driver is killed."""
+    process, workers = start_driver(tmp_path, repository, deed)
+    with process:
+        assert workers
+        assert not any(map(gone, workers))
+        process.kill()
+    assert wait_until(lambda: all(map(gone, workers)))
+
+
+def test_ctrl_c_is_the_drivers_alone(tmp_path: Path, repository: Path) -> None:
+    process, workers = start_driver(tmp_path, repository, "loop")
+    with process:
+        for worker in workers:
+            os.kill(worker, signal.SIGINT)
+        time.sleep(0.3)
+        assert not any(map(gone, workers))
+        process.kill()
