@@ -36,7 +36,7 @@ class Budget(BaseModel):
     """How much a search may cost: a number of candidates or a wall clock. Exactly one is set.
 
     Attributes:
-        trials: Candidates to evaluate.
+        trials: Evaluations; a candidate that is trained further counts once more each time.
         seconds: Wall clock for everything, final training and report included.
     """
 
@@ -126,7 +126,9 @@ class RunConfig(BaseModel):
         max_activations: Most numbers alive at once in a forward pass, for one image.
         strategy: Who proposes.
         space: Name of a preset or ``FILE.py:NAME``.
-        epochs: Training of each candidate; None chooses by the size of the data and the budget.
+        fidelity: ``rungs`` trains candidates a little, and the best of them further, up to ``epochs``; ``full`` trains
+            each for all of them at once.
+        epochs: Full training of a candidate; None chooses by the size of the data and the budget.
         final_epochs: Training of the delivered network; None chooses likewise.
         final_share: Share of a wall-clock budget kept for the final training.
         reward: What the search maximises on the validation split.
@@ -154,6 +156,7 @@ class RunConfig(BaseModel):
     max_activations: CountField = None
     strategy: str = "reinforce"
     space: str = "cnn"
+    fidelity: Literal["rungs", "full"] = "rungs"
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_share: Annotated[float, Field(ge=1 / 3, lt=1)] = 0.5

@@ -5,6 +5,7 @@ proposals now pending. A run killed at any instant therefore resumes to the same
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,15 +22,14 @@ from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidel
 from gcnas.run.trial import Event, Rejection, Trial
 from gcnas.strategy import StrategyState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_ATTEMPTS = 2
 """An evaluation during which the process died is repeated once, then failed."""
 
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+_TRIALS = """
 CREATE TABLE trials (
     trial INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL UNIQUE,
+    fingerprint TEXT NOT NULL,
     source TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'complete', 'failed')),
     architecture TEXT NOT NULL,
@@ -46,12 +46,20 @@ CREATE TABLE trials (
     error_kind TEXT,
     error TEXT,
     seconds REAL,
-    elapsed REAL
+    elapsed REAL,
+    continues INTEGER REFERENCES trials (trial),
+    UNIQUE (fingerprint, epochs, seed)
 ) STRICT;
 CREATE TRIGGER finished_is_final BEFORE UPDATE ON trials WHEN OLD.state != 'pending'
     BEGIN SELECT RAISE(ABORT, 'a finished evaluation cannot be changed'); END;
 CREATE TRIGGER finished_stays BEFORE DELETE ON trials WHEN OLD.state != 'pending'
     BEGIN SELECT RAISE(ABORT, 'a finished evaluation cannot be deleted'); END;
+"""
+
+_SCHEMA = (
+    _TRIALS
+    + """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE rejections (
     id INTEGER PRIMARY KEY,
     trials_before INTEGER NOT NULL,
@@ -70,6 +78,14 @@ CREATE TABLE events (
     id INTEGER PRIMARY KEY, elapsed REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL
 ) STRICT;
 """
+)
+
+_FROM_1 = (
+    "ALTER TABLE trials RENAME TO trials_1; DROP TRIGGER finished_is_final; DROP TRIGGER finished_stays;",
+    _TRIALS,
+    "INSERT INTO trials SELECT *, NULL FROM trials_1; DROP TABLE trials_1; PRAGMA user_version = 2;",
+)
+"""From version 1, in which a network was trained only once."""
 
 
 class LedgerReader:
@@ -199,6 +215,16 @@ class Ledger(LedgerReader):
         if not path.exists():
             _create(path, meta or {})
         super().__init__(path)
+        self._migrate()
+
+    def _migrate(self) -> None:
+        """Bring a ledger of an older version to this one, in one transaction."""
+        with self._reading():
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version < SCHEMA_VERSION:
+            with self._transaction() as connection:
+                for statement in _statements("\n".join(_FROM_1)):
+                    connection.execute(statement)
 
     def _connect(self) -> sqlite3.Connection:
         connection = _open_writer(self._path)
@@ -345,7 +371,7 @@ def _contiguous(tensors: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.nda
 
 def _statements(script: str) -> Iterator[str]:
     statement = ""
-    for line in script.splitlines(keepends=True):
+    for line in re.split(r"(?<=[;\n])", script):
         statement += line
         if sqlite3.complete_statement(statement):
             yield statement
@@ -356,7 +382,8 @@ def _insert(connection: sqlite3.Connection, trial: Trial) -> None:
     proposal, cost = trial.proposal, trial.cost
     connection.execute(
         "INSERT INTO trials (trial, fingerprint, source, state, architecture, trajectory, depth, parameters, "
-        "multiply_adds, activations, epochs, seed) VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?)",
+        "multiply_adds, activations, epochs, seed, continues) "
+        "VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             trial.number,
             proposal.fingerprint,
@@ -369,6 +396,7 @@ def _insert(connection: sqlite3.Connection, trial: Trial) -> None:
             cost.activations,
             trial.fidelity.epochs,
             trial.fidelity.seed,
+            trial.continues,
         ),
     )
 
@@ -423,4 +451,5 @@ def _trial(row: sqlite3.Row) -> Trial:
         evaluation,
         row["attempts"],
         row["elapsed"],
+        row["continues"] if "continues" in row.keys() else None,  # noqa: SIM118 - a row of sqlite3 is no mapping
     )
