@@ -81,6 +81,9 @@ def _search(folder: RunRecord, summary: RunSummary) -> Facts:
     if epochs:
         span = whole(epochs[0]) if len(epochs) == 1 else f"{whole(epochs[0])} to {whole(epochs[-1])}"
         pairs.append(("Epochs each", span))
+    pairs.append(("Effort", summary.effort))
+    if summary.anew:
+        pairs.append(("Checkpoint gone", counted(summary.anew, "trial") + " began anew"))
     if "seed" in folder.config:
         pairs.append(("Seed", str(folder.config["seed"])))
     return pairs

@@ -20,6 +20,7 @@ from gcnas.report.plots import accuracy_against_parameters, accuracy_against_tri
 from gcnas.report.record import RunRecord, read_run
 from gcnas.report.summary import RunSummary, summarize
 from gcnas.run.folder import write_text
+from gcnas.run.trial import decisive
 from gcnas.space import InputShape, SearchSpace
 from gcnas.space.presets import PRESETS
 
@@ -94,9 +95,7 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "is_random": folder.config.get("strategy") == "random",
         "network": network,
         "test": _test(folder),
-        "top": sorted(
-            (trial for trial in folder.trials if trial.complete), key=lambda trial: (-trial.score, trial.number)
-        )[:TOP],
+        "top": sorted(decisive(folder.trials), key=lambda trial: (-trial.score, trial.number))[:TOP],
         "describe": describe,
         "failures": [(failure, failure.message[:MAX_MESSAGE]) for failure in summary.failures],
         "notices": [*summary.notices, *([network.notice] if network.notice else [])],
