@@ -126,15 +126,33 @@ def test_another_design_follows_one_that_fails(proposals: list[Proposal]) -> Non
 
 def test_what_no_longer_fits_does_not_go_on(proposals: list[Proposal]) -> None:
     left = [100.0]
-    strategy = around(Listed(proposals), seconds_left=lambda: left[0])
+    for options in ({"seconds_left": lambda: left[0]}, {"limit": 2.2}):
+        strategy = around(Listed(proposals), **options)
+        evaluate(strategy, [0.5, 0.7, 0.6])
+        left[0] = 2.2  # the next rung takes 3 - 3/4 = 2.25 epochs of a second
+        assert epochs_of(strategy.ask(1)) == [1]
+    left[0] = 100.0
+    strategy = around(Listed(proposals), limit=2.3, seconds_left=lambda: left[0])
     evaluate(strategy, [0.5, 0.7, 0.6])
-    left[0] = 2.2  # the next rung takes 3 - 3/4 = 2.25 epochs of a second
-    assert epochs_of(strategy.ask(1)) == [1]
     left[0] = 2.3
     assert epochs_of(strategy.ask(1)) == [3]
     best = TOY.cost(proposals[1].architecture).parameters
     strategy = around(Listed(proposals), limits=Limits(parameters=best - 1))
     evaluate(strategy, [0.5, 0.7, 0.6])
+    assert epochs_of(strategy.ask(1)) == [1]
+
+
+def test_best_go_on_when_there_is_no_time_for_new_ones(proposals: list[Proposal]) -> None:
+    left = [100.0]
+    strategy = around(Listed(proposals), seconds_left=lambda: left[0])
+    evaluate(strategy, [0.5, 0.7])
+    left[0] = 10.1  # a new network takes 1 + 9/4 + 27/4 = 10 epochs of a second to the top
+    assert epochs_of(strategy.ask(1)) == [1]
+    left[0] = 9.9
+    asked = evaluate(strategy, [0.6, 0.6])
+    assert epochs_of(asked) == [3, 9]
+    assert asked[0].architecture == proposals[1].architecture
+    assert epochs_of(strategy.ask(1)) == [3]
     assert epochs_of(strategy.ask(1)) == [1]
 
 

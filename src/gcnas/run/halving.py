@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from gcnas.errors import LimitsTooTightError
 from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
@@ -77,13 +78,24 @@ class Ladder:
         """Passes that a network trains from the checkpoint of a rung to the end of the next one."""
         return self.rungs[rung + 1].epochs - (1 - DECAY) * self.rungs[rung].epochs
 
+    def whole_epochs(self) -> float:
+        """Passes that a network trains from the beginning to the end of the top rung."""
+        return self.rungs[0].epochs + sum(map(self.further_epochs, range(len(self.rungs) - 1)))
+
+    def waiting(self, rung: int) -> list[Entry]:
+        """Who could go on from a rung and did not, the best first."""
+        return [e for e in self.ranked(rung) if self._may_go_on(e, rung)]
+
     def promotable(self, rung: int) -> list[Entry]:
         """Who may go on from a rung, the best first."""
         ranked = self.ranked(rung)
         top = ranked[: len(ranked) // ETA]
         forced = self._reference(rung, ranked)
-        waiting = [*([forced] if forced is not None and forced not in top else []), *top]
-        return [e for e in waiting if math.isfinite(e.score) and not self.went_on(rung, e.proposal.fingerprint)]
+        chosen = [*([forced] if forced is not None and forced not in top else []), *top]
+        return [e for e in chosen if self._may_go_on(e, rung)]
+
+    def _may_go_on(self, entry: Entry, rung: int) -> bool:
+        return math.isfinite(entry.score) and not self.went_on(rung, entry.proposal.fingerprint)
 
     def _reference(self, rung: int, ranked: Sequence[Entry]) -> Entry | None:
         """The design by people that must go on: the best, if none is ahead of it that has not failed."""
@@ -104,7 +116,8 @@ class SuccessiveHalving(Middleware):
 
     The rule is that of ASHA (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning"): whenever there
     is room, the highest rung with a promotable network gives it; nobody is waited for. All that it must know is in the
-    trials, so it has no state of its own beside them.
+    trials, so it has no state of its own beside them. When a wall clock leaves no time to bring a new network to the
+    top, the best that are there go on, whatever their share.
 
     Args:
         inner: The strategy with its other middlewares, which see proposals of new networks only.
@@ -113,7 +126,8 @@ class SuccessiveHalving(Middleware):
         limits: A network beyond them, which may have been tightened, does not go on.
         cost: Cost of a network.
         multi_fidelity: Whether the strategy is told about all rungs; otherwise about the lowest, whose scores compare.
-        seconds_left: Most seconds that an evaluation may take from now on.
+        limit: Time limit of an evaluation in seconds.
+        seconds_left: Seconds until the search ends.
     """
 
     def __init__(
@@ -125,11 +139,12 @@ class SuccessiveHalving(Middleware):
         limits: Limits,
         cost: Callable[[Proposal], Cost],
         multi_fidelity: bool,
+        limit: float = math.inf,
         seconds_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         super().__init__(inner)
         self._ladder, self._limits, self._cost = ladder, limits, cost
-        self._tells_all, self._seconds_left = multi_fidelity, seconds_left
+        self._tells_all, self._limit, self._seconds_left = multi_fidelity, limit, seconds_left
         for trial in known:
             rung = ladder.rung(trial.fidelity)
             if rung is not None:
@@ -158,8 +173,18 @@ class SuccessiveHalving(Middleware):
         return [replace(proposal, fidelity=self._ladder.rungs[0]) for proposal in fresh]
 
     def _promote(self) -> Proposal | None:
+        found = self._first(self._ladder.promotable)
+        return self._first(self._ladder.waiting) if found is None and self._closing() else found
+
+    def _closing(self) -> bool:
+        """Whether there is no time left to bring a new network to the top: then those that are there go on."""
+        seconds = [entry.seconds for entry in self._ladder.finished[0].values() if entry.seconds]
+        whole = self._ladder.whole_epochs() * (median(seconds) if seconds else 0.0)
+        return whole > self._seconds_left()
+
+    def _first(self, candidates: Callable[[int], list[Entry]]) -> Proposal | None:
         for rung in reversed(range(len(self._ladder.rungs) - 1)):
-            for entry in self._ladder.promotable(rung):
+            for entry in candidates(rung):
                 if self._affordable(entry, rung):
                     self._ladder.enter(entry.proposal, rung + 1)
                     return replace(entry.proposal, fidelity=self._ladder.rungs[rung + 1])
@@ -168,7 +193,7 @@ class SuccessiveHalving(Middleware):
     def _affordable(self, entry: Entry, rung: int) -> bool:
         seconds = entry.seconds * self._ladder.further_epochs(rung)
         within = self._limits.violation(self._cost(entry.proposal)) is None
-        return within and seconds <= self._seconds_left()
+        return within and seconds <= min(self._limit, self._seconds_left())
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Note all, and tell the strategy those that it can compare."""

@@ -189,17 +189,16 @@ def _strategy(
             limits=space.limits,
             cost=lambda proposal: space.cost(proposal.architecture),
             multi_fidelity=tell_all,
-            seconds_left=lambda: _seconds_left(context.amounts, clock),
+            limit=_or_infinite(context.amounts.candidate_seconds),
+            seconds_left=lambda: _or_infinite(context.amounts.search_seconds) - clock(),
         )
     if trials:
         strategy.load_state_dict(ledger.strategy_state())
     return strategy
 
 
-def _seconds_left(amounts: Amounts, clock: Clock) -> float:
-    """Most seconds that an evaluation that starts now may take."""
-    limit = math.inf if amounts.candidate_seconds is None else amounts.candidate_seconds
-    return limit if amounts.search_seconds is None else min(limit, amounts.search_seconds - clock())
+def _or_infinite(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
 
 
 def _executor(context: Context, observer: Observer) -> Executor:
