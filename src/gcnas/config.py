@@ -33,7 +33,7 @@ MAX_COUNT = 10**15
 
 
 class Budget(BaseModel):
-    """How much a search may cost: a number of candidates or a wall clock. Exactly one is set.
+    """How much a search may cost: a number of evaluations or a wall clock. Exactly one is set.
 
     Attributes:
         trials: Evaluations; a candidate that is trained further counts once more each time.
@@ -53,7 +53,7 @@ class Budget(BaseModel):
 
     @classmethod
     def parse(cls, text: Any) -> "Budget":
-        """Read ``200`` (candidates), ``90s``, ``10m`` or ``2h``.
+        """Read ``200`` (evaluations), ``90s``, ``10m`` or ``2h``.
 
         Raises:
             ConfigurationError: If the text is none of these, not positive, or beyond all reason.
@@ -68,7 +68,7 @@ class Budget(BaseModel):
         elif written.isdecimal() and len(written) < 20 and 1 <= int(written) <= MAX_TRIALS:
             return cls(trials=int(written))
         raise ConfigurationError(
-            f"A budget is a number of candidates (200) or a time (90s, 10m, 2h), but got {text!r}."
+            f"A budget is a number of evaluations (200) or a time (90s, 10m, 2h), but got {text!r}."
         )
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ class RunConfig(BaseModel):
     Attributes:
         data: ``digits``, or the path of an image folder, a CSV or an npz file. ``<arrays>`` for arrays given
             from Python, which a resumed run needs again.
-        budget: Number of candidates, or wall clock for everything.
+        budget: Number of evaluations, or wall clock for everything.
         max_params: Most parameters of the delivered network.
         max_macs: Most multiply-adds of the delivered network, for one image.
         max_activations: Most numbers alive at once in a forward pass, for one image.

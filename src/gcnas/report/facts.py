@@ -92,7 +92,7 @@ def _search(folder: RunRecord, summary: RunSummary) -> Facts:
 def _budget(budget: str) -> str:
     """The budget as it was written, ``200`` or ``600s``, in words."""
     if budget.isdecimal():
-        return counted(int(budget), "candidate")
+        return counted(int(budget), "evaluation")
     seconds = budget.removesuffix("s")
     return duration(float(seconds)) if seconds.replace(".", "", 1).isdecimal() else budget
 
