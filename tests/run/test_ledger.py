@@ -19,7 +19,8 @@ from tests.run.toy import TOY
 
 from gcnas.errors import RunFolderError
 from gcnas.records import Fidelity, Proposal
-from gcnas.run.ledger import SCHEMA_VERSION, Ledger, LedgerReader
+from gcnas.run.ledger import Ledger, LedgerReader
+from gcnas.run.schema import SCHEMA_VERSION
 from gcnas.run.trial import Event, Rejection, Trial
 from gcnas.strategy import RandomStrategy, StrategyState
 

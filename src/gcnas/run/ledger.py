@@ -5,7 +5,6 @@ proposals now pending. A run killed at any instant therefore resumes to the same
 """
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,73 +18,12 @@ from safetensors.numpy import save as save_tensors
 
 from gcnas.errors import RunFolderError, SpaceError
 from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
+from gcnas.run.schema import FROM_1, SCHEMA, SCHEMA_VERSION, statements
 from gcnas.run.trial import Event, Rejection, Trial
 from gcnas.strategy import StrategyState
 
-SCHEMA_VERSION = 2
 MAX_ATTEMPTS = 2
 """An evaluation during which the process died is repeated once, then failed."""
-
-_TRIALS = """
-CREATE TABLE trials (
-    trial INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL,
-    source TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'complete', 'failed')),
-    architecture TEXT NOT NULL,
-    trajectory TEXT NOT NULL,
-    depth INTEGER NOT NULL,
-    parameters INTEGER NOT NULL,
-    multiply_adds INTEGER NOT NULL,
-    activations INTEGER NOT NULL,
-    epochs INTEGER NOT NULL,
-    seed INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    score REAL,
-    metrics TEXT NOT NULL DEFAULT '{}',
-    error_kind TEXT,
-    error TEXT,
-    seconds REAL,
-    elapsed REAL,
-    continues INTEGER REFERENCES trials (trial),
-    UNIQUE (fingerprint, epochs, seed)
-) STRICT;
-CREATE TRIGGER finished_is_final BEFORE UPDATE ON trials WHEN OLD.state != 'pending'
-    BEGIN SELECT RAISE(ABORT, 'a finished evaluation cannot be changed'); END;
-CREATE TRIGGER finished_stays BEFORE DELETE ON trials WHEN OLD.state != 'pending'
-    BEGIN SELECT RAISE(ABORT, 'a finished evaluation cannot be deleted'); END;
-"""
-
-_SCHEMA = (
-    _TRIALS
-    + """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE rejections (
-    id INTEGER PRIMARY KEY,
-    trials_before INTEGER NOT NULL,
-    fingerprint TEXT NOT NULL,
-    source TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    detail TEXT NOT NULL
-) STRICT;
-CREATE TABLE learning (
-    id INTEGER PRIMARY KEY, trials_before INTEGER NOT NULL, figures TEXT NOT NULL
-) STRICT;
-CREATE TABLE strategy (
-    id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, tensors BLOB NOT NULL
-) STRICT;
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY, elapsed REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL
-) STRICT;
-"""
-)
-
-_FROM_1 = (
-    "ALTER TABLE trials RENAME TO trials_1; DROP TRIGGER finished_is_final; DROP TRIGGER finished_stays;",
-    _TRIALS,
-    "INSERT INTO trials SELECT *, NULL FROM trials_1; DROP TABLE trials_1; PRAGMA user_version = 2;",
-)
-"""From version 1, in which a network was trained only once."""
 
 
 class LedgerReader:
@@ -223,7 +161,7 @@ class Ledger(LedgerReader):
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version < SCHEMA_VERSION:
             with self._transaction() as connection:
-                for statement in _statements("\n".join(_FROM_1)):
+                for statement in statements("\n".join(FROM_1)):
                     connection.execute(statement)
 
     def _connect(self) -> sqlite3.Connection:
@@ -353,7 +291,7 @@ def _fill(path: Path, meta: Mapping[str, Any]) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in _statements(_SCHEMA):
+        for statement in statements(SCHEMA):
             connection.execute(statement)
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)", [(name, json.dumps(value)) for name, value in meta.items()]
@@ -367,15 +305,6 @@ def _fill(path: Path, meta: Mapping[str, Any]) -> None:
 def _contiguous(tensors: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
     # safetensors writes the memory of an array as it lies, which scrambles a transposed one.
     return {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in re.split(r"(?<=[;\n])", script):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _insert(connection: sqlite3.Connection, trial: Trial) -> None:
