@@ -17,7 +17,7 @@ help: ## list the targets and variables
 	@echo
 	@echo "Variables (make TARGET NAME=value), with their values now:"
 	@echo "  PYTHON=$(PYTHON)      interpreter that .venv is made with: 3.11 or newer"
-	@echo "  DEMO_BUDGET=$(DEMO_BUDGET)      budget of the demo: 30s, 10m, 1h, or a number of candidates"
+	@echo "  DEMO_BUDGET=$(DEMO_BUDGET)      budget of the demo: 30s, 10m, 1h, or a number of evaluations"
 	@echo "  DEMO_ARGS=$(DEMO_ARGS)          more options for the demo's 'gcnas search'"
 	@echo "  TEST_JOBS=$(TEST_JOBS)         processes that run the tests"
 	@echo "  TEST_ARGS=$(TEST_ARGS)          more options for pytest, such as '-k ledger' or one file"

@@ -21,7 +21,7 @@ from typing import Any
 RESULTS = Path(__file__).resolve().parent / "results" / "digits_policies.csv"
 STRATEGIES = "reinforce reinforce-rnn reinforce-rnn-tuned random".split()
 COLUMNS = "strategy seed trial state validation best_so_far drawn_layers layers parameters".split()
-OPTIONS = "--max-params 60k --no-references --epochs 4 --final-epochs 1 --threads 1".split()
+OPTIONS = "--max-params 60k --no-references --fidelity full --epochs 4 --final-epochs 1 --threads 1".split()
 
 
 def run_one(strategy: str, seed: int, candidates: int) -> list[dict[str, Any]]:

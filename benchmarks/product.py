@@ -77,16 +77,17 @@ def run_gcnas(name: str, seed: int, seconds: float, folder: Path) -> dict[str, A
         **options,
     )
     trials, metrics = result.trials, result.metrics
-    reference = max((t.score for t in trials if t.proposal.source == "reference"), default=float("nan"))
+    epochs = max(trial.fidelity.epochs for trial in trials)
+    references = [t.score for t in trials if t.proposal.source == "reference" and t.fidelity.epochs == epochs]
     return {
         **{
             k: metrics[k]
             for k in ("test_accuracy", "validation_accuracy", "parameters", "multiply_adds", "source")
         },
         "trials": len(trials),
-        "candidate_epochs": trials[0].fidelity.epochs,
+        "candidate_epochs": epochs,
         "final_epochs": round(metrics["epochs"], 1),
-        "best_reference_validation": reference,
+        "best_reference_validation": max(references, default=float("nan")),
     }
 
 

@@ -132,3 +132,22 @@ def test_the_policy_that_gcnas_has_learnt(tmp_path: Path) -> None:
     assert {trial.proposal.source for trial in result.trials} > {"start"}
     trained, untrained = result.policy().state_dict(), result.policy(untrained="gcnas").state_dict()
     assert any(not torch.equal(trained[name], untrained[name]) for name in trained)
+
+
+def test_run_from_before_there_were_rungs_goes_on_as_it_began(tmp_path: Path) -> None:
+    options = SMALL | {"epochs": 3, "fidelity": "full", "strategy": "random"}
+    run = gcnas.search(_arrays(), out=tmp_path / "run", budget=4, **options).run
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("fidelity: full\n", ""))
+    result = gcnas.resume(run, data=_arrays(), budget=5)
+    assert [trial.fidelity.epochs for trial in result.trials] == [3] * 5
+    with pytest.raises(ConfigurationError, match="cannot change fidelity"):
+        gcnas.resume(run, data=_arrays(), budget=6, fidelity="rungs")
+
+
+def test_candidates_climb_rungs_by_default(tmp_path: Path) -> None:
+    result = gcnas.search(
+        _arrays(), out=tmp_path / "run", budget=6, **SMALL | {"epochs": 3, "strategy": "random"}
+    )
+    assert [trial.fidelity.epochs for trial in result.trials][:4] == [1, 1, 1, 3]
+    assert result.trials[3].continues in (1, 2, 3)

@@ -43,7 +43,7 @@ BAD_BUDGETS = [
 @pytest.mark.parametrize("text", BAD_BUDGETS, ids=lambda text: repr(text)[:20])
 def test_budgets_that_are_none(text: Any) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"number of candidates \(200\) or a time \(90s, 10m, 2h\)"
+        ConfigurationError, match=r"number of evaluations \(200\) or a time \(90s, 10m, 2h\)"
     ) as caught:
         Budget.parse(text)
     assert repr(text) in str(caught.value)

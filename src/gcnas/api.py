@@ -158,10 +158,22 @@ def _saved_config(folder: RunFolder) -> RunConfig:
     Raises:
         ConfigurationError: If it is damaged.
     """
-    return RunConfig.create(**RunConfig.from_yaml(folder.config))
+    # Runs from before there were rungs do not name a fidelity.
+    return RunConfig.create(**({"fidelity": "full"} | RunConfig.from_yaml(folder.config)))
 
 
-FIXED = {"strategy", "epochs", "reward", "references", "resolution", "channels", "flip", "seed", "device"} | {
+FIXED = {
+    "strategy",
+    "fidelity",
+    "epochs",
+    "reward",
+    "references",
+    "resolution",
+    "channels",
+    "flip",
+    "seed",
+    "device",
+} | {
     "validation_fraction",
     "test_fraction",
     "batch_size",

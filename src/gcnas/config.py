@@ -33,10 +33,10 @@ MAX_COUNT = 10**15
 
 
 class Budget(BaseModel):
-    """How much a search may cost: a number of candidates or a wall clock. Exactly one is set.
+    """How much a search may cost: a number of evaluations or a wall clock. Exactly one is set.
 
     Attributes:
-        trials: Candidates to evaluate.
+        trials: Evaluations; a candidate that is trained further counts once more each time.
         seconds: Wall clock for everything, final training and report included.
     """
 
@@ -53,7 +53,7 @@ class Budget(BaseModel):
 
     @classmethod
     def parse(cls, text: Any) -> "Budget":
-        """Read ``200`` (candidates), ``90s``, ``10m`` or ``2h``.
+        """Read ``200`` (evaluations), ``90s``, ``10m`` or ``2h``.
 
         Raises:
             ConfigurationError: If the text is none of these, not positive, or beyond all reason.
@@ -68,7 +68,7 @@ class Budget(BaseModel):
         elif written.isdecimal() and len(written) < 20 and 1 <= int(written) <= MAX_TRIALS:
             return cls(trials=int(written))
         raise ConfigurationError(
-            f"A budget is a number of candidates (200) or a time (90s, 10m, 2h), but got {text!r}."
+            f"A budget is a number of evaluations (200) or a time (90s, 10m, 2h), but got {text!r}."
         )
 
     def __str__(self) -> str:
@@ -120,13 +120,15 @@ class RunConfig(BaseModel):
     Attributes:
         data: ``digits``, or the path of an image folder, a CSV or an npz file. ``<arrays>`` for arrays given
             from Python, which a resumed run needs again.
-        budget: Number of candidates, or wall clock for everything.
+        budget: Number of evaluations, or wall clock for everything.
         max_params: Most parameters of the delivered network.
         max_macs: Most multiply-adds of the delivered network, for one image.
         max_activations: Most numbers alive at once in a forward pass, for one image.
         strategy: Who proposes.
         space: Name of a preset or ``FILE.py:NAME``.
-        epochs: Training of each candidate; None chooses by the size of the data and the budget.
+        fidelity: ``rungs`` trains candidates a little, and the best of them further, up to ``epochs``; ``full`` trains
+            each for all of them at once.
+        epochs: Full training of a candidate; None chooses by the size of the data and the budget.
         final_epochs: Training of the delivered network; None chooses likewise.
         final_share: Share of a wall-clock budget kept for the final training.
         reward: What the search maximises on the validation split.
@@ -159,6 +161,7 @@ class RunConfig(BaseModel):
     max_activations: CountField = None
     strategy: str = "gcnas"
     space: str = "cnn"
+    fidelity: Literal["rungs", "full"] = "rungs"
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_share: Annotated[float, Field(ge=1 / 3, lt=1)] = 0.5

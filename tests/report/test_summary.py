@@ -1,14 +1,17 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.report.conftest import MakeRun
 
-from gcnas.records import Proposal
+from gcnas.records import Fidelity, Proposal
 from gcnas.report import summarize
+from gcnas.report.record import read_run
+from gcnas.run.trial import Trial
 
 
 def scores(*values: Any) -> Any:
@@ -136,3 +139,37 @@ def test_a_status_line_needs_no_matplotlib() -> None:
 def test_deterministic(make_run: MakeRun) -> None:
     run: Path = make_run()
     assert summarize(run) == summarize(run)
+
+
+# --- several amounts of training
+
+
+def climbed(trials: list[Trial]) -> list[Trial]:
+    """The first two of three go on, the second from its checkpoint."""
+    further = []
+    for number, (trial, score, trained) in enumerate(
+        [(trials[0], 0.55, 24.0), (trials[1], 0.6, 18.0)], start=len(trials) + 1
+    ):
+        fidelity = Fidelity(24, trial.fidelity.seed)
+        assert trial.evaluation is not None
+        evaluation = replace(
+            trial.evaluation, score=score, fidelity=fidelity, metrics={"trained_epochs": trained}
+        )
+        further.append(
+            replace(trial, number=number, fidelity=fidelity, evaluation=evaluation, continues=trial.number)
+        )
+    return [*trials, *further]
+
+
+def test_scores_after_the_most_training_are_compared(make_run: MakeRun) -> None:
+    run = read_run(make_run(trials=3, outcome=scores(0.5, 0.4, 0.9)))
+    record = replace(
+        run, trials=tuple(climbed(list(run.trials))), delivered=None, meta={"amounts": {"epochs": 24}}
+    )
+    summary = summarize(record)
+    assert summary.best is not None
+    assert (summary.best.number, summary.best.score) == (5, 0.6)
+    assert summary.curve == ((1, 0.5), (3, 0.9), (4, 0.55), (5, 0.6))
+    assert (summary.architectures, summary.anew) == (3, 1)
+    assert summary.full_trainings == pytest.approx((3 * 8 + 24 + 18) / 24)
+    assert summary.effort == "3 networks looked at, for 2.8 full trainings of a candidate"

@@ -6,19 +6,62 @@ from gcnas.config import RunConfig
 from gcnas.run.amounts import choose_amounts
 
 
+def unmeasured() -> float:
+    raise AssertionError("the speed is only measured where a wall clock rules")
+
+
+def config(**options: object) -> RunConfig:
+    return RunConfig.create(data="digits", **options)
+
+
 @pytest.mark.parametrize(
-    ("workers", "seconds_of_a_candidate"),
-    [(1, 300 / 8), (2, 300 / 6), (64, 300 / 6)],
+    ("fidelity", "images", "epochs"),
+    [
+        ("full", 4_000, 10),
+        ("rungs", 4_000, 30),
+        ("full", 100, 30),
+        ("rungs", 100, 90),
+        ("full", 10**6, 3),
+        ("rungs", 10**6, 3),
+    ],
 )
-def test_each_worker_gets_its_candidates(workers: int, seconds_of_a_candidate: float) -> None:
-    """Below a quarter of the search, which is the time limit of a candidate."""
-    config = RunConfig.create(data="digits", budget="600s")
-    amounts = choose_amounts(config, 10_000, lambda: 800.0, workers)
-    assert amounts.epochs == int(seconds_of_a_candidate * 800 / 10_000)
+def test_number_of_trials_leaves_the_epochs_to_the_data(fidelity: str, images: int, epochs: int) -> None:
+    assert choose_amounts(config(budget=50, fidelity=fidelity), images, unmeasured).epochs == epochs
+
+
+def test_wall_clock_holds_several_full_trainings() -> None:
+    """Half of 400 s at 1,000 images a second: 200,000 images, an eighth or a fifth of which a candidate gets."""
+    full = choose_amounts(config(budget="400s", fidelity="full"), 4_000, lambda: 1_000.0)
+    rungs = choose_amounts(config(budget="400s"), 4_000, lambda: 1_000.0)
+    assert (full.epochs, rungs.epochs) == (6, 10)
+    assert full.candidate_seconds == rungs.candidate_seconds == 50.0
+
+
+def test_what_is_fixed_is_kept() -> None:
+    amounts = choose_amounts(config(budget="400s", epochs=5, candidate_seconds=7.0), 4_000, unmeasured)
+    assert (amounts.epochs, amounts.candidate_seconds) == (5, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "workers", "seconds_of_a_training"),
+    [
+        ("full", 1, 300 / 8),
+        ("full", 2, 300 / 6),
+        ("full", 64, 300 / 6),
+        ("rungs", 1, 300 / 5),
+        ("rungs", 2, 300 / 4),
+        ("rungs", 64, 300 / 4),
+    ],
+)
+def test_each_worker_gets_its_trainings(fidelity: str, workers: int, seconds_of_a_training: float) -> None:
+    amounts = choose_amounts(config(budget="600s", fidelity=fidelity), 10_000, lambda: 800.0, workers)
+    assert amounts.epochs == int(seconds_of_a_training * 800 / 10_000)
     assert amounts.search_seconds == 300
     assert amounts.candidate_seconds == 75
 
 
 def test_without_a_clock_workers_change_nothing() -> None:
-    config = RunConfig.create(data="digits", budget=10)
-    assert choose_amounts(config, 10_000, lambda: 800.0, 1) == choose_amounts(config, 10_000, lambda: 800.0, 4)
+    options = config(budget=10)
+    assert choose_amounts(options, 10_000, lambda: 800.0, 1) == choose_amounts(
+        options, 10_000, lambda: 800.0, 4
+    )

@@ -17,7 +17,7 @@ from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Trial
 
 TRIALS = 8
-SEARCH = f"search digits --budget {TRIALS} --epochs 1 --final-epochs 1 --resolution 8 --threads 1".split()
+SEARCH = f"search digits --budget {TRIALS} --epochs 3 --final-epochs 1 --resolution 8 --threads 1".split()
 
 # The memory format is timed when a run begins, and two formats round differently: a fixed one for all runs here.
 COMMAND = """
@@ -83,6 +83,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     found = left_behind(folder)
     assert len(found["table"]) == TRIALS
     assert found["metrics"]["state"] == "final"
+    # The same holds where candidates go on from checkpoints.
+    assert any(row["continues"] and float(row["trained_epochs"]) < 3 for row in found["table"])
     return found
 
 

@@ -18,8 +18,9 @@ from tests.run.conftest import MakeTrial
 from tests.run.toy import TOY
 
 from gcnas.errors import RunFolderError
-from gcnas.records import Proposal
-from gcnas.run.ledger import SCHEMA_VERSION, Ledger, LedgerReader
+from gcnas.records import Fidelity, Proposal
+from gcnas.run.ledger import Ledger, LedgerReader
+from gcnas.run.schema import SCHEMA_VERSION
 from gcnas.run.trial import Event, Rejection, Trial
 from gcnas.strategy import RandomStrategy, StrategyState
 
@@ -451,3 +452,63 @@ def test_figures_of_learning_come_back_in_order(tmp_path: Path) -> None:
             ledger.commit(learning=[entry])
     with LedgerReader(tmp_path / "run.db") as reader:
         assert reader.learning() == figures
+
+
+# --- several trainings of a network
+
+
+def further(trial: Trial, number: int, fidelity: Fidelity) -> Trial:
+    return replace(
+        trial, number=number, fidelity=fidelity, evaluation=None, elapsed=None, continues=trial.number
+    )
+
+
+def test_network_that_goes_on_is_a_trial_of_its_own(ledger: Ledger, path: Path, make_trial: MakeTrial) -> None:
+    first = make_trial(1, 0.5)
+    finished(ledger, first)
+    longer = further(first, 2, Fidelity(9, first.fidelity.seed))
+    ledger.commit(pending=[longer])
+    with LedgerReader(path) as reader:
+        assert reader.trials() == [first, longer]
+    again = further(first, 3, longer.fidelity)
+    with pytest.raises(RunFolderError, match="UNIQUE"):
+        ledger.commit(pending=[again])
+
+
+def of_version_1(path: Path) -> None:
+    """Turn a ledger into what version 1 wrote."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    script = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'trials'").fetchone()[0]
+    triggers = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")]
+    old = script.replace("fingerprint TEXT NOT NULL", "fingerprint TEXT NOT NULL UNIQUE").replace(
+        ",\n    continues INTEGER REFERENCES trials (trial),\n    UNIQUE (fingerprint, epochs, seed)", ""
+    )
+    assert old.count("UNIQUE") == 1
+    connection.execute("ALTER TABLE trials RENAME TO new")
+    for name in ("finished_is_final", "finished_stays"):
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(old)
+    columns = ", ".join(row[1] for row in connection.execute("PRAGMA table_info(trials)"))
+    connection.execute(f"INSERT INTO trials SELECT {columns} FROM new")  # noqa: S608
+    connection.execute("DROP TABLE new")
+    for trigger in triggers:
+        connection.execute(trigger)
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+def test_ledger_of_version_1_is_read_and_brought_up_to_date(path: Path, make_trial: MakeTrial) -> None:
+    trials = [make_trial(1, 0.5), make_trial(2, error="oh"), make_trial(3)]
+    with Ledger(path) as ledger:
+        finished(ledger, *trials[:2])
+        ledger.commit(pending=trials[2:])
+    of_version_1(path)
+    with LedgerReader(path) as reader:
+        assert reader.trials() == trials
+    with Ledger(path) as ledger:
+        assert ledger.trials() == trials
+        ledger.commit(pending=[further(trials[0], 4, Fidelity(9, 1))])
+        with pytest.raises(RunFolderError, match="cannot be changed"), ledger._transaction() as connection:
+            connection.execute("UPDATE trials SET score = 1 WHERE trial = 1")
+    with Ledger(path) as ledger:
+        assert [trial.continues for trial in ledger.trials()] == [None, None, None, 1]

@@ -216,7 +216,7 @@ def test_what_would_take_too_long_is_rejected(proposals: list[Proposal]) -> None
     quick, slow = chain(0), chain(2, 2, 2)
     limit = (seconds_of(quick) + seconds_of(slow)) / 2
     inner, log = Script([slow, slow, quick, slow]), list[Rejection]()
-    strategy = WithinTime(inner, log, DurationModel(FREE), limit)
+    strategy = WithinTime(inner, log, DurationModel(FREE), limit, epochs=1)
     assert strategy.ask(1) == [slow]  # nothing is known yet
     strategy.tell([complete(proposal, seconds=seconds_of(proposal)) for proposal in proposals[:20]])
     assert len(inner.told) == 20
@@ -231,6 +231,6 @@ def test_what_would_take_too_long_is_rejected(proposals: list[Proposal]) -> None
 
 def test_failures_teach_no_duration(proposals: list[Proposal]) -> None:
     model = DurationModel(TOY)
-    strategy = WithinTime(Script([]), [], model, 1.0)
+    strategy = WithinTime(Script([]), [], model, 1.0, epochs=1)
     strategy.tell([Evaluation(p, EvaluationState.FAILED, error_kind="crash") for p in proposals[:9]])
     assert model.predict(proposals[0].architecture) is None

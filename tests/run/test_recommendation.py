@@ -6,6 +6,7 @@ from gcnas.records import (
     Evaluation,
     EvaluationState,
     Fidelity,
+    Layer,
     Limits,
     Proposal,
     Trajectory,
@@ -16,11 +17,22 @@ from gcnas.run.trial import Trial
 IMAGES = 1_000
 
 
-def trial(number: int, score: float | None, source: str = "random", parameters: int = 100) -> Trial:
-    proposal = Proposal(Architecture(()), Trajectory((), ()), source)
+def trial(
+    number: int,
+    score: float | None,
+    source: str = "random",
+    parameters: int = 100,
+    *,
+    network: int | None = None,
+    epochs: int = 1,
+    seed: int = 0,
+) -> Trial:
+    layer = Layer("conv2d", (("filters", network or number),), (0,))
+    proposal = Proposal(Architecture((layer,)), Trajectory((), ()), source)
     state = EvaluationState.FAILED if score is None else EvaluationState.COMPLETE
-    evaluation = Evaluation(proposal, state, score, Fidelity(1))
-    return Trial(number, proposal, Cost(parameters), Fidelity(1), evaluation)
+    fidelity = Fidelity(epochs, seed)
+    evaluation = Evaluation(proposal, state, score, fidelity)
+    return Trial(number, proposal, Cost(parameters), fidelity, evaluation)
 
 
 def chosen(*trials: Trial, limits: Limits | None = None, images: int = IMAGES) -> int | None:
@@ -57,3 +69,25 @@ def test_a_perfect_reference_cannot_be_beaten() -> None:
 def test_limits_are_looked_at_again() -> None:
     large = trial(1, 0.9, "reference", parameters=1_000)
     assert chosen(large, trial(2, 0.7, parameters=10), limits=Limits(parameters=500)) == 2
+
+
+# --- several amounts of training
+
+
+def test_only_the_most_training_that_enough_networks_got_decides() -> None:
+    short = [trial(1, 0.99), trial(2, 0.6, "reference")]
+    middle = [trial(3, 0.7, "reference", network=2, epochs=3), trial(4, 0.8, epochs=3)]
+    assert chosen(*short) == 1
+    assert chosen(*short, *middle) == 4
+    # One network alone at the full training has nothing to be compared with.
+    full = [trial(5, 0.75, "reference", network=2, epochs=9)]
+    assert chosen(*short, *middle, *full) == 4
+    assert chosen(*short, *middle, *full, trial(6, 0.74, network=4, epochs=9)) == 5
+
+
+def test_repeated_networks_are_compared_by_their_means() -> None:
+    lucky, steady = trial(1, 0.95, network=1), trial(2, 0.94, network=2)
+    third = trial(3, 0.93, network=3)
+    again = [trial(4, 0.85, network=1, seed=5), trial(5, 0.93, network=2, seed=5)]
+    assert chosen(lucky, steady, third) == 1
+    assert chosen(lucky, steady, third, *again) == 2  # 0.935 beats 0.90; the third was not repeated

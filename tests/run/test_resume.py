@@ -1,12 +1,14 @@
 """A run killed anywhere and gone on with equals one that was never killed."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.run.toy import Doom, Killed, read_run, run_toy
+from tests.run.toy import RUNGS, Doom, Killed, read_run, run_toy
 
+from gcnas.records import Fidelity
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Trial
 
@@ -24,7 +26,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         assert doom.counts["after_commit"] == TRANSACTIONS
         runs[strategy] = read_run(folder)
         assert {rejection.reason for rejection in runs[strategy]["rejections"]} == {"duplicate", "limit"}
-        assert {trial[4] for trial in runs[strategy]["trials"]} == {"complete", "failed"}
+        assert {trial[5] for trial in runs[strategy]["trials"]} == {"complete", "failed"}
     return runs
 
 
@@ -91,7 +93,7 @@ def test_killing_candidate_is_given_up(tmp_path: Path, whole: dict[str, Any]) ->
     assert [trial.attempts for trial in trials] == [2]
     run_toy(tmp_path, "random", trials=TRIALS)
     found, expected = read_run(tmp_path)["trials"], whole["random"]["trials"]
-    assert found[2][4:] == ("failed", None, {}, "crash", [found[2][-1][0]])
+    assert found[2][5:] == ("failed", None, {}, "crash", [found[2][-1][0]])
     assert "died 2 times" in found[2][-1][0]
     # Random search does not learn, so all others are as they would have been.
     assert found[:2] + found[3:] == expected[:2] + expected[3:]
@@ -141,3 +143,50 @@ def interrupted(*_: object) -> Any:
 def trials_in(folder: Path) -> list[Trial]:
     with LedgerReader(folder / "run.db") as ledger:
         return ledger.trials()
+
+
+# --- on rungs
+
+RUNG_TRIALS = 24
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Runs on three rungs, never killed."""
+    runs = {}
+    for strategy in ("learner", "all-rungs"):
+        folder = tmp_path_factory.mktemp(strategy)
+        run_toy(folder, strategy, trials=RUNG_TRIALS, ladder=True)
+        runs[strategy] = read_run(folder)
+        trials = trials_in(folder)
+        assert {trial.fidelity for trial in trials} == {*RUNGS, Fidelity(9, 8)}
+        assert [trial.fidelity.seed for trial in trials[-2:]] == [8, 8]
+        by_number = {trial.number: trial for trial in trials}
+        for trial in trials:
+            before = None if trial.continues is None else by_number[trial.continues]
+            assert (before is None) == (trial.fidelity in (RUNGS[0], Fidelity(9, 8)))
+            assert before is None or before.proposal.fingerprint == trial.proposal.fingerprint
+    assert runs["learner"]["values"] != runs["all-rungs"]["values"]
+    return runs
+
+
+@pytest.mark.parametrize("strategy", ["learner", "all-rungs"])
+@pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
+@pytest.mark.parametrize("number", range(1, 2 * RUNG_TRIALS + 2, 3))
+def test_run_on_rungs_killed_at_transactions(
+    tmp_path: Path, climbed: dict[str, Any], strategy: str, moment: str, number: int
+) -> None:
+    with pytest.raises(Killed):
+        run_toy(tmp_path, strategy, doom=Doom(**{moment: number}), trials=RUNG_TRIALS, ladder=True)
+    run_toy(tmp_path, strategy, trials=RUNG_TRIALS, ladder=True)
+    assert read_run(tmp_path) == climbed[strategy]
+
+
+def test_lost_checkpoints_cost_no_result(tmp_path: Path, climbed: dict[str, Any]) -> None:
+    with pytest.raises(Killed):
+        run_toy(tmp_path, "learner", doom=Doom(after_commit=15), trials=RUNG_TRIALS, ladder=True)
+    shutil.rmtree(tmp_path / "checkpoints")
+    run_toy(tmp_path, "learner", trials=RUNG_TRIALS, ladder=True)
+    trials = trials_in(tmp_path)
+    assert len(trials) == RUNG_TRIALS
+    assert all(trial.evaluation is not None for trial in trials)

@@ -1,5 +1,6 @@
 """A run put together: what is kept of it, what may change when it goes on, and what it never touches."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_references_are_evaluated_first_unless_not_wanted(
         configured(references=False), context.dataset, CNN, RunFolder.create(tmp_path / "other")
     )
     search(other)
-    assert {trial.proposal.source for trial in trials_of(other)} == {"policy"}
+    assert {trial.proposal.source for trial in trials_of(other)} == {"start"}
 
 
 def test_everything_keeps_to_the_limits(begin: Callable[..., Context]) -> None:
@@ -207,3 +208,63 @@ def test_progress_of_candidates_is_told(begin: Callable[..., Context]) -> None:
 
     search(begin(budget=1), Bar())
     assert Bar.shares[-1] == 1.0
+
+
+# --- rungs
+
+
+class Shorn(Observer):
+    """Deletes the checkpoints whenever a trial begins."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+
+    def trial_started(self, trial: Trial) -> None:
+        shutil.rmtree(self._folder.checkpoints, ignore_errors=True)
+
+
+def test_candidates_climb_and_the_best_are_repeated(begin: Callable[..., Context]) -> None:
+    context = begin(budget=20, epochs=4, strategy="random")
+    best = search(context)
+    trials = trials_of(context)
+    assert [trial.proposal.source for trial in trials[:3]] == ["reference"] * 3
+    levels = [trial.fidelity.epochs for trial in trials]
+    assert levels[:4] == [1, 1, 1, 4]
+    assert set(levels) == {1, 4}
+    assert best.fidelity.epochs == 4
+    further = [trial for trial in trials if trial.continues]
+    spent = {trial.evaluation.trained_epochs for trial in further if trial.evaluation}
+    assert max(spent) < 4
+    repeats = [trial for trial in trials if trial.fidelity.seed != context.fidelity.seed]
+    assert [trial.number for trial in repeats] == [19, 20]
+    assert "reference" in {trial.proposal.source for trial in repeats}
+    files = list(context.folder.checkpoints.iterdir())
+    assert 0 < len(files) < sum(level == 1 for level in levels)
+
+
+def test_run_without_checkpoints_begins_anew(begin: Callable[..., Context]) -> None:
+    context = begin(budget=6, epochs=4, strategy="random")
+    search(context, Shorn(context.folder))
+    further = [trial for trial in trials_of(context) if trial.continues]
+    assert further
+    assert all(trial.complete for trial in further)
+    assert {trial.evaluation.trained_epochs for trial in further if trial.evaluation} == {4.0}
+
+
+def test_full_fidelity_trains_each_candidate_alike(begin: Callable[..., Context]) -> None:
+    context = begin(budget=24, epochs=2, strategy="random", fidelity="full", max_params=4_000)
+    search(context)
+    trials = trials_of(context)
+    assert {trial.fidelity for trial in trials} == {context.fidelity}
+    assert len({trial.proposal.fingerprint for trial in trials}) == len(trials) == 24
+    assert not context.folder.checkpoints.exists()
+
+
+def test_strategy_of_all_rungs_learns_from_them(begin: Callable[..., Context]) -> None:
+    context = begin(budget=14, epochs=3, strategy="gcnas", max_params=4_000)
+    search(context)
+    with LedgerReader(context.folder.ledger) as ledger:
+        told = ledger.strategy_state().tensors["experience.epochs"]
+    levels = [trial.fidelity.epochs for trial in trials_of(context)]
+    assert set(told.tolist()) <= {0, 1, 3}
+    assert (told == 3).sum() == levels.count(3) > 0

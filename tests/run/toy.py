@@ -13,10 +13,13 @@ import numpy as np
 from gcnas.errors import NotFiniteError
 from gcnas.execution import Evaluated, Executor, Job, SerialExecutor
 from gcnas.records import Architecture, Cost, Evaluation, Fidelity, LayerAction, Limits, Proposal
+from gcnas.run.checkpoints import Checkpoints
 from gcnas.run.driver import Clock, Driver, Stop
+from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.middleware import ReferencesFirst, Unique, WithinLimits
 from gcnas.run.observer import Observer
+from gcnas.run.repeats import Repeats
 from gcnas.run.trial import Rejection, Trial
 from gcnas.space import Choice, InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.strategy import RandomStrategy, Strategy, StrategyState
@@ -63,6 +66,14 @@ def evaluate(job: Job) -> Evaluated:
     if fate < 0.2:
         raise ValueError("a layer that cannot be")
     score = luck(architecture)
+    if job.fidelity != RUNGS[-1]:
+        score *= 0.5 + 0.1 * job.fidelity.epochs / 9 + 0.1 * luck(architecture, str(job.fidelity))
+    if job.keep is not None:
+        job.keep.parent.mkdir(exist_ok=True)
+        job.keep.write_text(architecture.fingerprint)
+    if job.start is not None and job.start.exists():
+        assert job.start.read_text() == architecture.fingerprint
+        score += 1e-6  # what had to begin anew would end elsewhere
     return score, {"accuracy": score, "loss": 1 / (score + 0.1)}, {"weight": np.array([score])}
 
 
@@ -105,7 +116,18 @@ class Learner(Strategy):
         self._weights = state.tensors["weights"]
 
 
-STRATEGIES: dict[str, Callable[[SearchSpace, int], Strategy]] = {"learner": Learner, "random": RandomStrategy}
+class AllRungs(Learner):
+    """Learns from every amount of training."""
+
+    multi_fidelity = True
+
+
+STRATEGIES: dict[str, Callable[[SearchSpace, int], Strategy]] = {
+    "learner": Learner,
+    "all-rungs": AllRungs,
+    "random": RandomStrategy,
+}
+RUNGS = [Fidelity(1, 7), Fidelity(3, 7), Fidelity(9, 7)]
 
 
 class Killed(BaseException):
@@ -178,9 +200,11 @@ def run_toy(
     observer: Observer | None = None,
     prepare: Callable[[Driver], None] = lambda _: None,
     executor: Executor | None = None,
+    ladder: bool = False,
 ) -> Trial:
-    """A run with new objects on the ledger in a folder, begun or gone on with."""
+    """A run with new objects on the ledger in a folder, begun or gone on with; on three rungs if there is a ladder."""
     doom = doom or Doom()
+    rungs = Ladder(RUNGS if ladder else RUNGS[-1:], references=2)
     ledger = MortalLedger(folder / "run.db", doom)
     rejections: list[Rejection] = []
 
@@ -196,14 +220,16 @@ def run_toy(
         driver = Driver(
             ledger=ledger,
             space=space,
-            strategy=toy_strategy(ledger, strategy, space, rejections),
+            strategy=toy_strategy(ledger, strategy, space, rejections, rungs),
             rejections=rejections,
             executor=executor or SerialExecutor(mortal),
-            fidelity=Fidelity(1, 7),
+            fidelity=RUNGS[-1],
             stop=Stop(trials, seconds),
             clock=clock or Clock(),
             keep_best=keep_best,
             observer=observer or Observer(),
+            checkpoints=Checkpoints(folder / "checkpoints", rungs) if ladder else None,
+            repeats=Repeats(RUNGS[-1], 8, space.limits, trials, None) if ladder else None,
         )
         prepare(driver)
         return driver.run()
@@ -211,13 +237,26 @@ def run_toy(
         ledger.bury()
 
 
-def toy_strategy(ledger: Ledger, name: str, space: SearchSpace, rejections: list[Rejection]) -> Strategy:
+def toy_strategy(
+    ledger: Ledger, name: str, space: SearchSpace, rejections: list[Rejection], ladder: Ladder
+) -> Strategy:
     """A strategy with its middlewares in the state that the ledger holds."""
     references = [space.decode([LayerAction(0, (index,), (0,))]) for index in range(2)]
     strategy: Strategy = ReferencesFirst(STRATEGIES[name](space, 3), space, references)
     strategy = WithinLimits(strategy, rejections, space)
     trials = ledger.trials()
-    strategy = Unique(strategy, rejections, trials)
+    multi_fidelity = STRATEGIES[name](space, 3).multi_fidelity
+    told = ladder.rungs if multi_fidelity else ladder.rungs[:1]
+    strategy = Unique(strategy, rejections, [t for t in trials if t.fidelity in told])
+    if len(ladder.rungs) > 1:
+        strategy = SuccessiveHalving(
+            strategy,
+            ladder,
+            trials,
+            limits=space.limits,
+            cost=lambda proposal: space.cost(proposal.architecture),
+            multi_fidelity=multi_fidelity,
+        )
     if trials:
         strategy.load_state_dict(ledger.strategy_state())
     return strategy
@@ -232,6 +271,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         "rejections": rejections,
         "values": state.values,
         "tensors": {name: tensor.tolist() for name, tensor in state.tensors.items()},
+        "checkpoints": sorted(path.name for path in (folder / "checkpoints").glob("*")),
         "best": (folder / "best.txt").read_text() if (folder / "best.txt").exists() else None,
     }
 
@@ -239,7 +279,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 def row(trial: Trial) -> tuple[Any, ...]:
     """A trial without seconds and attempts."""
     evaluation = trial.evaluation
-    facts = (trial.number, trial.proposal, trial.cost, trial.fidelity)
+    facts = (trial.number, trial.proposal, trial.cost, trial.fidelity, trial.continues)
     if evaluation is None:
         return facts
     error = (evaluation.error or "").splitlines()[-1:]

@@ -80,3 +80,32 @@ def test_facts_are_costs_where_there_are_any() -> None:
     assert facts[:, 0] == pytest.approx(3 / 8)
     assert facts[:, 1] == pytest.approx(np.log10([c.parameters + 1 for c in costs]) / 4)
     assert facts[:, 2] == pytest.approx(np.log10([c.multiply_adds + 1 for c in costs]) / 4)
+
+
+def test_networks_that_went_on_keep_their_places_as_a_group() -> None:
+    experience = Experience(DEEP, Tokens(DEEP))
+    proposals = RandomStrategy(DEEP, 0).ask(6)
+    for index, proposal in enumerate(proposals):
+        experience.add(complete(proposal, index / 10, epochs=1))
+    low = experience.targets.copy()
+    # The two best go on, and the second overtakes the first.
+    experience.add(complete(proposals[5], 0.70, epochs=3))
+    experience.add(complete(proposals[4], 0.72, epochs=3))
+    assert experience.targets[:6] == pytest.approx(low)
+    assert experience.targets[6:] == pytest.approx([low[4], low[5]])
+    # Alone on the next rung, it is no middling network.
+    experience.add(complete(proposals[4], 0.8, epochs=9))
+    assert experience.targets[8] == pytest.approx(low[5])
+    # Each network once, with its most training.
+    assert experience.best(4).tolist() == [8, 6, 3, 2]
+
+
+def test_what_broke_a_limit_stands_among_the_least_trained() -> None:
+    experience = Experience(DEEP, Tokens(DEEP))
+    first, second, third = RandomStrategy(DEEP, 0).ask(3)
+    experience.add(complete(first, 0.5, epochs=1))
+    experience.add(complete(second, 0.7, epochs=9))
+    experience.add(
+        Evaluation(third, EvaluationState.INFEASIBLE, error_kind="parameters", error="parameters 9 > 1")
+    )
+    assert experience.epochs.tolist() == [1, 9, 1]

@@ -1,6 +1,7 @@
 """Training one candidate: reproducible whatever went before, typed failures, and never the test split."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,3 +147,36 @@ def test_reference_learns_digits_in_three_epochs(channels_last: bool) -> None:
     trainer = CandidateTrainer(space, digits, Recipe(augmentation=Augmentation(shift=1)), platform)
     trained = trainer(resnet8(space), Fidelity(3, 0))
     assert trained.measurement.accuracy > 0.9
+
+
+# --- in stages
+
+
+@pytest.fixture
+def staged(space: SearchSpace, stripes: Dataset) -> CandidateTrainer:
+    return CandidateTrainer(space, stripes, replace(RECIPE, stages=True), CPU)
+
+
+def test_training_goes_on_from_a_checkpoint(
+    staged: CandidateTrainer, space: SearchSpace, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    architecture = resnet8(space)
+    short = staged(architecture, Fidelity(4, 5), keep=first)
+    assert short.epochs == 4.0
+    longer = staged(architecture, Fidelity(8, 5), start=first, keep=second)
+    assert longer.epochs == 5.0  # it goes on from where the rate began to fall, after three
+    again = staged(architecture, Fidelity(8, 5), start=first, keep=second)
+    assert_same(longer, again)
+    # Storing changes nothing, and the beginning of a longer training is another one.
+    assert_same(staged(architecture, Fidelity(4, 5)), short)
+    assert staged(architecture, Fidelity(8, 5)).epochs == 8.0
+
+
+def test_missing_checkpoint_means_the_whole_training(
+    staged: CandidateTrainer, space: SearchSpace, tmp_path: Path
+) -> None:
+    architecture = resnet8(space)
+    found = staged(architecture, Fidelity(2, 5), start=tmp_path / "none.safetensors")
+    assert found.epochs == 2.0
+    assert_same(found, staged(architecture, Fidelity(2, 5)))

@@ -8,7 +8,7 @@ from torch import nn
 from gcnas.network import build
 from gcnas.space import SearchSpace
 from gcnas.space.presets.cnn import resnet8
-from gcnas.training import EpochSchedule, Recipe, TimedSchedule
+from gcnas.training import EpochSchedule, Recipe, StagedSchedule, TimedSchedule
 from gcnas.training.recipe import FINAL_RATE, WARM_UP, one_cycle
 
 
@@ -96,3 +96,20 @@ def test_a_step_shrinks_only_what_is_decayed() -> None:
     weight, *others = zip(before, network.parameters(), strict=True)
     torch.testing.assert_close(weight[1].detach(), weight[0] * (1 - 0.05), rtol=1e-4, atol=0)
     assert all(torch.equal(old, new) for old, new in others)
+
+
+def test_staged_rate_rises_stays_and_falls() -> None:
+    schedule = StagedSchedule(8)
+    rates = [schedule.rate(schedule.progress(step, 10)) for step in range(81)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:61] == pytest.approx([1.0] * 52)
+    assert rates[60:] == sorted(rates[60:], reverse=True)
+    assert rates[80] == pytest.approx(FINAL_RATE)
+
+
+def test_stage_that_goes_on_does_not_rise_again() -> None:
+    schedule = StagedSchedule(8, done=3.0)
+    assert schedule.progress(0, 10) == 3 / 8
+    assert schedule.progress(50, 10) == 1.0
+    assert schedule.rate(3 / 8) == 1.0
+    assert StagedSchedule(9, done=0.5).rate(0.5 / 9) == 1.0

@@ -77,7 +77,7 @@ class PlainDisplay(Observer):
         left = self.time_left()
         facts = [
             f"trial {trial.number}{total}",
-            _score(trial),
+            f"{_score(trial)} after {_epochs(trial)}",
             place,
             f"{trial.cost.parameters:,} parameters",
             f"{trial.cost.multiply_adds / 1e6:.2f} M multiply-adds",
@@ -108,7 +108,8 @@ class PlainDisplay(Observer):
         from gcnas.report import summarize
 
         summary = summarize(run)
-        self.console.print(escape("\n".join(filter(None, (summary.sentence, summary.comparison)))))
+        lines = (summary.sentence, summary.comparison, f"Search: {summary.effort}.")
+        self.console.print(escape("\n".join(filter(None, lines))))
         self.console.print(f"network: {escape(str(run / 'best'))}\nreport:  {escape(str(run / 'report.html'))}")
 
     def time_left(self) -> float | None:
@@ -176,7 +177,7 @@ class LiveDisplay(PlainDisplay):
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("trial", "score", "params", "MACs", "depth", "seconds"):
+        for name in ("trial", "score", "epochs", "params", "MACs", "depth", "seconds"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("source", no_wrap=True)
         for trial in self._last:
@@ -184,6 +185,7 @@ class LiveDisplay(PlainDisplay):
             table.add_row(
                 str(trial.number),
                 _score(trial),
+                str(trial.fidelity.epochs),
                 f"{trial.cost.parameters:,}",
                 f"{trial.cost.multiply_adds / 1e6:.2f}M",
                 str(trial.proposal.architecture.depth),
@@ -221,6 +223,11 @@ def _score(trial: Trial) -> str:
     if evaluation is None or evaluation.score is None:
         return f"failed ({evaluation.error_kind})" if evaluation is not None else "pending"
     return f"{evaluation.score:.4f}"
+
+
+def _epochs(trial: Trial) -> str:
+    epochs = trial.fidelity.epochs
+    return f"{epochs} epoch{'s' if epochs > 1 else ''}"
 
 
 def _seconds(trial: Trial) -> str:

@@ -31,6 +31,7 @@ def status(run: RunArgument) -> None:
         "references": summary.comparison or "none evaluated yet",
         "budget": f"{summary.budget or 'unknown'}, {summary.elapsed:.0f} s used",
         "trials": f"{summary.complete} complete, {summary.failed} failed, {summary.pending} pending",
+        "cost": summary.effort,
         "rejected": f"{summary.duplicates} duplicates, {summary.rejected} beyond a limit",
         "test split": f"opened {len(summary.test_openings)} times",
     }

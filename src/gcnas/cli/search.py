@@ -22,7 +22,8 @@ BudgetOption = Annotated[
         "--budget",
         "-b",
         metavar="BUDGET",
-        help="Candidates (200), or a time for everything (90s, 10m, 2h). [default: 10m]",
+        help="Evaluations (200; each further training of a candidate is one), or a time for everything (90s, 10m, 2h). "
+        "[default: 10m]",
     ),
 ]
 ParamsOption = Annotated[
@@ -75,8 +76,16 @@ def search(
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Root of all chance. [default: 0]")
     ] = None,
+    fidelity: Annotated[
+        str | None,
+        typer.Option(
+            "--fidelity",
+            metavar="NAME",
+            help="rungs: train the best candidates further; full: train each as long. [default: rungs]",
+        ),
+    ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", metavar="N", help="Training of each candidate.")
+        int | None, typer.Option("--epochs", metavar="N", help="Full training of a candidate.")
     ] = None,
     final_epochs: FinalEpochsOption = None,
     final_share: FinalShareOption = None,
@@ -151,6 +160,7 @@ def search(
         strategy=strategy,
         space=space,
         seed=seed,
+        fidelity=fidelity,
         epochs=epochs,
         final_epochs=final_epochs,
         final_share=final_share,

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gcnas.records import Evaluation, Fidelity, Proposal
@@ -17,12 +18,16 @@ class Job:
         proposal: What to evaluate.
         fidelity: How much training it gets.
         seconds: Time limit; None for none.
+        start: Checkpoint of a shorter training of this network to go on from; it may be missing.
+        keep: Where to leave a checkpoint for a longer training.
     """
 
     trial: int
     proposal: Proposal
     fidelity: Fidelity
     seconds: float | None = None
+    start: Path | None = None
+    keep: Path | None = None
 
 
 @dataclass(frozen=True)

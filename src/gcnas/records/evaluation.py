@@ -8,6 +8,9 @@ from types import MappingProxyType
 from gcnas.records.architecture import Architecture
 from gcnas.records.trajectory import Trajectory
 
+TRAINED_EPOCHS = "trained_epochs"
+"""Name of the metric that says how many epochs an evaluation itself trained."""
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -31,11 +34,13 @@ class Proposal:
         architecture: Canonical form: what is built.
         trajectory: Raw decisions and masks: what the strategy learns from.
         source: Who proposed it: ``random``, ``reference``, ``policy``, ``edit`` and so on.
+        fidelity: The training wanted; None for the one that the run gives every candidate.
     """
 
     architecture: Architecture
     trajectory: Trajectory
     source: str
+    fidelity: Fidelity | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -75,3 +80,8 @@ class Evaluation:
     error_kind: str | None = None
     error: str | None = None
     seconds: float = 0.0
+
+    @property
+    def trained_epochs(self) -> float:
+        """Epochs trained for this evaluation alone: fewer than its fidelity's where it went on from stored weights."""
+        return self.metrics.get(TRAINED_EPOCHS, float(self.fidelity.epochs) if self.fidelity else 0.0)

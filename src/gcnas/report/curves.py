@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gcnas.run.trial import Trial
+from gcnas.run.trial import Trial, decisive
 
 Curve = tuple[tuple[int, float], ...]
 """Pairs of trial number and score."""
@@ -13,14 +13,18 @@ MAX_STEPS = 200
 
 
 def best_so_far(trials: Iterable[Trial]) -> Curve:
-    """Trial number and best score, at every improvement and at the last finished trial."""
+    """Trial number and best score, at every improvement and at the last finished trial.
+
+    A score after more training is an improvement over all scores after less.
+    """
     curve: list[tuple[int, float]] = []
-    last = 0
+    last, best = 0, (0, float("-inf"))
     for trial in trials:
         if trial.evaluation is None:
             continue
         last = trial.number
-        if trial.complete and (not curve or trial.score > curve[-1][1]):
+        if trial.complete and (trial.fidelity.epochs, trial.score) > best:
+            best = (trial.fidelity.epochs, trial.score)
             curve.append((trial.number, trial.score))
     if curve and last > curve[-1][0]:
         curve.append((last, curve[-1][1]))
@@ -47,11 +51,9 @@ def expected_best(scores: Sequence[float]) -> Curve:
 
 
 def pareto_front(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Complete trials that none beats in score with as few parameters, the smallest first."""
+    """Trials with the most training that none beats in score with as few parameters, the smallest first."""
     front: list[Trial] = []
-    for trial in sorted(
-        (trial for trial in trials if trial.complete), key=lambda t: (t.cost.parameters, -t.score, t.number)
-    ):
+    for trial in sorted(decisive(trials), key=lambda t: (t.cost.parameters, -t.score, t.number)):
         if not front or trial.score > front[-1].score:
             front.append(trial)
     return tuple(front)

@@ -86,6 +86,9 @@ def _search(folder: RunRecord, summary: RunSummary) -> Facts:
     if epochs:
         span = whole(epochs[0]) if len(epochs) == 1 else f"{whole(epochs[0])} to {whole(epochs[-1])}"
         pairs.append(("Epochs each", span))
+    pairs.append(("Effort", summary.effort))
+    if summary.anew:
+        pairs.append(("Checkpoint gone", counted(summary.anew, "trial") + " began anew"))
     if "seed" in folder.config:
         pairs.append(("Seed", str(folder.config["seed"])))
     return pairs
@@ -94,7 +97,7 @@ def _search(folder: RunRecord, summary: RunSummary) -> Facts:
 def _budget(budget: str) -> str:
     """The budget as it was written, ``200`` or ``600s``, in words."""
     if budget.isdecimal():
-        return counted(int(budget), "candidate")
+        return counted(int(budget), "evaluation")
     seconds = budget.removesuffix("s")
     return duration(float(seconds)) if seconds.replace(".", "", 1).isdecimal() else budget
 

@@ -23,6 +23,7 @@ from gcnas.report.reasons import Reasons, reasons_of
 from gcnas.report.record import RunRecord, fitted_space, read_run
 from gcnas.report.summary import RunSummary, summarize
 from gcnas.run.folder import write_text
+from gcnas.run.trial import decisive
 from gcnas.space import SearchSpace
 
 TOP = 10
@@ -103,9 +104,7 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "samples": SAMPLES,
         "shown_choices": TOP,
         "test": _test(folder),
-        "top": sorted(
-            (trial for trial in folder.trials if trial.complete), key=lambda trial: (-trial.score, trial.number)
-        )[:TOP],
+        "top": sorted(decisive(folder.trials), key=lambda trial: (-trial.score, trial.number))[:TOP],
         "describe": describe,
         "failures": [(failure, failure.message[:MAX_MESSAGE]) for failure in summary.failures],
         "notices": [*summary.notices, *filter(None, (network.notice, lacking))],

@@ -10,7 +10,7 @@ from gcnas.records import EvaluationState
 from gcnas.report.curves import Curve, best_so_far, expected_best
 from gcnas.report.numbers import counted, percent, points, short, whole
 from gcnas.report.record import Delivered, RunRecord, read_run
-from gcnas.run.trial import Event, Rejection, Trial
+from gcnas.run.trial import Event, Rejection, Trial, decisive
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,15 @@ class RunSummary:
         reward: What the scores are, in words.
         trials: Number of trials, pending ones included.
         complete: Number of trials with a score.
+        architectures: Number of networks looked at.
+        full_trainings: Epochs of all trials together, as a multiple of a candidate's full training; None if the run
+            does not say how long that is.
+        anew: Number of trials that had to begin anew because their checkpoint was gone.
         pending: Number of trials without a result.
         failures: Failed trials by kind, the most frequent first.
         duplicates: Proposals that repeated an earlier one.
         limits: Proposals beyond a limit, by limit.
-        best: Trial of the best score.
+        best: Trial of the best score among those with the deciding amount of training, like the two that follow.
         delivered: Trial that ``best/`` holds; the best one while ``best/`` does not say.
         best_reference: Best trial among the reference designs.
         best_searched: Best trial that is no reference design.
@@ -69,6 +73,9 @@ class RunSummary:
     reward: str
     trials: int
     complete: int
+    architectures: int
+    full_trainings: float | None
+    anew: int
     pending: int
     failures: tuple[FailureKind, ...]
     duplicates: int
@@ -92,6 +99,14 @@ class RunSummary:
         return sum(failure.count for failure in self.failures)
 
     @property
+    def effort(self) -> str:
+        """What the search cost, in words."""
+        networks = f"{counted(self.architectures, 'network')} looked at"
+        if self.full_trainings is None:
+            return networks
+        return f"{networks}, for {self.full_trainings:.1f} full trainings of a candidate"
+
+    @property
     def rejected(self) -> int:
         """Number of proposals beyond a limit."""
         return sum(limit.count for limit in self.limits)
@@ -109,10 +124,11 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
     """
     folder = run if isinstance(run, RunRecord) else read_run(run)
     other = read_run(against) if isinstance(against, Path) else against
-    best = _best(folder.trials)
+    comparable = decisive(folder.trials)
+    best = _best(comparable)
     delivered = _delivered_trial(folder) or best
-    reference = _best([trial for trial in folder.trials if is_reference(trial)])
-    searched = _best([trial for trial in folder.trials if not is_reference(trial)])
+    reference = _best([trial for trial in comparable if is_reference(trial)])
+    searched = _best([trial for trial in comparable if not is_reference(trial)])
     budget = folder.config.get("budget")
     return RunSummary(
         name=folder.name,
@@ -122,6 +138,9 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
         reward=folder.reward,
         trials=len(folder.trials),
         complete=sum(trial.complete for trial in folder.trials),
+        architectures=len({trial.proposal.fingerprint for trial in folder.trials}),
+        full_trainings=_full_trainings(folder),
+        anew=sum(_began_anew(trial) for trial in folder.trials),
         pending=sum(trial.evaluation is None for trial in folder.trials),
         failures=_failures(folder.trials),
         duplicates=sum(rejection.reason == "duplicate" for rejection in folder.rejections),
@@ -147,9 +166,26 @@ def is_reference(trial: Trial) -> bool:
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:
-    """The complete trial of the highest score, the earliest among equals."""
-    complete = [trial for trial in trials if trial.complete]
-    return max(complete, key=lambda trial: (trial.score, -trial.number), default=None)
+    """The trial of the highest score, the earliest among equals."""
+    return max(trials, key=lambda trial: (trial.score, -trial.number), default=None)
+
+
+def _full_trainings(folder: RunRecord) -> float | None:
+    amounts = folder.meta.get("amounts")
+    full = amounts.get("epochs") if isinstance(amounts, dict) else None
+    if not isinstance(full, int) or full < 1:
+        return None
+    return sum(trial.evaluation.trained_epochs for trial in folder.trials if trial.evaluation) / full
+
+
+def _began_anew(trial: Trial) -> bool:
+    evaluation = trial.evaluation
+    return (
+        trial.continues is not None
+        and trial.complete
+        and evaluation is not None
+        and (evaluation.trained_epochs >= trial.fidelity.epochs)
+    )
 
 
 def _delivered_trial(folder: RunRecord) -> Trial | None:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 from gcnas.config import RunConfig
 
-CANDIDATE_IMAGES = 40_000
-"""Images that a candidate sees in its training, unless the budget or the size of the data says otherwise."""
+CANDIDATE_IMAGES = {"full": 40_000, "rungs": 120_000}
+"""Images that a candidate sees in its full training, unless the budget or the size of the data says otherwise.
+
+With rungs few candidates get so much, so the whole search costs less than with the same training for all.
+"""
 
 FINAL_IMAGES = 400_000
 """Images that the delivered network sees, where no wall clock rules."""
@@ -14,18 +17,21 @@ FINAL_IMAGES = 400_000
 MOST_FINAL_IMAGES = 1_200_000
 """The most that it sees where one does."""
 
-CANDIDATE_EPOCHS = (3, 30)
+CANDIDATE_EPOCHS = {"full": (3, 30), "rungs": (3, 90)}
 FINAL_EPOCHS = (20, 300)
 
-CANDIDATES_IN_TIME = 8
-"""A wall clock for the search is cut into so many candidates of the first reference's speed.
+CANDIDATES_IN_TIME = {"full": 8, "rungs": 5}
+"""A wall clock for the search is cut into so many full trainings at the first reference's speed.
+
+With rungs that is three or four that are trained to the end, and what the lower rungs take.
 
 Many candidates with a few epochs each would choose networks that learn fast and end low (see
 ``benchmarks/product.py``).
 """
 
-CANDIDATES_OF_WORKER = 6
-"""Each of several workers gets at least so many, so that the first reference stays clear of the time limit."""
+TRAININGS_OF_WORKER = {"full": 6, "rungs": 4}
+"""Each of several workers has time for at least so many full trainings, so that the first reference stays clear of the
+time limit of an evaluation; on rungs none does a full training at a stretch."""
 
 LONGEST_CANDIDATE = 1 / 4
 """No candidate takes more than this share of the search's wall clock."""
@@ -36,7 +42,7 @@ class Amounts:
     """How much training things get.
 
     Attributes:
-        epochs: Of each candidate.
+        epochs: Of a candidate's full training.
         final_epochs: Of the final training, or its most where a wall clock rules.
         search_seconds: Wall clock of the search; None without one.
         candidate_seconds: Time limit of one candidate; None for none.
@@ -60,16 +66,16 @@ def choose_amounts(
             rules.
         workers: Candidates trained at once, each at that speed.
     """
-    epochs = config.epochs or _clamp(CANDIDATE_IMAGES / images, CANDIDATE_EPOCHS)
+    fidelity = config.fidelity
+    epochs = config.epochs or _clamp(CANDIDATE_IMAGES[fidelity] / images, CANDIDATE_EPOCHS[fidelity])
     final_images = FINAL_IMAGES if config.budget.seconds is None else MOST_FINAL_IMAGES
     final_epochs = config.final_epochs or _clamp(final_images / images, FINAL_EPOCHS)
     if config.budget.seconds is None:
         return Amounts(epochs, final_epochs, candidate_seconds=config.candidate_seconds)
     search_seconds = config.budget.seconds * (1 - config.final_share)
     if config.epochs is None:
-        of_worker = (
-            CANDIDATES_IN_TIME if workers == 1 else max(CANDIDATES_IN_TIME / workers, CANDIDATES_OF_WORKER)
-        )
+        trainings = CANDIDATES_IN_TIME[fidelity]
+        of_worker = trainings if workers == 1 else max(trainings / workers, TRAININGS_OF_WORKER[fidelity])
         affordable = search_seconds / of_worker * images_per_second() / images
         epochs = min(epochs, max(1, int(affordable)))
     limit = config.candidate_seconds or search_seconds * LONGEST_CANDIDATE

@@ -7,7 +7,9 @@ from gcnas.run.folder import RunFolder
 
 
 def delete_leftovers(path: Path) -> int:
-    """Delete cached images and temporary files of killed processes.
+    """Delete cached images, checkpoints and temporary files of killed processes.
+
+    A run that goes on afterwards trains the candidates that it promotes from the beginning.
 
     Returns:
         Bytes freed.
@@ -19,7 +21,7 @@ def delete_leftovers(path: Path) -> int:
     freed = 0
     with folder.locked():
         hidden = [item for item in folder.path.glob(".*") if item.name != ".lock"]
-        for item in (folder.path / "cache", *hidden):
+        for item in (folder.path / "cache", folder.checkpoints, *hidden):
             freed += sum(file.stat().st_size for file in (item, *item.rglob("*")) if file.is_file())
             if item.is_dir():
                 shutil.rmtree(item)

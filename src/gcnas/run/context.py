@@ -8,6 +8,7 @@ from gcnas.data import Dataset
 from gcnas.records import Fidelity
 from gcnas.run.amounts import Amounts
 from gcnas.run.folder import RunFolder
+from gcnas.run.rungs import rungs
 from gcnas.run.workers import Workers, plan_workers
 from gcnas.space import InputShape, SearchSpace
 from gcnas.training import Augmentation, Platform, Recipe
@@ -58,12 +59,18 @@ class Context:
                 shift=max(1, round(min(height, width) * SHIFT_SHARE)),
                 mirror=self.dataset.mirror if config.flip is None else config.flip,
             ),
+            stages=len(self.rungs) > 1,
         )
 
     @property
     def fidelity(self) -> Fidelity:
-        """Training of each candidate; all share one seed."""
+        """Full training of a candidate; all share one seed."""
         return Fidelity(self.amounts.epochs, stream_seed(self.config.seed, "candidate") % 2**31)
+
+    @property
+    def rungs(self) -> list[Fidelity]:
+        """Trainings of candidates, the shortest first; only the full one where that is all that they get."""
+        return rungs(self.fidelity) if self.config.fidelity == "rungs" else [self.fidelity]
 
     def facts(self) -> dict[str, Any]:
         """What the ledger keeps, so that a resumed run can be held against it."""

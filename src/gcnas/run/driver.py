@@ -9,8 +9,10 @@ from typing import Any
 from gcnas.errors import LimitsTooTightError, SearchFailedError
 from gcnas.execution import Executor, Job, Outcome
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal
+from gcnas.run.checkpoints import Checkpoints
 from gcnas.run.ledger import MAX_ATTEMPTS, Ledger
 from gcnas.run.observer import Observer
+from gcnas.run.repeats import Repeats
 from gcnas.run.trial import Rejection, Trial, best_trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy
@@ -57,11 +59,13 @@ class Driver:
         strategy: Who proposes, with its middlewares, in the state that the ledger holds.
         rejections: The list in which the middlewares note what they reject.
         executor: Where evaluations run.
-        fidelity: Training of each candidate.
+        fidelity: Training of each candidate whose proposal asks for no other.
         stop: When to end.
         clock: Seconds of the run.
         keep_best: Writes the best network so far; called before its result is committed.
         observer: Told what happens.
+        checkpoints: Weights to go on from; None where all candidates get the full training at once.
+        repeats: Who is trained once more at the end; None for nobody.
     """
 
     def __init__(
@@ -77,10 +81,13 @@ class Driver:
         clock: Clock,
         keep_best: Callable[[Trial, Mapping[str, Any]], None],
         observer: Observer,
+        checkpoints: Checkpoints | None = None,
+        repeats: Repeats | None = None,
     ) -> None:
         self._ledger, self._space, self._strategy, self._rejections = ledger, space, strategy, rejections
         self._executor, self._fidelity, self._stop, self._clock = executor, fidelity, stop, clock
         self._keep_best, self._observer = keep_best, observer
+        self._checkpoints, self._repeats = checkpoints, repeats
         trials = ledger.trials()
         self._count = len(trials)
         self._finished = [trial for trial in trials if trial.evaluation is not None]
@@ -106,6 +113,7 @@ class Driver:
             RunFolderError: If the ledger or ``best`` cannot be written.
         """
         try:
+            self._prune()
             self._take_up()
             while self._pending:
                 for outcome in self._executor.wait():
@@ -138,7 +146,8 @@ class Driver:
         )
         previous = self.best
         self._finished.append(trial)
-        self._strategy.tell([outcome.evaluation])
+        if self._repeats is None or not self._repeats.is_repeat(trial):
+            self._strategy.tell([outcome.evaluation])
         problem = None
         if trial is self.best and trial is not previous and outcome.weights is not None:
             try:
@@ -146,6 +155,7 @@ class Driver:
             except Exception as error:  # noqa: BLE001 - raised again once the evaluation is safe
                 problem = error
         self._commit([trial], self._ask())
+        self._prune()
         self._observer.trial_finished(trial, self.best)
         if problem is not None:
             raise problem
@@ -156,8 +166,20 @@ class Driver:
         places = self._executor.capacity - len(self._pending)
         if self._stop.trials is not None:
             places = min(places, self._stop.trials - self._count)
-        if places < 1 or self.interrupted or self._exhausted or self._out_of_time():
+        if places < 1 or self.interrupted:
             return []
+        repeats, reserved = self._reserved()
+        free = places
+        if self._stop.trials is not None:
+            free = min(places, self._stop.trials - self._count - len(repeats))
+        more = free > 0 and not self._exhausted and not self._out_of_time(reserved)
+        if more and (found := self._search(free)):
+            return found
+        # What runs may still change who is repeated.
+        return [] if self._searching() else self._repeat(repeats, places)
+
+    def _search(self, places: int) -> list[Trial]:
+        """What the strategy proposes."""
         try:
             proposals = self._strategy.ask(places)
         except LimitsTooTightError as error:
@@ -166,22 +188,63 @@ class Driver:
                 raise
             self._observer.note(f"The search ends early. {error}")
             proposals = []
-        if not proposals:
+        # While something runs, there may be more to go on with later.
+        if not proposals and not (self._checkpoints is not None and self._pending):
             self._exhausted = True
             self._observer.note("The search ends early: the strategy has nothing new left to propose.")
         return [self._number(proposal) for proposal in proposals]
 
+    def _reserved(self) -> tuple[list[Proposal], float]:
+        """Repeats that are left for the end, and their seconds."""
+        if self._repeats is None:
+            return [], 0.0
+        known = [*self._finished, *self._pending.values()]
+        return self._repeats.left(known), self._repeats.seconds(known)
+
+    def _searching(self) -> bool:
+        """Whether anything but repeats is under way."""
+        return not all(
+            self._repeats is not None and self._repeats.is_repeat(trial) for trial in self._pending.values()
+        )
+
+    def _repeat(self, repeats: list[Proposal], places: int) -> list[Trial]:
+        """Repeats that fit into the time left, as trials."""
+        late = self._stop.seconds is not None and self._clock() > self._stop.seconds
+        return [] if late else [self._number(proposal) for proposal in repeats[:places]]
+
     def _number(self, proposal: Proposal) -> Trial:
         self._count += 1
-        return Trial(self._count, proposal, self._space.cost(proposal.architecture), self._fidelity)
+        cost, before = self._space.cost(proposal.architecture), self._shorter(proposal)
+        proposal, fidelity = replace(proposal, fidelity=None), proposal.fidelity or self._fidelity
+        return Trial(self._count, proposal, cost, fidelity, continues=None if before is None else before.number)
 
-    def _out_of_time(self) -> bool:
-        """Whether the time left would not hold another candidate of the usual length."""
+    def _shorter(self, proposal: Proposal) -> Trial | None:
+        """The longest shorter training of a network that a proposal can go on from."""
+        wanted = proposal.fidelity
+        if wanted is None:
+            return None
+        shorter = (
+            trial
+            for trial in self._finished
+            if trial.complete
+            and trial.proposal.fingerprint == proposal.fingerprint
+            and trial.fidelity.seed == wanted.seed
+            and trial.fidelity.epochs < wanted.epochs
+        )
+        return max(shorter, key=lambda trial: trial.fidelity.epochs, default=None)
+
+    def _out_of_time(self, reserved: float) -> bool:
+        """Whether the time left would not hold another candidate of the usual length, with the least training."""
         if self._stop.seconds is None:
             return False
-        seconds = [trial.evaluation.seconds for trial in self._finished if trial.evaluation]
+        least = min((trial.fidelity.epochs for trial in self._finished), default=0)
+        seconds = [t.evaluation.seconds for t in self._finished if t.evaluation and t.fidelity.epochs == least]
         usual = median(seconds) if seconds else 0.0
-        return self._clock() + usual > self._stop.seconds
+        return self._clock() + usual + reserved > self._stop.seconds
+
+    def _prune(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.prune(self._finished, list(self._pending.values()))
 
     def _commit(self, finished: list[Trial], asked: list[Trial]) -> None:
         """One transaction: what finished, what was asked, and the strategy after both."""
@@ -213,7 +276,9 @@ class Driver:
         if self._stop.seconds is not None:
             left = GRACE * self._stop.seconds - self._clock()
             limit = max(left, 1.0) if limit is None else max(min(limit, left), 1.0)
-        return Job(trial.number, trial.proposal, trial.fidelity, limit)
+        start = None if self._checkpoints is None else self._checkpoints.start(trial)
+        keep = None if self._checkpoints is None else self._checkpoints.keep(trial)
+        return Job(trial.number, trial.proposal, trial.fidelity, limit, start, keep)
 
     def _check_first_failures(self) -> None:
         if len(self._finished) == FIRST_FAILURES and not any(trial.complete for trial in self._finished):

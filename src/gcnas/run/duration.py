@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gcnas.records import Architecture
+from gcnas.records import Architecture, Evaluation, EvaluationState
 from gcnas.space import SearchSpace
 
 MIN_OBSERVATIONS = 4
@@ -24,6 +24,12 @@ class DurationModel:
         self._features: list[tuple[float, float, float]] = []
         self._seconds: list[float] = []
         self._weights: np.ndarray | None = None
+
+    def learn(self, evaluation: Evaluation) -> None:
+        """Learn the seconds of an epoch from an evaluation, if it is complete."""
+        if evaluation.state is EvaluationState.COMPLETE and evaluation.trained_epochs > 0:
+            seconds = evaluation.seconds / evaluation.trained_epochs
+            self.observe(evaluation.proposal.architecture, seconds)
 
     def observe(self, architecture: Architecture, seconds: float) -> None:
         """Learn from an evaluation."""

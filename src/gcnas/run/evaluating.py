@@ -15,6 +15,7 @@ from gcnas.execution.memory import private_memory
 from gcnas.execution.packing import pack
 from gcnas.execution.processes import TellProgress
 from gcnas.execution.worker_process import Bounds
+from gcnas.records import TRAINED_EPOCHS
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
 from gcnas.space import SearchSpace
@@ -62,10 +63,15 @@ class CandidateSetup:
 
         def evaluate(job: Job) -> Evaluated:
             trained = trainer(
-                job.proposal.architecture, job.fidelity, job.seconds, lambda share: tell(job.trial, share)
+                job.proposal.architecture,
+                job.fidelity,
+                job.seconds,
+                lambda share: tell(job.trial, share),
+                job.start,
+                job.keep,
             )
             metrics = trained.measurement.metrics()
-            return metrics[reward], metrics, trained.weights
+            return metrics[reward], metrics | {TRAINED_EPOCHS: trained.epochs}, trained.weights
 
         return evaluate
 

@@ -35,6 +35,7 @@ class RunFolder:
         self.best = path / "best"
         self.report = path / "report.html"
         self.logs = path / "logs"
+        self.checkpoints = path / "checkpoints"
 
     @classmethod
     def create(cls, path: Path, *, overwrite: bool = False) -> "RunFolder":

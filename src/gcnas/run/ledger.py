@@ -18,58 +18,12 @@ from safetensors.numpy import save as save_tensors
 
 from gcnas.errors import RunFolderError, SpaceError
 from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
+from gcnas.run.schema import FROM_1, SCHEMA, SCHEMA_VERSION, statements
 from gcnas.run.trial import Event, Rejection, Trial
 from gcnas.strategy import StrategyState
 
-SCHEMA_VERSION = 1
 MAX_ATTEMPTS = 2
 """An evaluation during which the process died is repeated once, then failed."""
-
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE trials (
-    trial INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL UNIQUE,
-    source TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'complete', 'failed')),
-    architecture TEXT NOT NULL,
-    trajectory TEXT NOT NULL,
-    depth INTEGER NOT NULL,
-    parameters INTEGER NOT NULL,
-    multiply_adds INTEGER NOT NULL,
-    activations INTEGER NOT NULL,
-    epochs INTEGER NOT NULL,
-    seed INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    score REAL,
-    metrics TEXT NOT NULL DEFAULT '{}',
-    error_kind TEXT,
-    error TEXT,
-    seconds REAL,
-    elapsed REAL
-) STRICT;
-CREATE TRIGGER finished_is_final BEFORE UPDATE ON trials WHEN OLD.state != 'pending'
-    BEGIN SELECT RAISE(ABORT, 'a finished evaluation cannot be changed'); END;
-CREATE TRIGGER finished_stays BEFORE DELETE ON trials WHEN OLD.state != 'pending'
-    BEGIN SELECT RAISE(ABORT, 'a finished evaluation cannot be deleted'); END;
-CREATE TABLE rejections (
-    id INTEGER PRIMARY KEY,
-    trials_before INTEGER NOT NULL,
-    fingerprint TEXT NOT NULL,
-    source TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    detail TEXT NOT NULL
-) STRICT;
-CREATE TABLE learning (
-    id INTEGER PRIMARY KEY, trials_before INTEGER NOT NULL, figures TEXT NOT NULL
-) STRICT;
-CREATE TABLE strategy (
-    id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, tensors BLOB NOT NULL
-) STRICT;
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY, elapsed REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL
-) STRICT;
-"""
 
 
 class LedgerReader:
@@ -199,6 +153,16 @@ class Ledger(LedgerReader):
         if not path.exists():
             _create(path, meta or {})
         super().__init__(path)
+        self._migrate()
+
+    def _migrate(self) -> None:
+        """Bring a ledger of an older version to this one, in one transaction."""
+        with self._reading():
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version < SCHEMA_VERSION:
+            with self._transaction() as connection:
+                for statement in statements("\n".join(FROM_1)):
+                    connection.execute(statement)
 
     def _connect(self) -> sqlite3.Connection:
         connection = _open_writer(self._path)
@@ -327,7 +291,7 @@ def _fill(path: Path, meta: Mapping[str, Any]) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in _statements(_SCHEMA):
+        for statement in statements(SCHEMA):
             connection.execute(statement)
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)", [(name, json.dumps(value)) for name, value in meta.items()]
@@ -343,20 +307,12 @@ def _contiguous(tensors: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.nda
     return {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
 
 
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
 def _insert(connection: sqlite3.Connection, trial: Trial) -> None:
     proposal, cost = trial.proposal, trial.cost
     connection.execute(
         "INSERT INTO trials (trial, fingerprint, source, state, architecture, trajectory, depth, parameters, "
-        "multiply_adds, activations, epochs, seed) VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?)",
+        "multiply_adds, activations, epochs, seed, continues) "
+        "VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             trial.number,
             proposal.fingerprint,
@@ -369,6 +325,7 @@ def _insert(connection: sqlite3.Connection, trial: Trial) -> None:
             cost.activations,
             trial.fidelity.epochs,
             trial.fidelity.seed,
+            trial.continues,
         ),
     )
 
@@ -423,4 +380,5 @@ def _trial(row: sqlite3.Row) -> Trial:
         evaluation,
         row["attempts"],
         row["elapsed"],
+        row["continues"] if "continues" in row.keys() else None,  # noqa: SIM118 - a row of sqlite3 is no mapping
     )

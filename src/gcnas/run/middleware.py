@@ -152,9 +152,11 @@ class Unique(Filter):
 
     def __init__(self, inner: Strategy, log: list[Rejection], known: Iterable[Trial]) -> None:
         super().__init__(inner, log)
-        self._known: dict[str, Evaluation | None] = {
-            trial.proposal.fingerprint: trial.evaluation for trial in known
-        }
+        self._known: dict[str, Evaluation | None] = {}
+        for trial in known:
+            # Of a network that goes on, the last result is told until there is a new one.
+            if trial.evaluation is not None or trial.proposal.fingerprint not in self._known:
+                self._known[trial.proposal.fingerprint] = trial.evaluation
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """A duplicate if the network was proposed before."""
@@ -181,24 +183,37 @@ class Unique(Filter):
 
 
 class WithinTime(Filter):
-    """Rejects what would take longer than the time limit of a candidate, once the model can tell."""
+    """Rejects what would take longer than the time limit of a candidate, once the model can tell.
 
-    def __init__(self, inner: Strategy, log: list[Rejection], model: DurationModel, seconds: float) -> None:
+    Args:
+        inner: The strategy.
+        log: As for every filter.
+        model: Seconds of an epoch.
+        seconds: The limit.
+        epochs: The longest training at a stretch that a candidate may get.
+    """
+
+    def __init__(
+        self, inner: Strategy, log: list[Rejection], model: DurationModel, seconds: float, epochs: float
+    ) -> None:
         super().__init__(inner, log)
-        self._model, self._seconds = model, seconds
+        self._model, self._seconds, self._epochs = model, seconds, epochs
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """Infeasible if the predicted time is too long; references are never rejected."""
-        predicted = self._model.predict(proposal.architecture)
-        if proposal.source == REFERENCE or predicted is None or predicted <= self._seconds:
+        epoch = self._model.predict(proposal.architecture)
+        if (
+            proposal.source == REFERENCE
+            or epoch is None
+            or (predicted := epoch * self._epochs) <= self._seconds
+        ):
             return None
         return _infeasible(proposal, f"seconds {predicted:.0f} > {self._seconds:.0f} (predicted)")
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Let the model learn and pass the evaluations on."""
         for evaluation in evaluations:
-            if evaluation.state is EvaluationState.COMPLETE:
-                self._model.observe(evaluation.proposal.architecture, evaluation.seconds)
+            self._model.learn(evaluation)
         super().tell(evaluations)
 
 

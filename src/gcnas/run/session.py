@@ -1,5 +1,6 @@
 """Opening a run: a new one, or one that goes on; and putting its parts together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,14 +12,17 @@ from gcnas.data import Dataset
 from gcnas.errors import RunFolderError
 from gcnas.records import Architecture
 from gcnas.run.amounts import Amounts, choose_amounts
+from gcnas.run.checkpoints import Checkpoints
 from gcnas.run.context import Context, fit_space
 from gcnas.run.driver import Clock, Driver, Stop
 from gcnas.run.duration import DurationModel
 from gcnas.run.evaluating import check_setup, create_executor
 from gcnas.run.folder import RunFolder, write_text
+from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.run.ledger import Ledger
 from gcnas.run.middleware import ReferencesFirst, Unique, WithinLimits, WithinTime
 from gcnas.run.observer import Observer
+from gcnas.run.repeats import Repeats
 from gcnas.run.trial import Rejection
 from gcnas.run.workers import plan_workers
 from gcnas.space import SearchSpace
@@ -131,10 +135,11 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         observer: Told what happens.
     """
     rejections: list[Rejection] = []
+    ladder = Ladder(context.rungs, len({design.fingerprint for design in references(context)}))
     driver = Driver(
         ledger=ledger,
         space=context.space,
-        strategy=_strategy(context, ledger, rejections),
+        strategy=_strategy(context, ledger, clock, rejections, ladder),
         rejections=rejections,
         executor=create_executor(context, observer),
         fidelity=context.fidelity,
@@ -144,6 +149,8 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         clock=clock,
         keep_best=keep_best,
         observer=observer,
+        checkpoints=Checkpoints(context.folder.checkpoints, ladder) if len(ladder.rungs) > 1 else None,
+        repeats=_repeats(context),
     )
     return Session(context, ledger, clock, driver)
 
@@ -154,22 +161,51 @@ def references(context: Context) -> list[Architecture]:
     return [architecture for architecture in found if architecture is not None]
 
 
-def _strategy(context: Context, ledger: Ledger, rejections: list[Rejection]) -> Strategy:
+def _repeats(context: Context) -> Repeats | None:
+    if context.config.fidelity == "full":
+        return None
+    seed = stream_seed(context.config.seed, "repeat") % 2**31
+    trials, seconds = context.config.budget.trials, context.amounts.search_seconds
+    return Repeats(context.fidelity, seed, context.space.limits, trials, seconds)
+
+
+def _strategy(
+    context: Context, ledger: Ledger, clock: Clock, rejections: list[Rejection], ladder: Ladder
+) -> Strategy:
     config, space, trials = context.config, context.space, ledger.trials()
     strategy = create_strategy(config.strategy, space, stream_seed(config.seed, "strategy"))
+    tell_all = strategy.multi_fidelity
     if config.references:
         strategy = ReferencesFirst(strategy, space, references(context))
     strategy = WithinLimits(strategy, rejections, space)
     if context.amounts.search_seconds is not None and context.amounts.candidate_seconds is not None:
         model = DurationModel(space)
         for trial in trials:
-            if trial.complete and trial.evaluation is not None:
-                model.observe(trial.proposal.architecture, trial.evaluation.seconds)
-        strategy = WithinTime(strategy, rejections, model, context.amounts.candidate_seconds)
-    strategy = Unique(strategy, rejections, trials)
+            if trial.evaluation is not None:
+                model.learn(trial.evaluation)
+        longest = max([ladder.rungs[0].epochs, *map(ladder.further_epochs, range(len(ladder.rungs) - 1))])
+        strategy = WithinTime(strategy, rejections, model, context.amounts.candidate_seconds, longest)
+    # What the strategy was told about: not the repeats, and higher rungs only if it compares them.
+    told = [t for t in trials if t.fidelity in (ladder.rungs if tell_all else ladder.rungs[:1])]
+    strategy = Unique(strategy, rejections, told)
+    if len(ladder.rungs) > 1:
+        strategy = SuccessiveHalving(
+            strategy,
+            ladder,
+            trials,
+            limits=space.limits,
+            cost=lambda proposal: space.cost(proposal.architecture),
+            multi_fidelity=tell_all,
+            limit=_or_infinite(context.amounts.candidate_seconds),
+            seconds_left=lambda: _or_infinite(context.amounts.search_seconds) - clock(),
+        )
     if trials:
         strategy.load_state_dict(ledger.strategy_state())
     return strategy
+
+
+def _or_infinite(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
 
 
 def _reference_speed(context: Context) -> float:

@@ -18,6 +18,7 @@ class Trial:
         evaluation: The result; None while pending.
         attempts: How often its evaluation was started.
         elapsed: Seconds of the run when it finished.
+        continues: Number of the trial of the same network whose training this one goes on with.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Trial:
     evaluation: Evaluation | None = None
     attempts: int = 0
     elapsed: float | None = None
+    continues: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -68,10 +70,27 @@ class Event:
     detail: str
 
 
+ENOUGH = 2
+"""Networks that must have got a training before it alone decides."""
+
+
 def best_trial(trials: Iterable[Trial], limits: Limits) -> Trial | None:
-    """The complete trial with the highest score, of equal ones the first.
+    """The complete trial with the most training, of these the one with the highest score, of equal ones the first.
 
     Limits may have been tightened since a trial was evaluated, so they are looked at again.
     """
     usable = [trial for trial in trials if trial.complete and limits.violation(trial.cost) is None]
-    return max(usable, key=lambda trial: trial.score, default=None)
+    return max(usable, key=lambda trial: (trial.fidelity.epochs, trial.score), default=None)
+
+
+def decisive(trials: Iterable[Trial], limits: Limits | None = None) -> list[Trial]:
+    """The complete trials within the limits that can be compared: those with the most training.
+
+    That is the most training which :data:`ENOUGH` networks got; if none was given to so many, the most that there is.
+    """
+    usable = [t for t in trials if t.complete and (limits is None or limits.violation(t.cost) is None)]
+    networks: dict[int, set[str]] = {}
+    for trial in usable:
+        networks.setdefault(trial.fidelity.epochs, set()).add(trial.proposal.fingerprint)
+    levels = [epochs for epochs, found in networks.items() if len(found) >= ENOUGH] or list(networks)
+    return [trial for trial in usable if trial.fidelity.epochs == max(levels)]

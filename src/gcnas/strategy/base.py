@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,7 +34,12 @@ class Strategy(ABC):
           and settings, leads to the same later proposals. Proposals asked and not yet told survive this.
         - Nothing else in the process is touched: no global random state, no files.
         - Calls come from one thread.
+        - A strategy whose ``multi_fidelity`` is false is told scores of one amount of training only. One where it is
+          true is told about the same architecture again after each further training, and reads
+          ``evaluation.fidelity``.
     """
+
+    multi_fidelity: ClassVar[bool] = False
 
     @abstractmethod
     def ask(self, n: int) -> list[Proposal]:

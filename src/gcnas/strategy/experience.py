@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from gcnas.records import Architecture, Evaluation, EvaluationState, LayerAction, Trajectory
 from gcnas.space import SearchSpace, SequenceSpace
@@ -20,8 +21,8 @@ MAX_KNOWN = 50_000
 class Experience:
     """Evaluations in the order in which they were told.
 
-    What failed or broke a limit counts as the worst score seen at its fidelity, so that its likes are avoided. Rows
-    grow in place: a tell costs no more after many of them.
+    What failed or broke a limit counts as the worst score seen at its fidelity, so that its likes are avoided. A
+    network may come again with more training. Rows grow in place: a tell costs no more after many of them.
 
     Args:
         space: Fitted space.
@@ -65,7 +66,12 @@ class Experience:
 
     @property
     def targets(self) -> Floats:
-        """Normal scores among the evaluations of the same fidelity, (n)."""
+        """Normal scores among the evaluations of the same fidelity, (n).
+
+        Networks with more training were chosen because they are good, so a middling score among them is no middling
+        network: as a group they keep the places that they had with less training, and the scores with more decide who
+        of them has which.
+        """
         if self._targets is None:
             self._targets = self._normal_scores()
         return self._targets
@@ -76,7 +82,21 @@ class Experience:
             here = self.epochs == epochs
             known = scores[here & np.isfinite(scores)]
             scores[here & ~np.isfinite(scores)] = known.min() if len(known) else 0.0
-        return normal_scores_by_group(scores, self.epochs)
+        targets = normal_scores_by_group(scores, self.epochs)
+        return self._placed(targets, scores) if self._several() else targets
+
+    def _placed(self, targets: Floats, scores: Floats) -> Floats:
+        places: dict[bytes, float] = {}
+        for epochs in np.unique(self.epochs):
+            rows = np.flatnonzero(self.epochs == epochs)
+            keys = [self._tokens[row].tobytes() for row in rows]
+            again = [index for index, key in enumerate(keys) if key in places]
+            if again:
+                held = np.sort([places[keys[index]] for index in again])
+                ranks = rankdata(scores[rows[again]]) - 1
+                targets[rows[again]] = np.interp(ranks, np.arange(len(held)), held)
+            places |= dict(zip(keys, targets[rows].tolist(), strict=True))
+        return targets
 
     def add(self, evaluation: Evaluation) -> None:
         """Remember a result; repeats bring nothing new."""
@@ -85,7 +105,7 @@ class Experience:
         if self._count == len(self._scores):
             self._grow()
         architecture, row = evaluation.proposal.architecture, self._count
-        self._epochs[row] = evaluation.fidelity.epochs if evaluation.fidelity else self._highest()
+        self._epochs[row] = evaluation.fidelity.epochs if evaluation.fidelity else self._lowest()
         self._tokens[row] = self._row(architecture)
         self._facts[row] = self.facts_of([architecture], int(self._epochs[row]))[0]
         complete = evaluation.state is EvaluationState.COMPLETE and evaluation.score is not None
@@ -97,6 +117,10 @@ class Experience:
         for name in ("_tokens", "_facts", "_scores", "_epochs"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+
+    def _lowest(self) -> int:
+        trained = self.epochs[self.epochs > 0]
+        return int(trained.min()) if len(trained) else 0
 
     def _highest(self) -> int:
         return int(self.epochs.max()) if self._count else 0
@@ -139,11 +163,18 @@ class Experience:
         return growth.stop()
 
     def best(self, count: int) -> NDArray[np.int64]:
-        """Rows of the best networks, the best first: those with the most training, then by score."""
+        """Rows of the best networks, each with its most training, the best first: by training, then by score."""
         if self._ranking is None:
             usable = np.flatnonzero(np.isfinite(self._scores[: self._count]))
-            self._ranking = usable[np.lexsort((-self._scores[usable], -self._epochs[usable]))]
+            rows = usable[np.lexsort((-self._scores[usable], -self._epochs[usable]))]
+            if self._several():
+                _, first = np.unique(self._tokens[rows], axis=0, return_index=True)
+                rows = rows[np.sort(first)]
+            self._ranking = rows
         return self._ranking[:count]
+
+    def _several(self) -> bool:
+        return len(np.unique(self.epochs)) > 1
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Copies of all rows, by name."""

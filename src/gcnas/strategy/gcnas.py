@@ -111,6 +111,8 @@ class GCNASStrategy(Strategy):
         policy: Makes the policy.
     """
 
+    multi_fidelity = True
+
     def __init__(
         self,
         space: SearchSpace,

@@ -3,7 +3,7 @@
 from gcnas.training.batches import Augmentation, ImageBatches
 from gcnas.training.loop import Measurement, TrainingLog, measure, train
 from gcnas.training.platform import Platform
-from gcnas.training.recipe import EpochSchedule, Recipe, Schedule, TimedSchedule
+from gcnas.training.recipe import EpochSchedule, Recipe, Schedule, StagedSchedule, TimedSchedule
 
 __all__ = [
     "Augmentation",
@@ -13,6 +13,7 @@ __all__ = [
     "Platform",
     "Recipe",
     "Schedule",
+    "StagedSchedule",
     "TimedSchedule",
     "TrainingLog",
     "measure",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,13 +14,17 @@ from gcnas.network import Network, build
 from gcnas.records import Architecture, Fidelity
 from gcnas.space import SearchSpace
 from gcnas.training.batches import ImageBatches
+from gcnas.training.checkpoint import load_checkpoint, save_checkpoint
 from gcnas.training.loop import Measurement, measure, train
 from gcnas.training.memory import return_freed_memory
 from gcnas.training.platform import Platform
-from gcnas.training.recipe import EpochSchedule, Recipe
+from gcnas.training.recipe import DECAY, EpochSchedule, Recipe, StagedSchedule
 
 ACCURACY = {"accuracy": "accuracy", "balanced-accuracy": "balanced_accuracy"}
 """The figure of a :class:`Measurement` that each reward is."""
+
+STAGE = 1_000
+"""Seeds of a training's stages are so far apart for each pass between them."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,12 @@ class TrainedCandidate:
     Attributes:
         measurement: On the validation split.
         weights: State of the network, on the CPU.
+        epochs: Passes over the data that this training made itself.
     """
 
     measurement: Measurement
     weights: Mapping[str, Tensor]
+    epochs: float
 
 
 class CandidateTrainer:
@@ -57,6 +64,8 @@ class CandidateTrainer:
         fidelity: Fidelity,
         seconds: float | None = None,
         on_step: Callable[[float], None] | None = None,
+        start: Path | None = None,
+        keep: Path | None = None,
     ) -> TrainedCandidate:
         """Train one candidate.
 
@@ -65,12 +74,14 @@ class CandidateTrainer:
             fidelity: Epochs and seed.
             seconds: Time limit; None for none.
             on_step: Called with the progress, from 0 to 1.
+            start: Checkpoint to go on from; one that cannot be used means a training from the beginning.
+            keep: Where to leave a checkpoint.
 
         Raises:
             CandidateError: One of its children, if the candidate fails.
         """
         try:
-            return self._train_and_measure(architecture, fidelity, seconds, on_step)
+            return self._train_and_measure(architecture, fidelity, seconds, on_step, start, keep)
         finally:
             return_freed_memory()
 
@@ -80,22 +91,45 @@ class CandidateTrainer:
         fidelity: Fidelity,
         seconds: float | None,
         on_step: Callable[[float], None] | None,
+        start: Path | None,
+        keep: Path | None,
     ) -> TrainedCandidate:
         deadline = float("inf") if seconds is None else time.monotonic() + seconds
         network = build_seeded(self.space, architecture, self.dataset, self.platform, fidelity.seed)
-        schedule = EpochSchedule(fidelity.epochs)
-        train(
+        done = 0.0 if start is None else load_checkpoint(network, start, fidelity.epochs)
+        schedule = (
+            StagedSchedule(fidelity.epochs, done) if self.recipe.stages else EpochSchedule(fidelity.epochs)
+        )
+        log = train(
             network,
             self._train,
             self.recipe,
             schedule,
             self.platform,
-            seed=fidelity.seed,
+            # Images that were drawn before are not drawn again in the same order; equal for all that go on from here.
+            seed=(fidelity.seed + round(done * STAGE)) % 2**31,
             deadline=deadline,
-            on_step=on_step,
+            on_step=on_step if keep is None else _Keeping(network, fidelity.epochs, keep, on_step),
         )
         measurement = measure(network, self._validation, self.space.fitted.classes, self.platform)
-        return TrainedCandidate(measurement, weights_of(network))
+        return TrainedCandidate(measurement, weights_of(network), log.epochs)
+
+
+class _Keeping:
+    """Leaves a checkpoint at the step before the rate falls, and passes the progress on."""
+
+    def __init__(
+        self, network: Network, epochs: int, path: Path, on_step: Callable[[float], None] | None
+    ) -> None:
+        self._network, self._epochs, self._path, self._on_step = network, epochs, path, on_step
+        self._kept = False
+
+    def __call__(self, progress: float) -> None:
+        if not self._kept and progress >= 1 - DECAY:
+            self._kept = True
+            save_checkpoint(self._network, progress * self._epochs, self._path)
+        if self._on_step is not None:
+            self._on_step(progress)
 
 
 def build_seeded(

@@ -14,7 +14,7 @@ from torch.nn import functional
 from gcnas.errors import NotFiniteError, OutOfMemoryError, TimeLimitError
 from gcnas.training.batches import ImageBatches
 from gcnas.training.platform import Platform
-from gcnas.training.recipe import Recipe, Schedule, one_cycle
+from gcnas.training.recipe import Recipe, Schedule
 
 FINITE_CHECK_STEPS = 10
 """Every so many steps the loss is looked at; looking at every step would make a GPU wait."""
@@ -73,7 +73,7 @@ def train(
         while progress < 1:
             for images, labels in batches.training(recipe.batch_size, generator):
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.learning_rate * one_cycle(progress)
+                    group["lr"] = recipe.learning_rate * schedule.rate(progress)
                 loss = _step(network, optimizer, images, labels, recipe, platform)
                 step += 1
                 progress = schedule.progress(step, steps_per_epoch)

@@ -18,6 +18,9 @@ WARM_UP = 0.15
 FINAL_RATE = 0.002
 """Rate at the end, as a share of the peak."""
 
+DECAY = 1 / 4
+"""Share of a training that can be gone on with in which the rate falls; before it, weights are stored."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -31,6 +34,7 @@ class Recipe:
         label_smoothing: Share of the target spread over all classes.
         gradient_norm: Gradients longer than this are shortened to it, so that odd candidates train too.
         augmentation: What is done to the images.
+        stages: Whether candidates are trained in stages (:class:`StagedSchedule`), so that a later one can go on.
     """
 
     batch_size: int = 64
@@ -40,6 +44,7 @@ class Recipe:
     label_smoothing: float = 0.1
     gradient_norm: float = 5.0
     augmentation: Augmentation = Augmentation()
+    stages: bool = False
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """SGD with Nesterov momentum; biases and normalisation are not decayed."""
@@ -60,8 +65,12 @@ def one_cycle(progress: float) -> float:
     """
     if progress < WARM_UP:
         return 0.1 + 0.9 * progress / WARM_UP
-    done = min(1.0, (progress - WARM_UP) / (1 - WARM_UP))
-    return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+    return _half_cosine((progress - WARM_UP) / (1 - WARM_UP))
+
+
+def _half_cosine(done: float) -> float:
+    """From the peak down to :data:`FINAL_RATE`."""
+    return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 class Schedule(ABC):
@@ -70,6 +79,10 @@ class Schedule(ABC):
     @abstractmethod
     def progress(self, step: int, steps_per_epoch: int) -> float:
         """Share done after ``step`` optimiser steps; 1 or more ends the training."""
+
+    def rate(self, progress: float) -> float:
+        """Learning rate as a share of its peak when this share is done; :func:`one_cycle` by default."""
+        return one_cycle(progress)
 
 
 class EpochSchedule(Schedule):
@@ -81,6 +94,33 @@ class EpochSchedule(Schedule):
     def progress(self, step: int, steps_per_epoch: int) -> float:
         """Share of the steps."""
         return step / (self.epochs * steps_per_epoch)
+
+
+class StagedSchedule(Schedule):
+    """Some passes over the data, the first of which an earlier training may have done.
+
+    The rate rises to its peak, stays there, and falls in the last :data:`DECAY` of all passes along half a cosine.
+    Weights stored before it falls can be trained on, since a longer training would have begun the same way. Compared
+    with a new one-cycle for each stage in ``benchmarks/rung_schedule.py``.
+
+    Args:
+        epochs: Passes in all.
+        done: Passes behind the weights; the rate then starts at its peak.
+    """
+
+    def __init__(self, epochs: int, done: float = 0.0) -> None:
+        self.epochs, self.done = epochs, done
+
+    def progress(self, step: int, steps_per_epoch: int) -> float:
+        """Share of all steps, those done earlier included."""
+        return (step / steps_per_epoch + self.done) / self.epochs
+
+    def rate(self, progress: float) -> float:
+        """Up along a line (only from new weights), the peak, down along half a cosine."""
+        rising = WARM_UP * (1 - DECAY)
+        if not self.done and progress < rising:
+            return 0.1 + 0.9 * progress / rising
+        return _half_cosine(max(0.0, progress - (1 - DECAY)) / DECAY)
 
 
 class TimedSchedule(Schedule):

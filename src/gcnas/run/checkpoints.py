@@ -1,0 +1,84 @@
+"""The checkpoints of a run: which are there to go on from, and which can be deleted."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from gcnas.run.halving import Ladder
+from gcnas.run.rungs import ETA
+from gcnas.run.trial import Trial
+
+MAX_MEGABYTES = 500
+"""Room for all checkpoints of a run together."""
+
+SPARE = 2
+"""Checkpoints are kept of this many times the networks that may go on now: others may fall behind them later."""
+
+
+class Checkpoints:
+    """The folder ``checkpoints`` of a run, a file for each trial that may be gone on with.
+
+    What is missing costs time only: the next training of that network then begins anew.
+
+    Args:
+        folder: Where they are; need not exist.
+        ladder: Who is on which rung.
+        megabytes: Most room that they take together; the least promising go first.
+    """
+
+    def __init__(self, folder: Path, ladder: Ladder, megabytes: float = MAX_MEGABYTES) -> None:
+        self._folder, self._ladder, self._bytes = folder, ladder, megabytes * 1e6
+
+    def start(self, trial: Trial) -> Path | None:
+        """What a trial goes on from."""
+        return None if trial.continues is None else self._path(trial.continues)
+
+    def keep(self, trial: Trial) -> Path | None:
+        """Where a trial leaves its weights; None on the last rung, and where it is on none."""
+        rung = self._ladder.rung(trial.fidelity)
+        return None if rung is None or rung + 1 == len(self._ladder.rungs) else self._path(trial.number)
+
+    def prune(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
+        """Delete what nobody is likely to go on from; those of trials under way stay.
+
+        Args:
+            finished: Trials with evaluations.
+            pending: Trials without.
+        """
+        if not self._folder.is_dir():
+            return
+        used = [path for trial in pending for path in (self.start(trial), self.keep(trial)) if path is not None]
+        room = self._bytes - sum(_size(path) for path in used)
+        for path in self._promising(finished):
+            room -= _size(path)
+            if room >= 0:
+                used.append(path)
+        for path in set(self._folder.iterdir()) - set(used):
+            if pending and path.name.startswith("."):
+                continue  # half written, perhaps right now by another process
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _promising(self, finished: Sequence[Trial]) -> list[Path]:
+        """Checkpoints worth keeping, the highest rung first, then the best."""
+        numbers = {(t.proposal.fingerprint, t.fidelity): t.number for t in finished}
+        found = []
+        for rung in reversed(range(len(self._ladder.rungs) - 1)):
+            fidelity, ranked = self._ladder.rungs[rung], self._ladder.ranked(rung)
+            most = SPARE * (len(ranked) // ETA + 1)
+            designs = self._ladder.promotable(rung)
+            for entry in dict.fromkeys([*designs, *ranked[:most]]):
+                fingerprint = entry.proposal.fingerprint
+                if not self._ladder.went_on(rung, fingerprint):
+                    found.append(self._path(numbers[fingerprint, fidelity]))
+        return found
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number}.safetensors"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,179 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from tests.run.toy import TOY
+
+from gcnas.errors import LimitsTooTightError
+from gcnas.records import Evaluation, EvaluationState, Fidelity, Limits, Proposal
+from gcnas.run.halving import Ladder, SuccessiveHalving
+from gcnas.run.recommendation import REFERENCE
+from gcnas.run.trial import Trial
+from gcnas.strategy import Strategy, StrategyState
+
+RUNGS = [Fidelity(epochs, 7) for epochs in (1, 3, 9)]
+
+
+class Listed(Strategy):
+    """Proposes what it is given, and remembers what it is told."""
+
+    def __init__(self, proposals: Sequence[Proposal]) -> None:
+        self.left, self.told = list(proposals), list[Evaluation]()
+
+    def ask(self, n: int) -> list[Proposal]:
+        if not self.left:
+            raise LimitsTooTightError("nothing is left")
+        asked, self.left = self.left[:n], self.left[n:]
+        return asked
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        self.told += evaluations
+
+    def state_dict(self) -> StrategyState:
+        return StrategyState()
+
+    def load_state_dict(self, state: StrategyState) -> None:
+        pass
+
+
+def around(
+    inner: Strategy, known: Sequence[Trial] = (), *, references: int = 0, **options: object
+) -> SuccessiveHalving:
+    settings = {"limits": Limits(), "multi_fidelity": False} | options
+    return SuccessiveHalving(
+        inner,
+        Ladder(RUNGS, references),
+        known,
+        cost=lambda proposal: TOY.cost(proposal.architecture),
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+def result(proposal: Proposal, score: float | None, seconds: float = 1.0) -> Evaluation:
+    state = EvaluationState.FAILED if score is None else EvaluationState.COMPLETE
+    return Evaluation(replace(proposal, fidelity=None), state, score, proposal.fidelity, seconds=seconds)
+
+
+def evaluate(strategy: Strategy, scores: Sequence[float | None]) -> list[Proposal]:
+    """Ask one after the other, and tell these scores."""
+    asked = []
+    for score in scores:
+        (proposal,) = strategy.ask(1)
+        strategy.tell([result(proposal, score)])
+        asked.append(proposal)
+    return asked
+
+
+def epochs_of(proposals: Sequence[Proposal]) -> list[int]:
+    return [p.fidelity.epochs if p.fidelity else 0 for p in proposals]
+
+
+def test_one_of_three_goes_on_and_the_highest_rung_comes_first(proposals: list[Proposal]) -> None:
+    strategy = around(Listed(proposals))
+    asked = evaluate(strategy, [0.5, 0.7, 0.6, 0.8, 0.4, 0.3, 0.65])
+    # After three results the best of them goes on, after six the second best of those.
+    assert epochs_of(asked) == [1, 1, 1, 3, 1, 1, 1]
+    assert asked[3].architecture == asked[1].architecture
+    (second,) = strategy.ask(1)
+    assert (second.architecture, second.fidelity) == (asked[6].architecture, RUNGS[1])
+    strategy.tell([result(second, 0.2)])
+    # After nine the third best, and of three on the middle rung the best one to the top.
+    later = evaluate(strategy, [0.1, 0.1, 0.1, 0.95])
+    assert epochs_of(later) == [1, 1, 1, 3]
+    (top,) = strategy.ask(1)
+    assert (top.architecture, top.fidelity) == (asked[2].architecture, RUNGS[2])
+
+
+def test_all_places_are_filled(proposals: list[Proposal]) -> None:
+    strategy = around(Listed(proposals))
+    evaluate(strategy, [0.5, 0.7, 0.6])
+    asked = strategy.ask(3)
+    assert epochs_of(asked) == [3, 1, 1]
+    assert len({p.fingerprint for p in asked}) == 3
+    assert epochs_of(strategy.ask(2)) == [1, 1]  # nobody goes on twice
+
+
+def test_strategy_is_told_what_it_can_compare(proposals: list[Proposal]) -> None:
+    for multi_fidelity, expected in ((False, [1, 1, 1, 1]), (True, [1, 1, 1, 3, 1])):
+        inner = Listed(proposals)
+        evaluate(around(inner, multi_fidelity=multi_fidelity), [0.5, 0.7, 0.6, 0.8, 0.4])
+        assert [e.fidelity.epochs for e in inner.told if e.fidelity] == expected
+
+
+def test_failures_count_and_never_go_on(proposals: list[Proposal]) -> None:
+    strategy = around(Listed(proposals))
+    assert epochs_of(evaluate(strategy, [None, None, 0.1, 0.2, None, None, None])) == [1, 1, 1, 3, 1, 1, 1]
+    assert epochs_of(evaluate(strategy, [None] * 6)) == [1] * 6
+
+
+def test_best_design_by_people_goes_on_to_the_top(proposals: list[Proposal]) -> None:
+    designs = [replace(p, source=REFERENCE) for p in proposals[:2]]
+    strategy = around(Listed([*designs, *proposals[2:]]), references=2)
+    # Both first; then the better one all the way, although it is the best of two only.
+    asked = evaluate(strategy, [0.2, 0.3, 0.3, 0.3])
+    assert epochs_of(asked) == [1, 1, 3, 9]
+    assert {p.fingerprint for p in asked[1:]} == {designs[1].fingerprint}
+    assert epochs_of(evaluate(strategy, [0.9, 0.8])) == [1, 3]
+
+
+def test_another_design_follows_one_that_fails(proposals: list[Proposal]) -> None:
+    designs = [replace(p, source=REFERENCE) for p in proposals[:2]]
+    strategy = around(Listed([*designs, *proposals[2:]]), references=2)
+    asked = evaluate(strategy, [0.2, 0.3, None, 0.1, 0.1])
+    assert epochs_of(asked) == [1, 1, 3, 3, 9]
+    assert {p.fingerprint for p in asked[3:]} == {designs[0].fingerprint}
+
+
+def test_what_no_longer_fits_does_not_go_on(proposals: list[Proposal]) -> None:
+    left = [100.0]
+    for options in ({"seconds_left": lambda: left[0]}, {"limit": 2.2}):
+        strategy = around(Listed(proposals), **options)
+        evaluate(strategy, [0.5, 0.7, 0.6])
+        left[0] = 2.2  # the next rung takes 3 - 3/4 = 2.25 epochs of a second
+        assert epochs_of(strategy.ask(1)) == [1]
+    left[0] = 100.0
+    strategy = around(Listed(proposals), limit=2.3, seconds_left=lambda: left[0])
+    evaluate(strategy, [0.5, 0.7, 0.6])
+    left[0] = 2.3
+    assert epochs_of(strategy.ask(1)) == [3]
+    best = TOY.cost(proposals[1].architecture).parameters
+    strategy = around(Listed(proposals), limits=Limits(parameters=best - 1))
+    evaluate(strategy, [0.5, 0.7, 0.6])
+    assert epochs_of(strategy.ask(1)) == [1]
+
+
+def test_best_go_on_when_there_is_no_time_for_new_ones(proposals: list[Proposal]) -> None:
+    left = [100.0]
+    strategy = around(Listed(proposals), seconds_left=lambda: left[0])
+    evaluate(strategy, [0.5, 0.7])
+    left[0] = 10.1  # a new network takes 1 + 9/4 + 27/4 = 10 epochs of a second to the top
+    assert epochs_of(strategy.ask(1)) == [1]
+    left[0] = 9.9
+    asked = evaluate(strategy, [0.6, 0.6])
+    assert epochs_of(asked) == [3, 9]
+    assert asked[0].architecture == proposals[1].architecture
+    assert epochs_of(strategy.ask(1)) == [3]
+    assert epochs_of(strategy.ask(1)) == [1]
+
+
+def test_promotions_go_on_when_the_strategy_has_nothing_left(proposals: list[Proposal]) -> None:
+    strategy = around(Listed(proposals[:3]))
+    evaluate(strategy, [0.5, 0.7, 0.6])
+    assert epochs_of(strategy.ask(2)) == [3]
+    with pytest.raises(LimitsTooTightError):
+        strategy.ask(1)
+
+
+def test_trials_are_all_that_it_must_know(proposals: list[Proposal]) -> None:
+    """At every moment a new one that knows the trials proposes the same."""
+    strategy, trials = around(Listed(proposals)), list[Trial]()
+    for number, score in enumerate([0.5, 0.7, 0.6, 0.8, 0.9, 0.4, 0.3, 0.2, 0.6, 0.95, 0.5, 0.1], start=1):
+        new = [t for t in trials if t.fidelity == RUNGS[0]]
+        (expected,) = around(Listed(proposals[len(new) :]), trials).ask(1)
+        (proposal,) = strategy.ask(1)
+        assert proposal == expected
+        evaluation, cost = result(proposal, score), TOY.cost(proposal.architecture)
+        assert proposal.fidelity is not None
+        trials.append(Trial(number, evaluation.proposal, cost, proposal.fidelity, evaluation))
+        strategy.tell([evaluation])
+    assert {t.fidelity.epochs for t in trials} == {1, 3, 9}

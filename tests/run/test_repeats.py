@@ -1,0 +1,63 @@
+import pytest
+
+from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
+from gcnas.run.recommendation import REFERENCE
+from gcnas.run.repeats import Repeats
+from gcnas.run.trial import Trial
+
+FULL, AGAIN = Fidelity(9, 7), Fidelity(9, 8)
+
+
+def trial(
+    number: int, proposal: Proposal, score: float, fidelity: Fidelity = FULL, source: str = "random"
+) -> Trial:
+    proposal = Proposal(proposal.architecture, proposal.trajectory, source)
+    evaluation = Evaluation(
+        proposal, EvaluationState.COMPLETE, score, fidelity, {"trained_epochs": 6.0}, seconds=6.0
+    )
+    return Trial(number, proposal, Cost(number), fidelity, evaluation)
+
+
+@pytest.fixture
+def trials(proposals: list[Proposal]) -> list[Trial]:
+    scores = [0.9, 0.95, 0.93, 0.94]
+    full = [trial(number, proposals[number], score) for number, score in enumerate(scores, start=1)]
+    return [*full, trial(5, proposals[5], 0.8, source=REFERENCE), trial(6, proposals[6], 0.99, Fidelity(3, 7))]
+
+
+def repeats(limits: Limits | None = None, trials: int | None = 100, seconds: float | None = None) -> Repeats:
+    return Repeats(FULL, AGAIN.seed, limits or Limits(), trials, seconds)
+
+
+def numbers(found: list[Proposal], trials: list[Trial]) -> list[int]:
+    assert {proposal.fidelity for proposal in found} <= {AGAIN}
+    return [next(t.number for t in trials if t.proposal.fingerprint == p.fingerprint) for p in found]
+
+
+def test_best_and_best_design_by_people_come_first(trials: list[Trial]) -> None:
+    assert numbers(repeats().left(trials), trials) == [2, 5, 4]
+    assert numbers(repeats(Limits(parameters=3)).left(trials), trials) == [2, 3, 1]
+
+
+@pytest.mark.parametrize(("budget", "count"), [(19, 0), (20, 2), (29, 2), (30, 3), (1_000, 3), (None, 3)])
+def test_share_of_the_trials(trials: list[Trial], budget: int | None, count: int) -> None:
+    assert len(repeats(trials=budget).left(trials)) == count
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(80, 0), (90, 2), (130, 2), (136, 3)])
+def test_share_of_the_time(trials: list[Trial], seconds: float, count: int) -> None:
+    """A full training takes nine seconds, and a fifth of the time is for repeats."""
+    found = repeats(trials=None, seconds=seconds)
+    assert len(found.left(trials)) == count
+    assert found.seconds(trials) == 9.0 * count
+
+
+def test_repeats_that_were_made_are_not_made_again(trials: list[Trial]) -> None:
+    first = trial(7, trials[1].proposal, 0.5, AGAIN)
+    assert repeats().is_repeat(first)
+    assert not repeats().is_repeat(trials[1])
+    assert numbers(repeats().left([*trials, first]), trials) == [5, 4]
+
+
+def test_one_network_alone_is_not_repeated(trials: list[Trial]) -> None:
+    assert repeats().left(trials[:1]) == []
