@@ -60,7 +60,8 @@ class Instant:
         self.count += 1
         network = build_seeded(self.space, architecture, self.dataset, self.platform, fidelity.seed)
         score = self.count / 1e6 if self.rising else int(architecture.fingerprint, 16) / 2**64
-        return TrainedCandidate(Measurement(score, score, 1.0, np.eye(10)), weights_of(network))
+        measurement = Measurement(score, score, 1.0, np.eye(10))
+        return TrainedCandidate(measurement, weights_of(network), float(fidelity.epochs))
 
 
 class Rising(Instant):
