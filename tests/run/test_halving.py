@@ -36,13 +36,11 @@ class Listed(Strategy):
         pass
 
 
-def around(
-    inner: Strategy, known: Sequence[Trial] = (), *, references: int = 0, **options: object
-) -> SuccessiveHalving:
+def around(inner: Strategy, known: Sequence[Trial] = (), **options: object) -> SuccessiveHalving:
     settings = {"limits": Limits(), "multi_fidelity": False} | options
     return SuccessiveHalving(
         inner,
-        Ladder(RUNGS, references),
+        Ladder(RUNGS),
         known,
         cost=lambda proposal: TOY.cost(proposal.architecture),
         **settings,  # type: ignore[arg-type]
@@ -106,22 +104,14 @@ def test_failures_count_and_never_go_on(proposals: list[Proposal]) -> None:
     assert epochs_of(evaluate(strategy, [None] * 6)) == [1] * 6
 
 
-def test_best_design_by_people_goes_on_to_the_top(proposals: list[Proposal]) -> None:
+def test_designs_by_people_go_on_to_the_top(proposals: list[Proposal]) -> None:
     designs = [replace(p, source=REFERENCE) for p in proposals[:2]]
-    strategy = around(Listed([*designs, *proposals[2:]]), references=2)
-    # Both first; then the better one all the way, although it is the best of two only.
-    asked = evaluate(strategy, [0.2, 0.3, 0.3, 0.3])
-    assert epochs_of(asked) == [1, 1, 3, 9]
-    assert {p.fingerprint for p in asked[1:]} == {designs[1].fingerprint}
-    assert epochs_of(evaluate(strategy, [0.9, 0.8])) == [1, 3]
-
-
-def test_another_design_follows_one_that_fails(proposals: list[Proposal]) -> None:
-    designs = [replace(p, source=REFERENCE) for p in proposals[:2]]
-    strategy = around(Listed([*designs, *proposals[2:]]), references=2)
-    asked = evaluate(strategy, [0.2, 0.3, None, 0.1, 0.1])
-    assert epochs_of(asked) == [1, 1, 3, 3, 9]
-    assert {p.fingerprint for p in asked[3:]} == {designs[0].fingerprint}
+    strategy = around(Listed([designs[0], designs[1], *proposals[2:]]))
+    # Each all the way, although there are too few to be one of three; one that fails does not go on.
+    asked = evaluate(strategy, [0.2, 0.3, 0.4, 0.3, None])
+    assert epochs_of(asked) == [1, 3, 9, 1, 3]
+    assert [p.fingerprint for p in asked] == [designs[0].fingerprint] * 3 + [designs[1].fingerprint] * 2
+    assert epochs_of(evaluate(strategy, [0.9, 0.8, 0.7])) == [1, 3, 9]
 
 
 def test_what_no_longer_fits_does_not_go_on(proposals: list[Proposal]) -> None:

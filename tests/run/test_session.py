@@ -223,7 +223,10 @@ class Shorn(Observer):
         shutil.rmtree(self._folder.checkpoints, ignore_errors=True)
 
 
-def test_candidates_climb_and_the_best_are_repeated(begin: Callable[..., Context]) -> None:
+def test_candidates_climb_and_the_best_are_repeated(
+    begin: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gcnas.run.rungs.LEAST_STEPS", 1)
     context = begin(budget=20, epochs=4, strategy="random")
     best = search(context)
     trials = trials_of(context)
@@ -242,7 +245,10 @@ def test_candidates_climb_and_the_best_are_repeated(begin: Callable[..., Context
     assert 0 < len(files) < sum(level == 1 for level in levels)
 
 
-def test_run_without_checkpoints_begins_anew(begin: Callable[..., Context]) -> None:
+def test_run_without_checkpoints_begins_anew(
+    begin: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gcnas.run.rungs.LEAST_STEPS", 1)
     context = begin(budget=6, epochs=4, strategy="random")
     search(context, Shorn(context.folder))
     further = [trial for trial in trials_of(context) if trial.continues]

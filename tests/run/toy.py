@@ -204,7 +204,7 @@ def run_toy(
 ) -> Trial:
     """A run with new objects on the ledger in a folder, begun or gone on with; on three rungs if there is a ladder."""
     doom = doom or Doom()
-    rungs = Ladder(RUNGS if ladder else RUNGS[-1:], references=2)
+    rungs = Ladder(RUNGS if ladder else RUNGS[-1:])
     ledger = MortalLedger(folder / "run.db", doom)
     rejections: list[Rejection] = []
 

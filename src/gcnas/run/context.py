@@ -70,7 +70,9 @@ class Context:
     @property
     def rungs(self) -> list[Fidelity]:
         """Trainings of candidates, the shortest first; only the full one where that is all that they get."""
-        return rungs(self.fidelity) if self.config.fidelity == "rungs" else [self.fidelity]
+        if self.config.fidelity == "full":
+            return [self.fidelity]
+        return rungs(self.fidelity, max(1, len(self.dataset.train_index) // self.config.batch_size))
 
     def facts(self) -> dict[str, Any]:
         """What the ledger keeps, so that a resumed run can be held against it."""

@@ -34,15 +34,15 @@ class Ladder:
     """Which networks are on which rung, and which go on.
 
     A network goes on from a rung if it is among the best 1/eta of those that finished there and did not go on before.
-    One design by people always goes on, the best of them, so that what the search found can be compared with it.
+    Designs by people always go on, so that what the search found can be compared with each of them: after little
+    training those that learn fast look better than those that end high.
 
     Args:
         rungs: Fidelities, the least training first.
-        references: How many designs by people are evaluated before one of them goes on.
     """
 
-    def __init__(self, rungs: Sequence[Fidelity], references: int = 0) -> None:
-        self.rungs, self._references = list(rungs), references
+    def __init__(self, rungs: Sequence[Fidelity]) -> None:
+        self.rungs = list(rungs)
         self.finished: list[dict[str, Entry]] = [{} for _ in rungs]
         self._reached: list[set[str]] = [set() for _ in rungs]
 
@@ -90,25 +90,11 @@ class Ladder:
         """Who may go on from a rung, the best first."""
         ranked = self.ranked(rung)
         top = ranked[: len(ranked) // ETA]
-        forced = self._reference(rung, ranked)
-        chosen = [*([forced] if forced is not None and forced not in top else []), *top]
-        return [e for e in chosen if self._may_go_on(e, rung)]
+        designs = [entry for entry in ranked if entry.proposal.source == REFERENCE and entry not in top]
+        return [e for e in (*designs, *top) if self._may_go_on(e, rung)]
 
     def _may_go_on(self, entry: Entry, rung: int) -> bool:
         return math.isfinite(entry.score) and not self.went_on(rung, entry.proposal.fingerprint)
-
-    def _reference(self, rung: int, ranked: Sequence[Entry]) -> Entry | None:
-        """The design by people that must go on: the best, if none is ahead of it that has not failed."""
-        designs = [entry for entry in ranked if entry.proposal.source == REFERENCE]
-        if not designs or (rung == 0 and len(designs) < self._references):
-            return None
-        failed = {f for f, entry in self.finished[rung + 1].items() if not math.isfinite(entry.score)}
-        if any(
-            self.went_on(rung, e.proposal.fingerprint) and e.proposal.fingerprint not in failed for e in designs
-        ):
-            return None
-        left = (e for e in designs if e.proposal.fingerprint not in failed)
-        return next(left, None)
 
 
 class SuccessiveHalving(Middleware):

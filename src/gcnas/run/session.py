@@ -135,7 +135,7 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         observer: Told what happens.
     """
     rejections: list[Rejection] = []
-    ladder = Ladder(context.rungs, len({design.fingerprint for design in references(context)}))
+    ladder = Ladder(context.rungs)
     driver = Driver(
         ledger=ledger,
         space=context.space,
