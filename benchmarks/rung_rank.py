@@ -1,7 +1,7 @@
 """Whether a short training ranks networks as a long one does: the designs by people after 1, 3, 9 and 27 epochs.
 
 ``python benchmarks/rung_rank.py`` trains ResNet-8, the smaller one and the plain network of the `cnn` space (limits:
-78,000 parameters, 9.4 M multiply-adds) on 4,000 of 5,000 images of Fashion-MNIST drawn with seed 0, each length on its own
+78,000 parameters, 9.4 M multiply-adds) on 4,000 of 5,000 images of Fashion-MNIST (seed 0), each length on its own
 with the whole one-cycle schedule, seeds 0 and 1, one thread. One row each goes to ``benchmarks/results/rung_rank.csv``:
 optimiser steps, and accuracy on the other 1,000 images. The data are read from the folder in GCNAS_DATA or
 ``../shared/data``.

@@ -230,9 +230,9 @@ def test_candidates_climb_and_the_best_are_repeated(
     context = begin(budget=20, epochs=4, strategy="random")
     best = search(context)
     trials = trials_of(context)
-    assert [trial.proposal.source for trial in trials[:3]] == ["reference"] * 3
+    assert [trial.proposal.source for trial in trials[:6]] == ["reference"] * 6
     levels = [trial.fidelity.epochs for trial in trials]
-    assert levels[:4] == [1, 1, 1, 4]
+    assert levels[:6] == [1, 4, 1, 4, 1, 4]
     assert set(levels) == {1, 4}
     assert best.fidelity.epochs == 4
     further = [trial for trial in trials if trial.continues]
