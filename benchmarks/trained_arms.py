@@ -2,7 +2,7 @@
 
 ``python benchmarks/trained_arms.py`` runs, for seeds 0, 1 and 2, ``gcnas``, ``gcnas:no-policy`` (no candidates from the
 policy), ``gcnas:policy-alone`` (no others), ``optuna:tpe`` and ``random``: 80 candidates of 3 epochs on 1,600 of 2,000
-images drawn with seed 0 (the other 400 give the reward), at most 40,000 parameters and 1 M multiply-adds, no designs by
+images drawn with seed 0 (the other 400 give the reward), at most 50,000 parameters and 2 M multiply-adds, no designs by
 people, one thread. The best network of each search is then trained anew with 3 other seeds for 12 epochs, and measured
 on the 10,000 test images. ``benchmarks/results/trained_arms.csv`` has one row a candidate,
 ``trained_arms_retrained.csv`` one for each training of a best network; searches that stand there are not run again.
