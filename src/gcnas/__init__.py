@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gcnas.classifier import GCNASClassifier
     from gcnas.forms import benchmark, export_network
     from gcnas.result import Result
+    from gcnas.scaling import scale
     from gcnas.strategy.optuna_sampler import GCNASSampler
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "finalize",
     "load",
     "resume",
+    "scale",
     "search",
 ]
 
@@ -38,6 +40,10 @@ def __getattr__(name: str) -> Any:
         from gcnas import forms
 
         return getattr(forms, name)
+    if name == "scale":
+        from gcnas.scaling import scale
+
+        return scale
     if name == "GCNASClassifier":
         from gcnas.classifier import GCNASClassifier
 

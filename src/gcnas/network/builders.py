@@ -116,7 +116,7 @@ def _inverted_bottleneck(shape: Shape, values: Values) -> Constructor:
 @builder(mobile.BottleneckStage)
 def _bottleneck_stage(shape: Shape, values: Values) -> Constructor:
     ratio, filters = values["squeeze_excite"], values["filters"]
-    squeezed = tuple(cnn.squeezed_channels(channels, ratio) for channels in (shape.channels, filters))
+    squeezed = (cnn.squeezed_channels(shape.channels, ratio), cnn.squeezed_channels(filters, ratio))
     return partial(
         blocks.BottleneckStage,
         shape.channels,

@@ -5,8 +5,9 @@ Costs are counted as in the ``cnn`` preset, whose inverted bottleneck is the blo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from gcnas.records import Architecture, Cost, HyperparameterValue, Layer
+from gcnas.records import Architecture, Cost, Layer
 from gcnas.space.choice import Choice
 from gcnas.space.frame import Stem
 from gcnas.space.layer_type import LayerType, Values
@@ -135,13 +136,13 @@ def efficientnet_b0(
 
 
 def _stages(
-    space: SearchSpace, stages: Sequence[Stage], last: int, **values: HyperparameterValue
+    space: SearchSpace, stages: Sequence[Stage], last: int, squeeze_excite: float, activation: str
 ) -> Architecture:
+    values: dict[str, Any] = {"squeeze_excite": squeeze_excite, "activation": activation}
     layers: list[Layer] = [
         space.layer("bottleneck_stage", after=index, **vars(stage), **values)
         for index, stage in enumerate(stages)
     ]
-    activation = values["activation"]
     layers.append(space.layer("pointwise", after=len(layers), filters=last, activation=activation))
     growth = space.start()
     for index, layer in enumerate(layers, start=1):
