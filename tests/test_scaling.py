@@ -206,3 +206,24 @@ def test_results_of_a_run_stay(run: Path) -> None:
     gcnas.scale(run, 1, **GROWTH)
     assert (run / "best" / "metrics.json").read_bytes() == before
     assert isinstance(gcnas.load(run), Result)
+
+
+def test_a_grown_network_is_delivered_on_demand_alone(run: Path) -> None:
+    row = gcnas.scale(run, 1, **GROWTH)[1]
+    best = (run / "best" / "metrics.json").read_bytes()
+    with LedgerReader(run / "run.db") as ledger:
+        before = sum(event.kind == "test-opened" for event in ledger.events())
+    model = gcnas.finalize_scaled(run, 1, final_epochs=1, threads=1)
+    metrics = _metrics(run, 1)
+    assert metrics["state"] == "final"
+    assert metrics["test_accuracy"] is not None
+    assert metrics["validation_accuracy"] == row.validation_accuracy
+    assert model.image_shape == (1, 10, 10)
+    assert (run / "best" / "metrics.json").read_bytes() == best
+    with LedgerReader(run / "run.db") as ledger:
+        openings = [event for event in ledger.events() if event.kind == "test-opened"]
+    assert len(openings) == before + 1
+    assert "phi 1" in openings[-1].detail
+    assert gcnas.scale(run, 1, **GROWTH)[1] == row
+    with pytest.raises(RunFolderError, match="gcnas scale"):
+        gcnas.finalize_scaled(run, 9, threads=1)

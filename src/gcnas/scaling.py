@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from gcnas.api import DataSource, choose_trial, images_at, reopen
+from gcnas.api import DataSource, choose_trial, images_at, load, reopen
 from gcnas.config import Budget, parse_count
-from gcnas.delivery.scaling import ScaledRow, Scaler, short
+from gcnas.delivery import Model
+from gcnas.delivery.scaling import ScaledRow, Scaler, deliver_grown, short
 from gcnas.errors import ConfigurationError
 from gcnas.records import Limits
 from gcnas.report import write_report
@@ -113,6 +115,48 @@ def scale(
     return rows
 
 
+def finalize_scaled(
+    run: str | Path,
+    phi: int,
+    *,
+    seconds: float | None = None,
+    data: DataSource | None = None,
+    space: str | SearchSpace | None = None,
+    observer: Observer | None = None,
+    **changes: Any,
+) -> Model:
+    """Train a grown network for delivery, open the test split, and replace its folder; ``best`` stays.
+
+    Args:
+        run: The run folder.
+        phi: How far the network is grown; :func:`scale` has made it.
+        seconds: Wall clock; by default the number of final epochs rules.
+        data: Where the same data is now, as for :func:`resume`.
+        space: The run's space, as for :func:`resume`.
+        observer: Told what happens.
+        changes: As for :func:`finalize`, for example ``final_epochs=200``.
+
+    Raises:
+        RunFolderError: If there is none of this size.
+    """
+    folder = RunFolder.open(Path(run))
+    with folder.locked():
+        context = reopen(folder, data, space, changes)
+        with open_ledger(context) as ledger:
+            clock = Clock(elapsed(ledger))
+            deliver_grown(
+                context,
+                partial(choose_trial, context, ledger),
+                phi,
+                partial(images_at, folder, context.config, data),
+                log_test=lambda purpose: ledger.event(clock(), "test-opened", f"{purpose}, phi {phi}"),
+                seconds=seconds,
+                observer=observer,
+            )
+        write_report(folder.path)
+    return load(run, space=context.space).scaled(phi)
+
+
 def parse_phi(phi: int | str | Iterable[int]) -> tuple[int, ...]:
     """Sizes to grow to, ascending: of ``2``, ``"1..3"``, ``"1,3"`` or several numbers.
 
@@ -125,7 +169,7 @@ def parse_phi(phi: int | str | Iterable[int]) -> tuple[int, ...]:
             match = re.fullmatch(r"\s*(\d{1,3})\s*(?:\.\.\s*(\d{1,3})\s*)?", part)
             found += range(int(match[1]), int(match[2] or match[1]) + 1) if match else [0]
     else:
-        found = [phi] if isinstance(phi, int) else list(phi)
+        found = list(phi) if isinstance(phi, Iterable) else [phi]
     if not found or not all(type(size) is int and 1 <= size <= MAX_PHI for size in found):
         raise ConfigurationError(
             f"phi is a whole number from 1 to {MAX_PHI}, or several: 2, 1..3 or 1,3; but got {phi!r}."

@@ -25,6 +25,21 @@ MAX_JSON = 10_000_000
 """Bytes of a JSON file that are read."""
 
 
+@dataclass(frozen=True)
+class Grown:
+    """Where a network that compound scaling has grown lies, in place of ``best``.
+
+    Attributes:
+        path: Its folder.
+        extension: What its space has beyond the run's.
+        metrics: What its ``metrics.json`` keeps: growth, and accuracy on validation images that it had not seen.
+    """
+
+    path: Path
+    extension: Extension | None
+    metrics: Mapping[str, Any]
+
+
 def write_best(
     context: Context,
     trial: Trial,
@@ -35,8 +50,9 @@ def write_best(
     epochs: float | None = None,
     seconds: float | None = None,
     onnx: bytes | None = None,
+    grown: Grown | None = None,
 ) -> None:
-    """Replace ``best`` as a whole.
+    """Replace ``best``, or the folder of a grown network, as a whole.
 
     Args:
         context: The run.
@@ -47,12 +63,22 @@ def write_best(
         epochs: Length of the final training; None for a network as the search trained it.
         seconds: Wall clock of the final training.
         onnx: The network as an ONNX file, where there is one.
+        grown: Where the network lies if it is a grown one.
 
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
     """
     metrics = _metrics(context, trial, test, epochs, seconds) | {"state": "final" if final else "search"}
-    write_model(context, context.folder.best, trial.proposal.architecture, network, metrics, onnx=onnx)
+    grown = grown or Grown(context.folder.best, None, {})
+    write_model(
+        context,
+        grown.path,
+        trial.proposal.architecture,
+        network,
+        {**metrics, **grown.metrics},
+        extension=grown.extension,
+        onnx=onnx,
+    )
 
 
 def write_model(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gcnas.data import Dataset
-from gcnas.delivery.best import build_trained, read_json, write_model
+from gcnas.delivery.best import Grown, build_trained, read_json, write_model
+from gcnas.delivery.final import finalize
 from gcnas.errors import (
     CandidateError,
     LimitsTooTightError,
@@ -31,6 +32,16 @@ MOST_GROWTH = 1.25 * TARGET
 """Where rounding makes a network of the grid grow more than this, its accuracy is no fair comparison."""
 
 GRID = "grid.json"
+
+KEPT = (
+    "phi",
+    "resolution",
+    "validation_accuracy",
+    "validation_balanced_accuracy",
+    "scaled_seconds",
+    "scaled_from",
+)
+"""What ``metrics.json`` of a grown network keeps when it is trained for delivery."""
 
 Note = Callable[[str], None]
 
@@ -134,8 +145,8 @@ class Scaler:
             return replace(
                 row,
                 validation_accuracy=known["validation_accuracy"],
-                epochs=known["epochs"],
-                seconds=known["seconds"],
+                epochs=self.epochs,
+                seconds=known["scaled_seconds"],
                 path=path,
             )
         height, width = scaled.resolution
@@ -144,7 +155,7 @@ class Scaler:
             f"{cost.multiply_adds / 1e6:.2f} M multiply-adds, {self.epochs} epochs"
         )
         begin = time.monotonic()
-        context = self._context(scaled)
+        context = larger_context(self.context, scaled, self.images_at)
         try:
             trained = self._train(context, scaled, self.epochs)
         except CandidateError as error:
@@ -169,25 +180,6 @@ class Scaler:
     def _cost(self, scaled: Scaled) -> Cost:
         return scaled.space.cost(scaled.architecture)
 
-    def _context(self, scaled: Scaled) -> Context:
-        """The run with the images and the space of this size, and its own recipe.
-
-        Raises:
-            RunFolderError: If the larger images fall into other splits.
-        """
-        base = self.context
-        if scaled.resolution == base.dataset.preprocessing.resolution:
-            return replace(base, space=scaled.space)
-        dataset = self.images_at(scaled.resolution)
-        if not _same_splits(base.dataset, dataset):
-            raise RunFolderError(
-                f"At {scaled.resolution[0]}x{scaled.resolution[1]} pixels the images fall into other splits, because "
-                "some that were equal no longer are; grow without resolution (gamma 1)."
-            )
-        flip = base.dataset.mirror if base.config.flip is None else base.config.flip
-        config = base.config.changed(flip=flip)
-        return replace(base, config=config, dataset=dataset, space=scaled.space)
-
     def _train(self, context: Context, scaled: Scaled, epochs: int) -> TrainedCandidate:
         """Train one network on the search-train split and measure it on validation.
 
@@ -208,7 +200,8 @@ class Scaler:
             SearchFailedError: If the time is over.
         """
         try:
-            return self._train(self._context(scaled), scaled, self.grid_epochs).measurement.accuracy
+            context = larger_context(self.context, scaled, self.images_at)
+            return self._train(context, scaled, self.grid_epochs).measurement.accuracy
         except TimeLimitError:
             raise SearchFailedError(
                 "The time was over before the grid search was done. Call again, it goes on where it was; or give "
@@ -242,6 +235,7 @@ class Scaler:
             "classes": list(self.context.dataset.class_names),
             "validation_balanced_accuracy": trained.measurement.balanced_accuracy,
             "validation_images": int(trained.measurement.confusion.sum()),
+            "scaled_seconds": row.seconds,
             "scaled_from": dict(origin),
         }
 
@@ -260,6 +254,65 @@ class Scaler:
         folder.mkdir(exist_ok=True)
         document = {"for": self._grid_key(), "rows": rows}
         write_text(folder / GRID, json.dumps(document, indent=1) + "\n")
+
+
+def larger_context(base: Context, scaled: Scaled, images_at: Callable[[tuple[int, int]], Dataset]) -> Context:
+    """The run with the images and the space of a size, and its own recipe.
+
+    Raises:
+        RunFolderError: If the larger images fall into other splits.
+    """
+    if scaled.resolution == base.dataset.preprocessing.resolution:
+        return replace(base, space=scaled.space)
+    dataset = images_at(scaled.resolution)
+    if not _same_splits(base.dataset, dataset):
+        raise RunFolderError(
+            f"At {scaled.resolution[0]}x{scaled.resolution[1]} pixels the images fall into other splits, because "
+            "some that were equal no longer are; grow without resolution (gamma 1)."
+        )
+    flip = base.dataset.mirror if base.config.flip is None else base.config.flip
+    return replace(base, config=base.config.changed(flip=flip), dataset=dataset, space=scaled.space)
+
+
+def deliver_grown(
+    context: Context,
+    trial_of: Callable[[int], Trial],
+    phi: int,
+    images_at: Callable[[tuple[int, int]], Dataset],
+    **options: Any,
+) -> None:
+    """Train a grown network for delivery and open the test split, as :func:`finalize` does; its folder is replaced.
+
+    Args:
+        context: The run.
+        trial_of: The trial of a number.
+        phi: How far the network is grown.
+        images_at: Loads the run's images at a height and width.
+        options: The keywords of :func:`finalize`.
+
+    Raises:
+        RunFolderError: If there is none of this size, or its folder is damaged.
+    """
+    path = context.folder.scaled / f"phi-{phi}"
+    if not path.is_dir():
+        raise RunFolderError(
+            f"There is no {path} yet; make it with 'gcnas scale {context.folder.path} --phi {phi}'."
+        )
+    metrics = read_json(path / "metrics.json")
+    try:
+        origin = metrics["scaled_from"]
+        kept = {name: metrics[name] for name in KEPT}
+        growth = [float(origin.get(name, 1)) for name in ("alpha", "beta", "gamma")]
+        trial = trial_of(int(origin["trial"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{path} is damaged: {error!r}. Delete it and call 'gcnas scale' again."
+        ) from error
+    scaled = scale_architecture(context.space, trial.proposal.architecture, Coefficients(*growth), phi)
+    large = larger_context(context, scaled, images_at)
+    proposal = replace(trial.proposal, architecture=scaled.architecture)
+    larger = replace(trial, proposal=proposal, cost=scaled.space.cost(scaled.architecture))
+    finalize(large, larger, grown=Grown(path, scaled.extension, kept), **options)
 
 
 def short(epochs: int) -> int:

@@ -25,6 +25,7 @@ class ScaledNetwork:
         multiply_adds: Multiply-adds for one image.
         epochs: Passes of its training.
         accuracy: On the validation split.
+        test_accuracy: On the test split; None unless it was trained for delivery.
     """
 
     phi: int
@@ -35,6 +36,7 @@ class ScaledNetwork:
     multiply_adds: int
     epochs: int
     accuracy: float
+    test_accuracy: float | None
 
 
 def scaled_networks(run: Path) -> list[ScaledNetwork]:
@@ -54,7 +56,7 @@ def _read(metrics: Any) -> ScaledNetwork:
     origin = metrics["scaled_from"]
     growth = ", ".join(f"{name} {float(origin[name]):g}" for name in names) if "alpha" in origin else ""
     height, width = map(int, metrics["resolution"])
-    accuracy = float(metrics["validation_accuracy"])
+    accuracy, test = float(metrics["validation_accuracy"]), metrics.get("test_accuracy")
     if not 0 <= accuracy <= 1:
         raise ValueError("an accuracy is a share")
     return ScaledNetwork(
@@ -64,6 +66,7 @@ def _read(metrics: Any) -> ScaledNetwork:
         depth=int(metrics["depth"]),
         parameters=int(metrics["parameters"]),
         multiply_adds=int(metrics["multiply_adds"]),
-        epochs=int(metrics["epochs"]),
+        epochs=int(origin["epochs"]),
         accuracy=accuracy,
+        test_accuracy=None if test is None else float(test),
     )
