@@ -116,7 +116,9 @@ def accuracy_against_multiply_adds(trials: Sequence[Trial], networks: Sequence[S
 
     with _style("scaled"):
         figure, axes = _figure()
-        candidates = [trial for trial in decisive(trials) if trial.score >= _floor(trials)]
+        candidates = decisive(trials)
+        floor = _floor(candidates) if candidates else 0.0
+        candidates = [trial for trial in candidates if trial.score >= floor]
         axes.scatter(
             [trial.cost.multiply_adds for trial in candidates], [trial.score for trial in candidates],
             s=20, color=GREY, alpha=0.5, linewidths=0, label="candidates of the search",
