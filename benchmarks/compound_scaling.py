@@ -1,11 +1,12 @@
 """What compound scaling gives: one small network grown to about twice and four times its multiply-adds in several ways.
 
 Data: 2,000 training images of Fashion-MNIST (drawn with seed 0) and 2,000 others for validation, at 16x16 pixels, so
-that the larger resolutions are cut from the 28x28 originals and nothing is enlarged. Network: the first reference of
+that the larger resolutions come from the 28x28 originals and nothing is enlarged. Network: the first reference of
 the space ``mobile`` within 1,500,000 multiply-adds. Arms: all growth in depth, width or resolution, the paper's
 coefficients, and those of the paper at phi 2. Each network is trained by ``gcnas.scale`` with the recipe of the run
-and the same number of epochs; seeds 0, 1, 2. Growth at phi 1 is about 2, but rounding to whole blocks and multiples of
-4 filters makes a small network grow by other amounts: the table says by how much.
+and the same number of epochs (10); seeds 0, 1, 2. Growth at phi 1 is about 2, but rounding to whole blocks and
+multiples of 4 filters makes a small network grow by other amounts: the table says by how much. About 8 minutes a seed
+on one core that other programs use as well.
 
 ``OMP_NUM_THREADS=1 python benchmarks/compound_scaling.py`` writes ``benchmarks/results/compound_scaling.csv``. The data
 are read from the folder in GCNAS_DATA or ``../shared/data``. Rows that are there are not measured again; ``--summary``
