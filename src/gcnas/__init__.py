@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gcnas.classifier import GCNASClassifier
     from gcnas.forms import benchmark, export_network
     from gcnas.result import Result
+    from gcnas.scaling import finalize_scaled, scale
     from gcnas.strategy.optuna_sampler import GCNASSampler
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "benchmark",
     "export_network",
     "finalize",
+    "finalize_scaled",
     "load",
     "resume",
+    "scale",
     "search",
 ]
 
@@ -38,6 +41,10 @@ def __getattr__(name: str) -> Any:
         from gcnas import forms
 
         return getattr(forms, name)
+    if name in ("finalize_scaled", "scale"):
+        from gcnas import scaling
+
+        return getattr(scaling, name)
     if name == "GCNASClassifier":
         from gcnas.classifier import GCNASClassifier
 

@@ -99,7 +99,7 @@ def resume(
     with folder.locked():
         with Ledger(folder.ledger) as ledger:
             clock = Clock(elapsed(ledger))
-        context = _reopen(folder, data, space, changes)
+        context = reopen(folder, data, space, changes)
         return _run(context, clock, observer, changes)
 
 
@@ -130,9 +130,9 @@ def finalize(
     observer = observer or Observer()
     folder = RunFolder.open(Path(run))
     with folder.locked():
-        context = _reopen(folder, data, space, changes)
+        context = reopen(folder, data, space, changes)
         with open_ledger(context) as ledger:
-            chosen = _choose(context, ledger, trial)
+            chosen = choose_trial(context, ledger, trial)
             _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer)
         _write_tables(folder)
     return Result(folder.path, space=context.space)
@@ -202,15 +202,32 @@ def same_data(folder: RunFolder, data: DataSource | None) -> Dataset:
     return dataset
 
 
+def images_at(
+    folder: RunFolder, config: RunConfig, data: DataSource | None, resolution: tuple[int, int]
+) -> Dataset:
+    """The data of a run, loaded anew at another height and width.
+
+    Raises:
+        ConfigurationError: If they were arrays and are not given, or there is no such resolution.
+    """
+    return _load_data(config, _data_of(config, folder, data), folder, resolution)
+
+
 def _data_of(config: RunConfig, folder: RunFolder, data: DataSource | None) -> DataSource:
     if data is None and config.data == ARRAYS:
         raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
     return config.data if data is None else data
 
 
-def _reopen(
+def reopen(
     folder: RunFolder, data: DataSource | None, space: str | SearchSpace | None, changes: dict[str, Any]
 ) -> Context:
+    """The surroundings of a run that goes on; the caller holds its lock.
+
+    Raises:
+        ConfigurationError: If something is to change that may not.
+        RunFolderError: If the data or the space are others now.
+    """
     if fixed := FIXED & changes.keys():
         raise ConfigurationError(
             f"A run that goes on cannot change {', '.join(sorted(fixed))}; start a new one."
@@ -247,7 +264,7 @@ def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, 
             observer.started(folder.path, done, config.budget.trials, left, context.workers.count)
             with _graceful_interrupts(session.driver, observer):
                 session.driver.run()
-                chosen = _choose(context, ledger)
+                chosen = choose_trial(context, ledger)
                 if not _delivered(session, chosen):
                     _deliver(context, ledger, clock, chosen, _seconds_left(context, clock), observer)
     finally:
@@ -286,7 +303,7 @@ def _seconds_left(context: Context, clock: Clock) -> float | None:
     return None if budget is None else max(budget - clock(), 1.0)
 
 
-def _choose(context: Context, ledger: Ledger, number: int | None = None) -> Trial:
+def choose_trial(context: Context, ledger: Ledger, number: int | None = None) -> Trial:
     """The trial of a number, or the one that the run recommends."""
     trials = ledger.trials()
     if number is None:
@@ -310,10 +327,12 @@ def _write_tables(folder: RunFolder) -> None:
         write_report(folder.path)
 
 
-def _load_data(config: RunConfig, data: DataSource, folder: RunFolder) -> Dataset:
+def _load_data(
+    config: RunConfig, data: DataSource, folder: RunFolder, resolution: tuple[int, int] | None = None
+) -> Dataset:
     return load_data(
         data,
-        resolution=config.resolution,
+        resolution=resolution or config.resolution,
         channels=config.channels,
         seed=config.seed,
         validation_fraction=config.validation_fraction,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gcnas.config import RunConfig
-from gcnas.delivery import Model, Prediction, load_best, predict_files
+from gcnas.delivery import Model, Prediction, load_best, load_model, predict_files
+from gcnas.errors import RunFolderError
 from gcnas.policy import Policy
 from gcnas.report import Reasons, reasons
 from gcnas.run.folder import RunFolder
@@ -63,6 +64,20 @@ class Result:
             RunFolderError: If there is none yet.
         """
         return load_best(self._folder, self._space)
+
+    def scaled(self, phi: int) -> Model:
+        """A network that :func:`gcnas.scale` has grown.
+
+        Args:
+            phi: How far it is grown.
+
+        Raises:
+            RunFolderError: If there is none of this size yet.
+        """
+        path = self._folder.scaled / f"phi-{phi}"
+        if not path.is_dir():
+            raise RunFolderError(f"There is no {path} yet; make it with 'gcnas scale {self.run} --phi {phi}'.")
+        return load_model(path, self._space)
 
     def policy(self, untrained: str | None = None) -> Policy:
         """The policy that the run has learnt so far.

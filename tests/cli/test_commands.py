@@ -123,6 +123,23 @@ def test_why(finished: Path, run_gcnas: RunGcnas) -> None:
     assert "no complete trial 9" in refused.stderr
 
 
+def test_scale(run_copy: Path, run_gcnas: RunGcnas) -> None:
+    growth = ("--alpha", "1.2", "--beta", "1.1", "--gamma", "1.15", "--epochs", "1", "--threads", "1")
+    done = run_gcnas("scale", run_copy, "--phi", "1", *growth)
+    assert "14x14" in done.stdout
+    assert "phi 1: 14x14 pixels" in done.stderr
+    assert (run_copy / "scaled" / "phi-1" / "model.py").is_file()
+    assert "phi 1 is there already" in run_gcnas("scale", run_copy, "--phi", "1", *growth).stderr
+    refused = run_gcnas("scale", run_copy, "--phi", "many", *growth, check=False)
+    assert refused.returncode == 1
+    assert "1..3" in refused.stderr
+    delivered = run_gcnas("finalize", run_copy, "--phi", "1", "--final-epochs", "1", "--threads", "1")
+    assert "test accuracy" in delivered.stdout
+    both = run_gcnas("finalize", run_copy, "--phi", "1", "--trial", "1", check=False)
+    assert both.returncode == 1
+    assert "Traceback" not in both.stderr
+
+
 def test_predict_passes_over_broken_files(
     finished: Path, photos: Path, run_gcnas: RunGcnas, tmp_path: Path
 ) -> None:
@@ -359,6 +376,7 @@ def test_help_names_every_command(run_gcnas: RunGcnas) -> None:
         "data",
         "clean",
         "sample",
+        "scale",
         "explain",
         "why",
     ):

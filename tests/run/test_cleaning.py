@@ -14,7 +14,7 @@ from gcnas.run.ledger import Ledger
 def run(tmp_path: Path) -> RunFolder:
     folder = RunFolder.create(tmp_path / "run")
     Ledger(folder.ledger, {"name": "toy"}).close()
-    folder.write_best(lambda fresh: (fresh / "metrics.json").write_text("{}") and None)
+    folder.replace(folder.best, lambda fresh: (fresh / "metrics.json").write_text("{}") and None)
     return folder
 
 

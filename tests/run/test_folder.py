@@ -162,9 +162,9 @@ def test_write_best_replaces_the_whole_folder(
     if not exchange:
         request.getfixturevalue("no_exchange")
     before = names(run)
-    run.write_best(fill_with(1))
+    run.replace(run.best, fill_with(1))
     (run.best / "left over").touch()
-    run.write_best(fill_with(2))
+    run.replace(run.best, fill_with(2))
     assert contents(run.best) == {"2"}
     assert {item.name for item in run.best.iterdir()} == set(FILES)
     assert names(run) == before | {"best"}
@@ -175,7 +175,7 @@ def test_reader_never_meets_a_mixture(run: RunFolder) -> None:
     """A reader that holds the folder open reads one version of it, or learns that it is gone."""
     if not folder_module._exchange(run.logs, run.logs):
         pytest.skip("this system cannot exchange two folders in one step")
-    run.write_best(fill_with(0))
+    run.replace(run.best, fill_with(0))
     problems: list[str] = []
     versions: set[str] = set()
     done = threading.Event()
@@ -199,7 +199,7 @@ def test_reader_never_meets_a_mixture(run: RunFolder) -> None:
     for reader in readers:
         reader.start()
     for number in range(1, 201):
-        run.write_best(fill_with(number))
+        run.replace(run.best, fill_with(number))
     done.set()
     for reader in readers:
         reader.join()
@@ -241,19 +241,19 @@ def killed(path, target):
 Path.rename = killed
 folder._exchange = lambda left, right: False
 run = folder.RunFolder.open(Path(sys.argv[1]))
-run.write_best(lambda fresh: [(fresh / name).write_text("2 ") for name in sys.argv[3:]])
+run.replace(run.best, lambda fresh: [(fresh / name).write_text("2 ") for name in sys.argv[3:]])
 """
 
 
 @pytest.mark.parametrize("step", [1, 2])
 def test_kill_between_the_two_renames_is_mended(run: RunFolder, no_exchange: None, step: int) -> None:
     """Without an exchange, the old folder is moved aside first; a kill after that is seen when it is opened."""
-    run.write_best(fill_with(1))
+    run.replace(run.best, fill_with(1))
     killed = subprocess.run([sys.executable, "-c", DIE, str(run.path), str(step), *FILES])
     assert killed.returncode == 9
     assert run.best.exists() == (step == 1)
     assert contents(RunFolder.open(run.path).best) == {"1"}
-    run.write_best(fill_with(3))
+    run.replace(run.best, fill_with(3))
     assert contents(run.best) == {"3"}
     assert not (run.path / "best.old").exists()
 
@@ -261,7 +261,7 @@ def test_kill_between_the_two_renames_is_mended(run: RunFolder, no_exchange: Non
 def test_failing_second_rename_is_undone(
     run: RunFolder, no_exchange: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run.write_best(fill_with(1))
+    run.replace(run.best, fill_with(1))
     before, rename = names(run), Path.rename
 
     def refused(path: Path, target: Path) -> Path:
@@ -271,7 +271,7 @@ def test_failing_second_rename_is_undone(
 
     monkeypatch.setattr(Path, "rename", refused)
     with pytest.raises(RunFolderError, match="The old one is kept"):
-        run.write_best(fill_with(2))
+        run.replace(run.best, fill_with(2))
     assert contents(run.best) == {"1"}
     assert names(run) == before
 
@@ -294,10 +294,10 @@ def test_failing_fill_keeps_the_old_one(
     for before in (None, {"1"}):
         known = names(run)
         with pytest.raises(seen):
-            run.write_best(fail)
+            run.replace(run.best, fail)
         assert names(run) == known
         assert (contents(run.best) if run.best.exists() else None) == before
-        run.write_best(fill_with(1))
+        run.replace(run.best, fill_with(1))
 
 
 # --- files

@@ -60,7 +60,7 @@ def test_a_file_that_changed_is_read_again(file: Path) -> None:
     ["", "cnm", "CNN", "my_space.py", "my_space:SPACE", "my_space.txt:SPACE", ":SPACE", "a.py:", "a.py:1"],
 )
 def test_references_of_another_form(reference: str) -> None:
-    with pytest.raises(SpaceError, match=r"\['cnn'\] or FILE.py:NAME") as caught:
+    with pytest.raises(SpaceError, match=r"\['cnn', 'mobile'\] or FILE.py:NAME") as caught:
         load_space(reference)
     assert repr(reference) in str(caught.value)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gcnas._version import __version__
-from gcnas.cli import bench, clean, data, deliver, explain, forms, inspect, sample, search, why
+from gcnas.cli import bench, clean, data, deliver, explain, forms, inspect, sample, scale, search, why
 from gcnas.cli.display import StoppedError
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
@@ -31,6 +31,7 @@ search.register(app)
 inspect.register(app)
 deliver.register(app)
 forms.register(app)
+scale.register(app)
 sample.register(app)
 explain.register(app)
 why.register(app)
@@ -59,8 +60,8 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
         app()
-    except StoppedError:
-        _complain("Stopped. Nothing that was finished is lost; 'gcnas resume RUN' goes on.")
+    except StoppedError as stopped:
+        _complain(str(stopped) or "Stopped. Nothing that was finished is lost; 'gcnas resume RUN' goes on.")
         sys.exit(EXIT_INTERRUPTED)
     except (SearchFailedError, LimitsTooTightError) as error:
         _complain(str(error))

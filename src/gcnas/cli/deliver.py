@@ -22,6 +22,10 @@ def finalize(
     trial: Annotated[
         int | None, typer.Option("--trial", metavar="N", help="Which network. [default: the best]")
     ] = None,
+    phi: Annotated[
+        int | None,
+        typer.Option("--phi", metavar="N", help="A network that 'gcnas scale' has grown; best/ stays."),
+    ] = None,
     time: Annotated[str | None, typer.Option("--time", metavar="TIME", help="Wall clock, such as 10m.")] = None,
     final_epochs: Annotated[
         int | None,
@@ -31,15 +35,21 @@ def finalize(
     space: SpaceOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Train a network of the run for delivery, open the test split, and replace best/."""
+    """Train a network of the run for delivery, open the test split, and replace best/ (scaled/phi-N with --phi)."""
     from gcnas import api
     from gcnas.config import Budget
+    from gcnas.scaling import finalize_scaled
 
     seconds = None if time is None else Budget.parse(time).seconds
     if time is not None and seconds is None:
         raise ConfigurationError(f"--time is a time such as 90s or 10m, but got {time!r}.")
     changes = given(final_epochs=final_epochs, threads=threads)
+    if phi is not None and trial is not None:
+        raise ConfigurationError("Give --trial or --phi: a grown network knows the trial that it comes from.")
     with create_display() as display:
+        if phi is not None:
+            finalize_scaled(run, phi, seconds=seconds, data=data, space=space, observer=display, **changes)
+            return
         api.finalize(run, trial=trial, seconds=seconds, data=data, space=space, observer=display, **changes)
 
 

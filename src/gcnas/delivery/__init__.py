@@ -1,7 +1,7 @@
 """What the user takes away: the final training, the folder ``best``, its other forms, and predictions."""
 
 from gcnas.delivery.benchmark import BenchmarkRow, check_table_name, measure_forms, write_rows
-from gcnas.delivery.best import Model, load_best, write_best, write_searched
+from gcnas.delivery.best import Model, load_best, load_model, write_best, write_searched
 from gcnas.delivery.final import finalize
 from gcnas.delivery.forms import (
     MAX_DROP,
@@ -30,6 +30,7 @@ __all__ = [
     "finalize",
     "image_files",
     "load_best",
+    "load_model",
     "measure_forms",
     "pack",
     "predict_arrays",

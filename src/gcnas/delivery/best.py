@@ -18,10 +18,26 @@ from gcnas.run.context import Context
 from gcnas.run.folder import RunFolder
 from gcnas.run.trial import Trial
 from gcnas.space import InputShape, SearchSpace
+from gcnas.space.extension import Extension
 from gcnas.training import Measurement
 
 MAX_JSON = 10_000_000
 """Bytes of a JSON file that are read."""
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Where a network that compound scaling has grown lies, in place of ``best``.
+
+    Attributes:
+        path: Its folder.
+        extension: What its space has beyond the run's.
+        metrics: What its ``metrics.json`` keeps: growth, and accuracy on validation images that it had not seen.
+    """
+
+    path: Path
+    extension: Extension | None
+    metrics: Mapping[str, Any]
 
 
 def write_best(
@@ -34,8 +50,9 @@ def write_best(
     epochs: float | None = None,
     seconds: float | None = None,
     onnx: bytes | None = None,
+    grown: Grown | None = None,
 ) -> None:
-    """Replace ``best`` as a whole.
+    """Replace ``best``, or the folder of a grown network, as a whole.
 
     Args:
         context: The run.
@@ -46,17 +63,55 @@ def write_best(
         epochs: Length of the final training; None for a network as the search trained it.
         seconds: Wall clock of the final training.
         onnx: The network as an ONNX file, where there is one.
+        grown: Where the network lies if it is a grown one.
 
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
     """
     metrics = _metrics(context, trial, test, epochs, seconds) | {"state": "final" if final else "search"}
+    grown = grown or Grown(context.folder.best, None, {})
+    write_model(
+        context,
+        grown.path,
+        trial.proposal.architecture,
+        network,
+        {**metrics, **grown.metrics},
+        extension=grown.extension,
+        onnx=onnx,
+    )
+
+
+def write_model(
+    context: Context,
+    target: Path,
+    architecture: Architecture,
+    network: Network,
+    metrics: Mapping[str, Any],
+    *,
+    extension: Extension | None = None,
+    onnx: bytes | None = None,
+) -> None:
+    """Replace a folder in the form of ``best`` as a whole.
+
+    Args:
+        context: The run, with the space and the data of this network.
+        target: The folder, in the run folder.
+        architecture: What was built.
+        network: Trained network.
+        metrics: Content of ``metrics.json``.
+        extension: What the network's space has beyond the run's.
+        onnx: The network as an ONNX file, where there is one.
+
+    Raises:
+        RunFolderError: If the disk refuses; the old folder is kept.
+    """
     documents = {
         "architecture.json": {
             "space": context.space.name,
             "space_fingerprint": context.space.fingerprint,
             "image": vars(context.space.fitted),
-            **trial.proposal.architecture.to_json(),
+            **({} if extension is None else {"extension": extension.to_json()}),
+            **architecture.to_json(),
         },
         "preprocessing.json": context.dataset.preprocessing.to_json(),
         "metrics.json": metrics,
@@ -64,7 +119,7 @@ def write_best(
     source = write_model_source(
         network,
         context.space,
-        trial.proposal.architecture,
+        architecture,
         classes=context.dataset.class_names,
         preprocessing=_in_words(context.dataset.preprocessing),
     )
@@ -77,7 +132,7 @@ def write_best(
         if onnx is not None:
             (folder / "model.onnx").write_bytes(onnx)
 
-    context.folder.write_best(fill)
+    context.folder.replace(target, fill)
 
 
 def _in_words(preprocessing: Preprocessing) -> str:
@@ -91,15 +146,16 @@ def _in_words(preprocessing: Preprocessing) -> str:
 
 def write_searched(context: Context, trial: Trial, weights: Mapping[str, Tensor]) -> None:
     """Replace ``best`` by a candidate as the search trained it."""
-    network = _build(context, trial)
-    network.load_state_dict(dict(weights))
-    write_best(context, trial, network)
+    write_best(context, trial, build_trained(context, trial.proposal.architecture, weights))
 
 
-def _build(context: Context, trial: Trial) -> Network:
+def build_trained(context: Context, architecture: Architecture, weights: Mapping[str, Tensor]) -> Network:
+    """The network of an architecture with weights from a training."""
     preprocessing = context.dataset.preprocessing
     with torch.random.fork_rng(devices=[]):
-        return build(context.space, trial.proposal.architecture, preprocessing.mean, preprocessing.std)
+        network = build(context.space, architecture, preprocessing.mean, preprocessing.std)
+    network.load_state_dict(dict(weights))
+    return network
 
 
 def _metrics(
@@ -165,28 +221,48 @@ def load_best(folder: RunFolder, space: SearchSpace) -> Model:
     """
     if not folder.best.is_dir():
         raise RunFolderError(f"{folder.path} has no best network yet; let the search finish a candidate.")
-    document = _read_json(folder.best / "architecture.json")
+    return load_model(folder.best, space)
+
+
+def load_model(path: Path, space: SearchSpace) -> Model:
+    """Read a folder in the form of ``best``; nothing in it is executed.
+
+    Args:
+        path: The folder.
+        space: The space of its run, not yet fitted.
+
+    Raises:
+        RunFolderError: If a file is missing or damaged.
+        SpaceError: If the architecture is not of this space.
+        ExportError: If the weights do not fit.
+    """
+    document = read_json(path / "architecture.json")
     try:
+        if "extension" in document:
+            space = Extension.from_json(document["extension"]).apply(space)
         fitted = space.fit(InputShape(**document["image"]))
-        class_names = tuple(map(str, _read_json(folder.best / "metrics.json")["classes"]))
+        class_names = tuple(map(str, read_json(path / "metrics.json")["classes"]))
         fingerprint = document["space_fingerprint"]
     except (KeyError, TypeError) as error:
-        raise RunFolderError(
-            f"{folder.best} is damaged: {error!r}. Make it anew with 'gcnas finalize'."
-        ) from error
+        raise RunFolderError(f"{path} is damaged: {error!r}. Make it anew with 'gcnas finalize'.") from error
     if fitted.fingerprint != fingerprint:
         raise RunFolderError(
-            f"The network in {folder.best} is of another space than {space.name!r} (or the space was changed "
+            f"The network in {path} is of another space than {space.name!r} (or the space was changed "
             "since); name the one of the search with --space FILE.py:NAME."
         )
-    preprocessing = Preprocessing.from_json(_read_json(folder.best / "preprocessing.json"))
+    preprocessing = Preprocessing.from_json(read_json(path / "preprocessing.json"))
     architecture = Architecture.from_json(document)
     network = build(fitted, architecture, preprocessing.mean, preprocessing.std)
-    load_weights(network, folder.best / "weights.safetensors")
+    load_weights(network, path / "weights.safetensors")
     return Model(network.eval(), preprocessing, class_names, architecture, fitted)
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a JSON file of bounded size.
+
+    Raises:
+        RunFolderError: If it cannot be read.
+    """
     try:
         if path.stat().st_size > MAX_JSON:
             raise RunFolderError(

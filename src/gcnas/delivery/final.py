@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from gcnas.config import stream_seed
-from gcnas.delivery.best import load_best, write_best
+from gcnas.delivery.best import Grown, load_best, load_model, write_best
 from gcnas.errors import CandidateError, ExportError, SearchFailedError
 from gcnas.export import CHECKED_IMAGES, onnx_bytes
 from gcnas.export.onnx_extra import INSTALL, missing_packages
@@ -38,6 +38,7 @@ def finalize(
     log_test: Callable[[str], None],
     seconds: float | None = None,
     observer: Observer | None = None,
+    grown: Grown | None = None,
 ) -> Measurement | None:
     """Train the network of a trial on search-train and validation, open the test split once, write ``best``.
 
@@ -49,6 +50,7 @@ def finalize(
         log_test: Called with the purpose before the test split opens.
         seconds: Wall clock for everything; None trains the run's number of final epochs.
         observer: Told what happens.
+        grown: Where the network lies if it is a grown one; the context and the trial are then of that size.
 
     Returns:
         The measurement on the test split; None if the data has none.
@@ -67,11 +69,21 @@ def finalize(
         network, epochs = _train(context, trial, seconds, observer)
     except CandidateError as error:
         observer.note(f"The final training failed ({error.kind}: {error}); using the search's own weights.")
-        network, epochs = _searched(context, trial), None
+        network, epochs = _searched(context, trial, grown), None
     test = _test(context, trial, network, log_test) if context.dataset.size_test else None
     elapsed = time.monotonic() - start
     onnx = _onnx(context, network, observer) if context.config.onnx else None
-    write_best(context, trial, network.cpu(), final=True, test=test, epochs=epochs, seconds=elapsed, onnx=onnx)
+    write_best(
+        context,
+        trial,
+        network.cpu(),
+        final=True,
+        test=test,
+        epochs=epochs,
+        seconds=elapsed,
+        onnx=onnx,
+        grown=grown,
+    )
     observer.final_finished(None if test is None else test.accuracy)
     return test
 
@@ -102,13 +114,13 @@ def _onnx(context: Context, network: Network, observer: Observer) -> bytes | Non
         return None
 
 
-def _searched(context: Context, trial: Trial) -> Network:
-    """The network as the search trained it, from ``best``.
+def _searched(context: Context, trial: Trial, grown: Grown | None) -> Network:
+    """The network as it was trained before, from ``best`` or the folder of a grown one.
 
     Raises:
         SearchFailedError: If ``best`` holds another network.
     """
-    model = load_best(context.folder, context.space)
+    model = load_best(context.folder, context.space) if grown is None else load_model(grown.path, context.space)
     if model.architecture != trial.proposal.architecture:
         raise SearchFailedError(
             f"The final training of trial {trial.number} failed, and {context.folder.best} holds another "

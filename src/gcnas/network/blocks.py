@@ -206,6 +206,32 @@ class InvertedBottleneck(nn.Module):
         return output
 
 
+class BottleneckStage(nn.Sequential):
+    """Inverted bottlenecks one after the other; the first changes size and channels.
+
+    Squeeze-excitation in the first block and in the others has the two numbers of squeezed channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        filters: int,
+        kernel_size: int,
+        repeats: int = 1,
+        stride: int = 1,
+        expansion: int = 1,
+        squeezed: tuple[int, int] = (0, 0),
+        activation: str = "relu",
+    ) -> None:
+        first, others = squeezed
+        blocks = [InvertedBottleneck(in_channels, filters, kernel_size, stride, expansion, first, activation)]
+        blocks += [
+            InvertedBottleneck(filters, filters, kernel_size, 1, expansion, others, activation)
+            for _ in range(repeats - 1)
+        ]
+        super().__init__(*blocks)
+
+
 class ResidualBlock(nn.Module):
     """Two convolutions and a shortcut, which is a 1x1 convolution where the shape changes."""
 

@@ -13,7 +13,7 @@ from torch import nn
 from gcnas.errors import BuildError, SpaceError
 from gcnas.network import blocks
 from gcnas.space import LayerType, MergePlan, Shape, Values
-from gcnas.space.presets import cnn
+from gcnas.space.presets import cnn, mobile
 
 Constructor: TypeAlias = partial[Any]
 Builder: TypeAlias = Callable[[Shape, Values], Constructor]
@@ -110,6 +110,30 @@ def _inverted_bottleneck(shape: Shape, values: Values) -> Constructor:
         squeezed=cnn.squeezed_channels(shape.channels, ratio) if ratio else 0,
         activation=values["activation"],
         dropout=values["dropout"],
+    )
+
+
+@builder(mobile.BottleneckStage)
+def _bottleneck_stage(shape: Shape, values: Values) -> Constructor:
+    ratio, filters = values["squeeze_excite"], values["filters"]
+    squeezed = (cnn.squeezed_channels(shape.channels, ratio), cnn.squeezed_channels(filters, ratio))
+    return partial(
+        blocks.BottleneckStage,
+        shape.channels,
+        filters,
+        kernel_size=values["kernel_size"],
+        repeats=values["repeats"],
+        stride=values["stride"],
+        expansion=values["expansion"],
+        squeezed=squeezed if ratio else (0, 0),
+        activation=values["activation"],
+    )
+
+
+@builder(mobile.Pointwise)
+def _pointwise(shape: Shape, values: Values) -> Constructor:
+    return partial(
+        blocks.ConvBlock, shape.channels, values["filters"], kernel_size=1, activation=values["activation"]
     )
 
 

@@ -17,10 +17,15 @@ from gcnas.report.drawing import draw
 from gcnas.report.facts import facts
 from gcnas.report.heat_map import Column, heat_map
 from gcnas.report.layers import LayerRow, describe, layer_table
-from gcnas.report.plots import accuracy_against_parameters, accuracy_against_trials
+from gcnas.report.plots import (
+    accuracy_against_multiply_adds,
+    accuracy_against_parameters,
+    accuracy_against_trials,
+)
 from gcnas.report.preferences import SAMPLES, Preferences
 from gcnas.report.reasons import Reasons, reasons_of
 from gcnas.report.record import RunRecord, fitted_space, read_run
+from gcnas.report.scaled import scaled_networks
 from gcnas.report.summary import RunSummary, summarize
 from gcnas.run.folder import write_text
 from gcnas.run.trial import decisive
@@ -104,6 +109,8 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "samples": SAMPLES,
         "shown_choices": TOP,
         "test": _test(folder),
+        "scaled": (grown := scaled_networks(folder.path)),
+        "scaled_plot": _markup(accuracy_against_multiply_adds(folder.trials, grown)),
         "top": sorted(decisive(folder.trials), key=lambda trial: (-trial.score, trial.number))[:TOP],
         "describe": describe,
         "failures": [(failure, failure.message[:MAX_MESSAGE]) for failure in summary.failures],

@@ -5,11 +5,19 @@ from dataclasses import dataclass
 from gcnas.records import Architecture, HyperparameterValue, Layer
 from gcnas.space import SearchSpace, Shape
 
-_ABBREVIATIONS = {"filters": "", "kernel_size": "k", "stride": "s", "dilation": "d", "expansion": "x"}
+_ABBREVIATIONS = {
+    "filters": "",
+    "kernel_size": "k",
+    "stride": "s",
+    "dilation": "d",
+    "expansion": "x",
+    "repeats": "n",
+}
 _PLAIN: dict[str, HyperparameterValue] = {
     "stride": 1,
     "dilation": 1,
     "expansion": 1,
+    "repeats": 1,
     "squeeze_excite": 0.0,
     "activation": "relu",
     "dropout": 0.0,
@@ -21,6 +29,7 @@ _ORDER = (
     "stride",
     "dilation",
     "expansion",
+    "repeats",
     "squeeze_excite",
     "activation",
     "dropout",
@@ -67,6 +76,7 @@ def hyperparameters(layer: Layer) -> str:
         "stride": "stride {}",
         "dilation": "dilation {}",
         "expansion": "expansion {}",
+        "repeats": "{} blocks",
         "squeeze_excite": "SE {}",
         "activation": "{}",
         "dropout": "dropout {}",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from gcnas.records import EvaluationState
 from gcnas.report.curves import best_so_far, pareto_front
+from gcnas.report.scaled import ScaledNetwork
 from gcnas.report.summary import RunSummary, is_reference
-from gcnas.run.trial import Trial
+from gcnas.run.trial import Trial, decisive
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,6 +106,36 @@ def accuracy_against_parameters(
         axes.set_xlabel("parameters")
         _finish(axes, summary.reward)
         return _svg(figure, f"{summary.reward.capitalize()} against parameters")
+
+
+def accuracy_against_multiply_adds(trials: Sequence[Trial], networks: Sequence[ScaledNetwork]) -> str | None:
+    """Validation accuracy of grown networks against multiply-adds, before the run's candidates; None without any."""
+    if not networks:
+        return None
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    with _style("scaled"):
+        figure, axes = _figure()
+        candidates = decisive(trials)
+        floor = _floor(candidates) if candidates else 0.0
+        candidates = [trial for trial in candidates if trial.score >= floor]
+        axes.scatter(
+            [trial.cost.multiply_adds for trial in candidates], [trial.score for trial in candidates],
+            s=20, color=GREY, alpha=0.5, linewidths=0, label="candidates of the search",
+        )  # fmt: skip
+        costs, scores = [n.multiply_adds for n in networks], [n.accuracy for n in networks]
+        axes.plot(costs, scores, "o-", color=BLUE, linewidth=1.6, markersize=7, label="grown", zorder=4)
+        for network in networks:
+            axes.annotate(
+                f"phi {network.phi}", (network.multiply_adds, network.accuracy), xytext=(5, 6),
+                textcoords="offset points", fontsize=10,
+            )  # fmt: skip
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(float(f"{value:.2g}"))))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("multiply-adds")
+        _finish(axes, "validation accuracy")
+        return _svg(figure, "Validation accuracy of grown networks against multiply-adds")
 
 
 def _figure() -> "tuple[Figure, Axes]":

@@ -36,6 +36,7 @@ class RunFolder:
         self.report = path / "report.html"
         self.logs = path / "logs"
         self.checkpoints = path / "checkpoints"
+        self.scaled = path / "scaled"
 
     @classmethod
     def create(cls, path: Path, *, overwrite: bool = False) -> "RunFolder":
@@ -105,24 +106,26 @@ class RunFolder:
         finally:
             os.close(descriptor)
 
-    def write_best(self, fill: Callable[[Path], None]) -> None:
-        """Replace ``best`` as a whole: readers see the old folder or the new one, never a mixture.
+    def replace(self, target: Path, fill: Callable[[Path], None]) -> None:
+        """Replace a folder of the run as a whole: readers see the old one or the new one, never a mixture.
 
         Args:
+            target: The folder; need not exist.
             fill: Writes the files into the folder that it is given.
 
         Raises:
             RunFolderError: If the disk refuses; then the old folder stays.
         """
-        fresh = Path(tempfile.mkdtemp(prefix=".best-", dir=self.path))
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=self.path))
         try:
             fill(fresh)
             fresh.chmod(0o755)
             for file in fresh.iterdir():
                 _sync(file)
-            _swap(fresh, self.best, self.path / "best.old")
+            target.parent.mkdir(exist_ok=True)
+            _swap(fresh, target, target.with_name(f"{target.name}.old"))
         except OSError as error:
-            raise RunFolderError(f"{self.best} cannot be written: {error}. The old one is kept.") from error
+            raise RunFolderError(f"{target} cannot be written: {error}. The old one is kept.") from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 

@@ -1,6 +1,7 @@
 """The fixed parts around the searched layers: stem and head."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from gcnas.errors import SpaceError
 from gcnas.records import Cost
@@ -28,23 +29,40 @@ class InputShape:
 class Stem:
     """First layer of every network: a 3x3 convolution, batch normalisation and ReLU.
 
-    Its stride is 1 up to 48 rows or columns (the shorter side), 2 up to 96 and 4 above, so that the searched
-    layers work on at most some 48 rows whatever the resolution.
+    By default its stride is 1 up to 48 rows or columns (the shorter side), 2 up to 96 and 4 above, so that the
+    searched layers work on at most some 48 rows whatever the resolution.
+
+    Attributes:
+        filters: Channels of its output.
+        doubled_above: Sides above which the stride doubles; none keeps it at 1.
 
     Raises:
-        SpaceError: If there are no filters.
+        SpaceError: If there are no filters, or a side is no whole number.
     """
 
     filters: int = 16
+    doubled_above: tuple[int, ...] = (48, 96)
 
     def __post_init__(self) -> None:
         if type(self.filters) is not int or self.filters < 1:
             raise SpaceError(f"A stem needs a whole number of filters, at least 1, but got {self.filters!r}.")
+        if not all(type(side) is int and side >= 0 for side in self.doubled_above):
+            raise SpaceError(
+                f"The stride of a stem doubles above sides that are whole numbers, but got {self.doubled_above!r}."
+            )
 
     def stride(self, image: InputShape) -> int:
         """Stride for images of this size."""
         side = min(image.height, image.width)
-        return 1 if side <= 48 else 2 if side <= 96 else 4
+        return int(2 ** sum(side > limit for limit in self.doubled_above))
+
+    def describe(self) -> Any:
+        """JSON form, part of the space's fingerprint."""
+        return (
+            self.filters
+            if self.doubled_above == Stem.doubled_above
+            else [self.filters, list(self.doubled_above)]
+        )
 
     def output_shape(self, image: InputShape) -> Shape:
         """Shape of node 0."""

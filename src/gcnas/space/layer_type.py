@@ -45,6 +45,8 @@ class LayerType:
 
     name: ClassVar[str] = ""
     choices: ClassVar[tuple[Choice, ...]] = ()
+    repeatable: ClassVar[bool] = True
+    """Whether compound scaling may repeat such a layer where a copy keeps the shape."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

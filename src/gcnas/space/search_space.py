@@ -137,7 +137,7 @@ class SearchSpace:
             "types": [layer_type.describe() for layer_type in self.layer_types],
             "depth": [self.min_depth, self.max_depth],
             "window": self.window,
-            "stem": self.stem.filters,
+            "stem": self.stem.describe(),
             "image": None if self.image is None else vars(self.image),
         }
         return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]

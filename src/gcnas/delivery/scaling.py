@@ -1,0 +1,369 @@
+"""Growing a network of a run: each size trained alike, and kept in the form of ``best``."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gcnas.data import Dataset
+from gcnas.delivery.best import Grown, build_trained, read_json, write_model
+from gcnas.delivery.final import finalize
+from gcnas.errors import (
+    CandidateError,
+    LimitsTooTightError,
+    RunFolderError,
+    SearchFailedError,
+    TimeLimitError,
+)
+from gcnas.records import Cost, Fidelity, Limits
+from gcnas.run.context import Context
+from gcnas.run.folder import write_text
+from gcnas.run.trial import Trial
+from gcnas.space.scaling import TARGET, Coefficients, Scaled, grid, scale_architecture
+from gcnas.training.candidate import CandidateTrainer, TrainedCandidate
+
+GRID_SHARE = 1 / 3
+"""Epochs of a training of the grid search, as a share of a full one."""
+
+MOST_GROWTH = 1.25 * TARGET
+"""Where rounding makes a network of the grid grow more than this, its accuracy is no fair comparison."""
+
+GRID = "grid.json"
+
+KEPT = (
+    "phi",
+    "resolution",
+    "validation_accuracy",
+    "validation_balanced_accuracy",
+    "scaled_seconds",
+    "scaled_from",
+)
+"""What ``metrics.json`` of a grown network keeps when it is trained for delivery."""
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ScaledRow:
+    """What became of one size.
+
+    Attributes:
+        phi: How far it is grown; 0 is the network itself, trained alike.
+        resolution: Height and width of the images.
+        depth: Layers.
+        parameters: Parameters.
+        multiply_adds: Multiply-adds for one image.
+        activations: Most numbers alive at once.
+        validation_accuracy: Share of the validation images classified correctly; None if it was not trained.
+        epochs: Passes over the training images.
+        seconds: Wall clock of the training.
+        path: The folder with the network; None if it was not trained.
+        reason: Why it was not trained.
+    """
+
+    phi: int
+    resolution: tuple[int, int]
+    depth: int
+    parameters: int
+    multiply_adds: int
+    activations: int
+    validation_accuracy: float | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+    path: Path | None = None
+    reason: str | None = None
+
+
+@dataclass
+class Scaler:
+    """Grows, trains and writes the networks of one call.
+
+    Attributes:
+        context: The run.
+        trial: The trial whose network is grown.
+        images_at: Loads the run's images at a height and width.
+        epochs: Passes of each training.
+        grid_epochs: Passes of each training of the grid search.
+        limits: Bounds of the grown networks.
+        deadline: Value of ``time.monotonic()`` when the last training must have ended; infinite for none.
+        note: Told what happens.
+    """
+
+    context: Context
+    trial: Trial
+    images_at: Callable[[tuple[int, int]], Dataset]
+    epochs: int
+    grid_epochs: int
+    limits: Limits
+    deadline: float
+    note: Note
+
+    def search_coefficients(self) -> Coefficients:
+        """The coefficients of the grid with the best network at phi 1; trainings of earlier calls are reused.
+
+        Raises:
+            LimitsTooTightError: If no network of the grid is within the limits.
+            SearchFailedError: If the time is over before the grid is done, or all trainings failed.
+        """
+        found: list[tuple[float, int, Coefficients]] = []
+        rows = self._grid_rows()
+        trained = {(row["fingerprint"], *row["resolution"]): row["accuracy"] for row in rows}
+        base = self._cost(self._grown(Coefficients(1, 1, 1), 0)).multiply_adds
+        for number, coefficients in enumerate(candidates := grid(), start=1):
+            scaled = self._grown(coefficients, 1)
+            cost = self._cost(scaled)
+            if self.limits.violation(cost) or cost.multiply_adds > MOST_GROWTH * base:
+                continue
+            key = (scaled.architecture.fingerprint, *scaled.resolution)
+            if key not in trained:
+                self.note(f"grid {number} of {len(candidates)}: {_words(coefficients)}")
+                trained[key] = self._grid_accuracy(scaled)
+                rows.append(_grid_row(coefficients, scaled, cost, trained[key]))
+                self._write_grid(rows)
+            if trained[key] is not None:
+                found.append((trained[key], -cost.multiply_adds, coefficients))
+        if not found:
+            raise _nothing_in_grid(trained, self.limits)
+        best = max(found, key=lambda entry: entry[:2])
+        self.note(f"grid search: {_words(best[2])} ({best[0]:.1%} after {self.grid_epochs} epochs)")
+        return best[2]
+
+    def grow(self, coefficients: Coefficients, phi: int) -> ScaledRow:
+        """The network of one size, trained unless a folder of the same one is there."""
+        scaled = self._grown(coefficients, phi)
+        cost, origin = self._cost(scaled), self._origin(coefficients, phi)
+        row = ScaledRow(phi, scaled.resolution, scaled.architecture.depth, **asdict(cost))
+        if phi and (broken := self.limits.violation(cost)):
+            self.note(f"phi {phi} is left out: beyond the limit on {broken}")
+            return replace(row, reason=f"beyond the limit on {broken}")
+        path = self.context.folder.scaled / f"phi-{phi}"
+        if (known := _known(path, origin)) is not None:
+            self.note(f"phi {phi} is there already")
+            return replace(
+                row,
+                validation_accuracy=known["validation_accuracy"],
+                epochs=self.epochs,
+                seconds=known["scaled_seconds"],
+                path=path,
+            )
+        height, width = scaled.resolution
+        self.note(
+            f"phi {phi}: {height}x{width} pixels, {cost.parameters:,} parameters, "
+            f"{cost.multiply_adds / 1e6:.2f} M multiply-adds, {self.epochs} epochs"
+        )
+        begin = time.monotonic()
+        context = larger_context(self.context, scaled, self.images_at)
+        try:
+            trained = self._train(context, scaled, self.epochs)
+        except CandidateError as error:
+            reason = _reason(error)
+            self.note(f"phi {phi} is left out: {reason}")
+            return replace(row, reason=reason)
+        row = replace(
+            row,
+            validation_accuracy=trained.measurement.accuracy,
+            epochs=self.epochs,
+            seconds=round(time.monotonic() - begin, 3),
+            path=path,
+        )
+        network = build_trained(context, scaled.architecture, trained.weights)
+        metrics = self._metrics(row, scaled, origin, trained)
+        write_model(context, path, scaled.architecture, network, metrics, extension=scaled.extension)
+        return row
+
+    def _grown(self, coefficients: Coefficients, phi: int) -> Scaled:
+        return scale_architecture(self.context.space, self.trial.proposal.architecture, coefficients, phi)
+
+    def _cost(self, scaled: Scaled) -> Cost:
+        return scaled.space.cost(scaled.architecture)
+
+    def _train(self, context: Context, scaled: Scaled, epochs: int) -> TrainedCandidate:
+        """Train one network on the search-train split and measure it on validation.
+
+        Raises:
+            CandidateError: One of its children, if it fails or the time is over.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeLimitError("The time is over.")
+        trainer = CandidateTrainer(context.space, context.dataset, context.recipe, context.final_platform)
+        fidelity = Fidelity(epochs, context.fidelity.seed)
+        return trainer(scaled.architecture, fidelity, None if math.isinf(left) else left)
+
+    def _grid_accuracy(self, scaled: Scaled) -> float | None:
+        """Validation accuracy after the short training; None if it failed.
+
+        Raises:
+            SearchFailedError: If the time is over.
+        """
+        try:
+            context = larger_context(self.context, scaled, self.images_at)
+            return self._train(context, scaled, self.grid_epochs).measurement.accuracy
+        except TimeLimitError:
+            raise SearchFailedError(
+                "The time was over before the grid search was done. Call again, it goes on where it was; or give "
+                "--alpha, --beta and --gamma."
+            ) from None
+        except CandidateError as error:
+            self.note(f"left out: {_reason(error)}")
+            return None
+
+    def _origin(self, coefficients: Coefficients, phi: int) -> dict[str, Any]:
+        """What a grown network follows from; equal origins are equal networks."""
+        # The network itself is the same whatever the coefficients.
+        growth = {} if phi == 0 else vars(coefficients)
+        return {
+            "trial": self.trial.number,
+            "fingerprint": self.trial.proposal.fingerprint,
+            "phi": phi,
+            "epochs": self.epochs,
+            **growth,
+        }
+
+    def _metrics(
+        self, row: ScaledRow, scaled: Scaled, origin: Mapping[str, Any], trained: TrainedCandidate
+    ) -> dict[str, Any]:
+        return {
+            **{name: value for name, value in asdict(row).items() if name not in ("path", "reason")},
+            "resolution": list(row.resolution),
+            "state": "scaled",
+            "trial": self.trial.number,
+            "fingerprint": scaled.architecture.fingerprint,
+            "classes": list(self.context.dataset.class_names),
+            "validation_balanced_accuracy": trained.measurement.balanced_accuracy,
+            "validation_images": int(trained.measurement.confusion.sum()),
+            "scaled_seconds": row.seconds,
+            "scaled_from": dict(origin),
+        }
+
+    def _grid_rows(self) -> list[dict[str, Any]]:
+        """Rows of an earlier grid search for the same network with the same trainings."""
+        path = self.context.folder.scaled / GRID
+        document = read_json(path) if path.is_file() else {}
+        same = isinstance(document, dict) and document.get("for") == self._grid_key()
+        return list(document["rows"]) if same else []
+
+    def _grid_key(self) -> dict[str, Any]:
+        return {"fingerprint": self.trial.proposal.fingerprint, "epochs": self.grid_epochs}
+
+    def _write_grid(self, rows: list[dict[str, Any]]) -> None:
+        folder = self.context.folder.scaled
+        folder.mkdir(exist_ok=True)
+        document = {"for": self._grid_key(), "rows": rows}
+        write_text(folder / GRID, json.dumps(document, indent=1) + "\n")
+
+
+def larger_context(base: Context, scaled: Scaled, images_at: Callable[[tuple[int, int]], Dataset]) -> Context:
+    """The run with the images and the space of a size, and its own recipe.
+
+    Raises:
+        RunFolderError: If the larger images fall into other splits.
+    """
+    if scaled.resolution == base.dataset.preprocessing.resolution:
+        return replace(base, space=scaled.space)
+    dataset = images_at(scaled.resolution)
+    if not _same_splits(base.dataset, dataset):
+        raise RunFolderError(
+            f"At {scaled.resolution[0]}x{scaled.resolution[1]} pixels the images fall into other splits, because "
+            "some that were equal no longer are; grow without resolution (gamma 1)."
+        )
+    flip = base.dataset.mirror if base.config.flip is None else base.config.flip
+    return replace(base, config=base.config.changed(flip=flip), dataset=dataset, space=scaled.space)
+
+
+def deliver_grown(
+    context: Context,
+    trial_of: Callable[[int], Trial],
+    phi: int,
+    images_at: Callable[[tuple[int, int]], Dataset],
+    **options: Any,
+) -> None:
+    """Train a grown network for delivery and open the test split, as :func:`finalize` does; its folder is replaced.
+
+    Args:
+        context: The run.
+        trial_of: The trial of a number.
+        phi: How far the network is grown.
+        images_at: Loads the run's images at a height and width.
+        options: The keywords of :func:`finalize`.
+
+    Raises:
+        RunFolderError: If there is none of this size, or its folder is damaged.
+    """
+    path = context.folder.scaled / f"phi-{phi}"
+    if not path.is_dir():
+        raise RunFolderError(
+            f"There is no {path} yet; make it with 'gcnas scale {context.folder.path} --phi {phi}'."
+        )
+    metrics = read_json(path / "metrics.json")
+    try:
+        origin = metrics["scaled_from"]
+        kept = {name: metrics[name] for name in KEPT}
+        growth = [float(origin.get(name, 1)) for name in ("alpha", "beta", "gamma")]
+        trial = trial_of(int(origin["trial"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{path} is damaged: {error!r}. Delete it and call 'gcnas scale' again."
+        ) from error
+    scaled = scale_architecture(context.space, trial.proposal.architecture, Coefficients(*growth), phi)
+    large = larger_context(context, scaled, images_at)
+    proposal = replace(trial.proposal, architecture=scaled.architecture)
+    larger = replace(trial, proposal=proposal, cost=scaled.space.cost(scaled.architecture))
+    finalize(large, larger, grown=Grown(path, scaled.extension, kept), **options)
+
+
+def short(epochs: int) -> int:
+    """Epochs of a training of the grid search."""
+    return max(1, round(epochs * GRID_SHARE))
+
+
+def _grid_row(coefficients: Coefficients, scaled: Scaled, cost: Cost, accuracy: float | None) -> dict[str, Any]:
+    return {
+        **vars(coefficients),
+        "fingerprint": scaled.architecture.fingerprint,
+        "resolution": list(scaled.resolution),
+        "parameters": cost.parameters,
+        "multiply_adds": cost.multiply_adds,
+        "accuracy": accuracy,
+    }
+
+
+def _nothing_in_grid(trained: Mapping[Any, Any], limits: Limits) -> SearchFailedError | LimitsTooTightError:
+    if trained:
+        return SearchFailedError("All trainings of the grid search failed; give --alpha, --beta and --gamma.")
+    bounds = ", ".join(f"{name} {value:,}" for name, value in vars(limits).items() if value is not None)
+    return LimitsTooTightError(
+        f"No network that is about twice as dear is within the limits ({bounds or 'none'}); loosen them."
+    )
+
+
+def _known(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Metrics of a network that is there already, if it has this origin."""
+    try:
+        metrics = read_json(path / "metrics.json")
+    except RunFolderError:
+        return None
+    same = isinstance(metrics, dict) and metrics.get("scaled_from") == origin
+    return metrics if same else None
+
+
+def _same_splits(left: Dataset, right: Dataset) -> bool:
+    """Whether the images stand in the same order in the same splits, as far as labels can tell."""
+    return (
+        left.size_test == right.size_test
+        and len(left.train_index) == len(right.train_index)
+        and left.labels.tolist() == right.labels.tolist()
+    )
+
+
+def _reason(error: CandidateError) -> str:
+    if isinstance(error, TimeLimitError):
+        return "the time was over; call again to train it"
+    return f"{error.kind}: {error}"
+
+
+def _words(coefficients: Coefficients) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in vars(coefficients).items())

@@ -1,0 +1,229 @@
+"""Growing the network of a run, from Python."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import gcnas
+from gcnas.data import Dataset
+from gcnas.errors import ConfigurationError, LimitsTooTightError, RunFolderError, SearchFailedError
+from gcnas.result import Result
+from gcnas.run.ledger import LedgerReader
+from gcnas.run.observer import Observer
+from gcnas.scaling import parse_phi
+from gcnas.space.presets import CNN
+
+SMALL = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "fidelity": "full"}
+GROWTH = {"alpha": 1.4, "beta": 1.2, "gamma": 1.3, "threads": 1}
+
+
+class Notes(Observer):
+    def __init__(self) -> None:
+        self.all: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.all.append(message)
+
+
+def _larger() -> tuple[np.ndarray, np.ndarray]:
+    """Bright left or bright right halves of 20x20 pixels, with noise."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    images = generator.integers(0, 120, (80, 20, 20), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 10 * label : 10 * label + 10] += 100
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one reference on digits, 8x8 pixels, in the mobile space."""
+    path = tmp_path_factory.mktemp("runs") / "digits"
+    return gcnas.search("digits", out=path, space="mobile", max_params="20k", **SMALL).run
+
+
+def _metrics(run: Path, phi: int) -> dict[str, Any]:
+    return dict(json.loads((run / "scaled" / f"phi-{phi}" / "metrics.json").read_text()))
+
+
+def test_grown_networks_are_complete_and_not_trained_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: Any) -> None:
+        raise AssertionError("the test split was opened")
+
+    monkeypatch.setattr(Dataset, "open_test", closed)
+    rows = gcnas.scale(run, "1..2", **GROWTH)
+    assert [row.phi for row in rows] == [0, 1, 2]
+    assert [row.resolution for row in rows] == [(8, 8), (10, 10), (14, 14)]
+    assert rows[0].multiply_adds < rows[1].multiply_adds < rows[2].multiply_adds
+    for row in rows:
+        metrics = _metrics(run, row.phi)
+        assert metrics["validation_accuracy"] == row.validation_accuracy
+        assert metrics["parameters"] == row.parameters
+        assert "test_accuracy" not in metrics
+    notes = Notes()
+    assert gcnas.scale(run, (1, 2), observer=notes, **GROWTH) == rows
+    assert notes.all[-3:] == ["phi 0 is there already", "phi 1 is there already", "phi 2 is there already"]
+    page = (run / "report.html").read_text()
+    assert "Grown networks" in page
+    assert "phi 2" in page
+
+
+def test_a_grown_network_can_be_used_without_the_package_and_with_it(run: Path, tmp_path: Path) -> None:
+    import importlib.util
+
+    gcnas.scale(run, 1, **GROWTH)
+    spec = importlib.util.spec_from_file_location("grown_model", run / "scaled" / "phi-1" / "model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model = gcnas.load(run).scaled(1)
+    images = torch.rand(3, *model.image_shape)
+    assert model.image_shape == (1, 10, 10)
+    with torch.no_grad():
+        torch.testing.assert_close(module.load()(images), model.network(images))
+    with pytest.raises(RunFolderError, match="gcnas scale"):
+        gcnas.load(run).scaled(9)
+
+
+def test_other_coefficients_or_epochs_are_trained_anew(run: Path) -> None:
+    gcnas.scale(run, 1, **GROWTH)
+    row = gcnas.scale(run, 1, alpha=2.0, beta=1.0, gamma=1.0, threads=1)[1]
+    assert row.resolution == (8, 8)
+    assert _metrics(run, 1)["scaled_from"]["alpha"] == 2.0
+    assert gcnas.scale(run, 1, epochs=2, **GROWTH)[1].epochs == 2
+
+
+def test_limits_leave_sizes_out(run: Path) -> None:
+    small = gcnas.scale(run, 1, **GROWTH)[1]
+    rows = gcnas.scale(run, "1..2", max_params=small.parameters, **GROWTH)
+    assert [row.validation_accuracy is not None for row in rows] == [True, True, False]
+    assert "parameters" in str(rows[2].reason)
+    with pytest.raises(LimitsTooTightError, match="parameters 100"):
+        gcnas.scale(run, 1, max_params=100, threads=1)
+
+
+def test_grid_search_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = Notes()
+    gcnas.scale(run, 1, threads=1, observer=notes)
+    trained = [note for note in notes.all if note.startswith("grid ") and " of 7" in note]
+    rows = json.loads((run / "scaled" / "grid.json").read_text())["rows"]
+    assert len(rows) == len(trained) > 2
+    best = max(row["accuracy"] for row in rows)
+    chosen = _metrics(run, 1)["scaled_from"]
+    assert any(
+        row["accuracy"] == best and [row[k] for k in ("alpha", "beta", "gamma")] == [chosen[k] for k in
+        ("alpha", "beta", "gamma")] for row in rows
+    )  # fmt: skip
+    again = Notes()
+    gcnas.scale(run, 1, threads=1, observer=again)
+    assert not [note for note in again.all if " of 7" in note]
+
+
+def test_time_that_is_over_leaves_the_rest(run: Path) -> None:
+    rows = gcnas.scale(run, 5, budget=1, **(GROWTH | {"alpha": 1.3}))
+    assert rows[-1].validation_accuracy is None
+    assert "call again" in str(rows[-1].reason)
+    with pytest.raises(SearchFailedError, match="goes on where it was"):
+        gcnas.scale(run, 1, epochs=3_000, budget=1, threads=1)
+
+
+def test_larger_images_come_from_the_originals(tmp_path: Path) -> None:
+    arrays = _larger()
+    run = gcnas.search(arrays, out=tmp_path / "run", resolution=10, **SMALL).run
+    with pytest.raises(ConfigurationError, match="arrays"):
+        gcnas.scale(run, 1, **GROWTH)
+    seen: list[Dataset] = []
+    from gcnas.delivery import scaling
+
+    original = scaling.CandidateTrainer
+
+    def spy(space: Any, dataset: Dataset, *rest: Any) -> Any:
+        seen.append(dataset)
+        return original(space, dataset, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaling, "CandidateTrainer", spy)
+        gcnas.scale(run, 1, alpha=1.0, beta=1.0, gamma=2.0, threads=1, data=arrays)
+    base, large = seen
+    assert (base.preprocessing.resolution, large.preprocessing.resolution) == ((10, 10), (20, 20))
+    assert base.labels.tolist() == large.labels.tolist()
+    known = {image.tobytes() for image in arrays[0]}
+    assert all(image[..., 0].tobytes() in known for image in large.images)
+
+
+def test_a_preset_of_residual_blocks_is_grown_too(tmp_path: Path) -> None:
+    run = gcnas.search("digits", out=tmp_path / "run", space=CNN, max_params="20k", **SMALL).run
+    row = gcnas.scale(run, 1, **GROWTH)[1]
+    assert row.validation_accuracy is not None
+    assert gcnas.load(run).scaled(1).architecture.depth == row.depth
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [(2, (2,)), ("1..3", (1, 2, 3)), ("3,1", (1, 3)), ([2, 1], (1, 2)), ("1,2..3", (1, 2, 3))],
+)
+def test_phi_is_one_or_several(given: Any, sizes: tuple[int, ...]) -> None:
+    assert parse_phi(given) == sizes
+
+
+@pytest.mark.parametrize("given", [0, "0", "", "a", "1..", "3..1", 11, 1.5, [], [True], "-1"])
+def test_other_phis_are_refused(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="phi is"):
+        parse_phi(given)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 1.2}, "together"),
+        ({"alpha": 0.5, "beta": 1.0, "gamma": 1.0}, "alpha is a number from 1"),
+        ({"epochs": 0}, "epochs is"),
+        ({"budget": "200"}, "time is such as"),
+        ({"max_params": "many"}, "limit is"),
+        ({"trial": 99}, "no complete trial"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        gcnas.scale(run, 1, **options)
+
+
+def test_growth_far_from_2_and_events_are_told(run: Path) -> None:
+    notes = Notes()
+    gcnas.scale(run, 1, alpha=1.0, beta=1.0, gamma=1.0, threads=1, observer=notes)
+    assert any("is 1.00" in note for note in notes.all)
+    with LedgerReader(run / "run.db") as ledger:
+        assert any(event.kind == "scaled" and "alpha 1" in event.detail for event in ledger.events())
+
+
+def test_results_of_a_run_stay(run: Path) -> None:
+    before = (run / "best" / "metrics.json").read_bytes()
+    gcnas.scale(run, 1, **GROWTH)
+    assert (run / "best" / "metrics.json").read_bytes() == before
+    assert isinstance(gcnas.load(run), Result)
+
+
+def test_a_grown_network_is_delivered_on_demand_alone(run: Path) -> None:
+    row = gcnas.scale(run, 1, **GROWTH)[1]
+    best = (run / "best" / "metrics.json").read_bytes()
+    with LedgerReader(run / "run.db") as ledger:
+        before = sum(event.kind == "test-opened" for event in ledger.events())
+    model = gcnas.finalize_scaled(run, 1, final_epochs=1, threads=1)
+    metrics = _metrics(run, 1)
+    assert metrics["state"] == "final"
+    assert metrics["test_accuracy"] is not None
+    assert metrics["validation_accuracy"] == row.validation_accuracy
+    assert model.image_shape == (1, 10, 10)
+    assert (run / "best" / "metrics.json").read_bytes() == best
+    with LedgerReader(run / "run.db") as ledger:
+        openings = [event for event in ledger.events() if event.kind == "test-opened"]
+    assert len(openings) == before + 1
+    assert "phi 1" in openings[-1].detail
+    assert gcnas.scale(run, 1, **GROWTH)[1] == row
+    with pytest.raises(RunFolderError, match="gcnas scale"):
+        gcnas.finalize_scaled(run, 9, threads=1)
