@@ -34,6 +34,7 @@ def write_best(
     epochs: float | None = None,
     seconds: float | None = None,
     onnx: bytes | None = None,
+    latency: Mapping[str, float] | None = None,
 ) -> None:
     """Replace ``best`` as a whole.
 
@@ -46,11 +47,13 @@ def write_best(
         epochs: Length of the final training; None for a network as the search trained it.
         seconds: Wall clock of the final training.
         onnx: The network as an ONNX file, where there is one.
+        latency: Figures of its measured latency, where it was measured.
 
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
     """
-    metrics = _metrics(context, trial, test, epochs, seconds) | {"state": "final" if final else "search"}
+    metrics = _metrics(context, trial, test, epochs, seconds) | dict(latency or {})
+    metrics["state"] = "final" if final else "search"
     documents = {
         "architecture.json": {
             "space": context.space.name,

@@ -8,6 +8,7 @@ import torch
 
 from gcnas.config import stream_seed
 from gcnas.delivery.best import load_best, write_best
+from gcnas.delivery.latency import measure_latency
 from gcnas.errors import CandidateError, ExportError, SearchFailedError
 from gcnas.export import CHECKED_IMAGES, onnx_bytes
 from gcnas.export.onnx_extra import INSTALL, missing_packages
@@ -71,7 +72,18 @@ def finalize(
     test = _test(context, trial, network, log_test) if context.dataset.size_test else None
     elapsed = time.monotonic() - start
     onnx = _onnx(context, network, observer) if context.config.onnx else None
-    write_best(context, trial, network.cpu(), final=True, test=test, epochs=epochs, seconds=elapsed, onnx=onnx)
+    latency = None if onnx is None else measure_latency(context, trial, onnx, observer)
+    write_best(
+        context,
+        trial,
+        network.cpu(),
+        final=True,
+        test=test,
+        epochs=epochs,
+        seconds=elapsed,
+        onnx=onnx,
+        latency=latency,
+    )
     observer.final_finished(None if test is None else test.accuracy)
     return test
 
