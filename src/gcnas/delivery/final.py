@@ -100,18 +100,24 @@ def _onnx(context: Context, network: Network, observer: Observer) -> bytes | Non
     if missing := missing_packages():
         observer.note(f"best/model.onnx is left out, since {', '.join(missing)} is not installed: {INSTALL}")
         return None
-    dataset = context.dataset
+    dataset, most = context.dataset, context.space.limits.size
     try:
-        return onnx_bytes(
+        content = onnx_bytes(
             network,
             dataset.image_shape,
             labels=dataset.class_names,
             preprocessing=dataset.preprocessing.to_json(),
             images=dataset.train().images[:CHECKED_IMAGES],
         )
+        if most is not None and len(content) > most:
+            observer.note(
+                f"best/model.onnx has {len(content):,} bytes: the limit of {most:,} is on the file of weights, and the "
+                "graph beside them takes some more."
+            )
     except ExportError as error:
         observer.note(f"best/model.onnx is left out: {error}")
         return None
+    return content
 
 
 def _searched(context: Context, trial: Trial) -> Network:

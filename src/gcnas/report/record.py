@@ -157,7 +157,8 @@ def soft_words(soft: Any, reward: str) -> str:
         return "score"
     if target is None:
         return reward
-    return f"{reward} x ({target.metric} / {target.target:,.6g})^{target.weight:g}"
+    amount = f"{target.target:,.0f}" if target.metric != "latency" else f"{target.target:g} ms"
+    return f"{reward} x ({target.metric} / {amount})^{target.weight:g}"
 
 
 def _forms(path: Path) -> tuple[tuple[str, int], ...]:

@@ -86,7 +86,7 @@ def _sessions(
     least, most = NETWORKS
     networks: list[Architecture] = []
     sessions: list[OnnxClassifier] = []
-    reason = "too few different networks are within the limits"
+    reason = "the space has no more within the limits."
     for network in _candidates(space, seed, 4 * most):
         if len(networks) == most or (len(networks) >= least and time.monotonic() > deadline):
             break

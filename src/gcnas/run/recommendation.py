@@ -55,7 +55,8 @@ def nothing_within(trials: Sequence[Trial], limits: Limits, within: Limits) -> G
         if (bound := getattr(within, name)) is not None:
             least = min(trained, key=lambda trial: getattr(trial.cost, name))
             figure = getattr(least.cost, name)
-            bounds.append(f"--max-{option} {bound:,} (the least is {figure:,.6g}, trial {least.number})")
+            words = f"{figure:,}" if isinstance(figure, int) else f"{figure:.4g}"
+            bounds.append(f"--max-{option} {bound:,} (the least is {words}, trial {least.number})")
     return LimitsTooTightError(
         f"None of the {len(trained)} trained networks of this run is within {' and '.join(bounds)}. Allow more, or go "
         "on with the search within such limits: gcnas resume RUN with the same options and a larger budget."
