@@ -8,9 +8,11 @@ import torch
 import yaml
 
 import gcnas
-from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.errors import ConfigurationError, LimitsTooTightError, RunFolderError
+from gcnas.network import weights_bytes
+from gcnas.run import costs
 from gcnas.run.ledger import LedgerReader
-from gcnas.space import SearchSpace
+from gcnas.space import InputShape, LatencyModel, SearchSpace
 from gcnas.space.presets import CNN
 
 SMALL = {"epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False}
@@ -151,3 +153,57 @@ def test_candidates_climb_rungs_by_default(tmp_path: Path) -> None:
     )
     assert [trial.fidelity.epochs for trial in result.trials][:4] == [1, 1, 1, 3]
     assert result.trials[3].continues in (1, 2, 3)
+
+
+def test_finalize_chooses_within_limits_of_its_own(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trials = gcnas.search("digits", out=run, budget=6, max_params="60k", **SMALL).trials
+    config = (run / "config.yaml").read_text()
+    least = min(trial.cost.parameters for trial in trials)
+    result = gcnas.finalize(run, max_params=least)
+    assert result.metrics["parameters"] == least
+    assert yaml.safe_load((run / "config.yaml").read_text())["max_params"] == 60_000
+    assert (run / "config.yaml").read_text() == config
+    size = (run / "best/weights.safetensors").stat().st_size
+    assert gcnas.finalize(run, max_size=size).metrics["parameters"] == least
+    with pytest.raises(LimitsTooTightError, match=f"--max-params {least - 1:,} .the least is {least:,}"):
+        gcnas.finalize(run, max_params=least - 1)
+    with pytest.raises(ConfigurationError, match="not both"):
+        gcnas.finalize(run, trial=1, max_macs="1M")
+    assert [point.trial for point in result.front("size")] == [point.trial for point in result.front()]
+
+
+def test_search_within_a_size_a_latency_and_towards_a_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a made latency model, in which every convolution costs; fitting one has tests of its own."""
+    weights = {"constant": 0.01, "conv2d: layers": 1.0, "residual_block: layers": 0.01}
+    model = LatencyModel(weights, 30, 0.1, 0.2, 1, "made", "made", 1.0)
+    monkeypatch.setattr(costs, "calibrate", lambda *_, **__: model)
+    options = SMALL | {"strategy": "random", "fidelity": "full"}
+    result = gcnas.search(
+        "digits",
+        out=tmp_path / "run",
+        budget=6,
+        max_size="100k",
+        max_latency=0.9,
+        soft="latency=0.02:-0.5",
+        **options,
+    )
+    assert (result.run / "latency.json").is_file()
+    space = CNN.fit(InputShape(1, 8, 8, 10))
+    for trial in result.trials:
+        assert weights_bytes(space, trial.proposal.architecture) <= 100_000
+        kinds = [layer.type for layer in trial.proposal.architecture.layers]
+        assert "conv2d" not in kinds
+        predicted = 0.01 + 0.01 * kinds.count("residual_block")
+        assert trial.evaluation is not None
+        expected = trial.evaluation.metrics["accuracy"] * (predicted / 0.02) ** -0.5
+        assert trial.score == pytest.approx(expected)
+    assert (result.run / "best/weights.safetensors").stat().st_size <= 100_000
+    again = gcnas.resume(result.run, budget=7, max_latency=0.015)
+    assert all(
+        "residual_block" not in {x.type for x in t.proposal.architecture.layers} for t in again.trials[6:]
+    )
+    with pytest.raises(ConfigurationError, match="cannot change soft"):
+        gcnas.resume(result.run, budget=8, soft="macs=1M")

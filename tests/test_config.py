@@ -9,9 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gcnas.config import MAX_COUNT, MAX_SECONDS, MAX_TRIALS, Budget, RunConfig, parse_count, stream_seed
+from gcnas.config import (
+    MAX_COUNT,
+    MAX_SECONDS,
+    MAX_TRIALS,
+    Budget,
+    RunConfig,
+    parse_count,
+    parse_soft,
+    stream_seed,
+)
 from gcnas.errors import ConfigurationError
-from gcnas.records import Limits
+from gcnas.records import Limits, Soft
 
 
 @pytest.mark.parametrize(
@@ -325,3 +334,51 @@ def test_stream_seeds_are_apart() -> None:
 def test_stream_seeds_stay_what_they_are() -> None:
     """Old runs must resume to the same streams."""
     assert stream_seed(0, "strategy") == 1_596_377_528_527_784_537
+
+
+def test_limits_on_size_and_latency_and_a_soft_target() -> None:
+    config = RunConfig.create(data="digits", max_size="200k", max_latency="1.5", soft="macs=5M:-0.07")
+    assert config.limits == Limits(size=200_000, latency=1.5)
+    assert config.soft == Soft("macs", 5e6, -0.07)
+    assert config.costs == {"size", "latency", "macs"}
+    assert RunConfig.create(data="digits").costs == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "soft"),
+    [
+        ("params=50k", Soft("params", 50_000)),
+        ("latency=0.35:-0.1", Soft("latency", 0.35, -0.1)),
+        ("size=1.5M:-1", Soft("size", 1_500_000, -1.0)),
+    ],
+)
+def test_soft_targets_are_read_and_written(text: str, soft: Soft) -> None:
+    assert parse_soft(text) == soft
+    assert parse_soft(str(soft)) == soft
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "macs",
+        "macs=",
+        "macs=5M:0.07",
+        "macs=5M:0",
+        "flops=5M:-0.07",
+        "latency=5M:-0.07",
+        "macs=0:-1",
+        "macs=1:-11",
+    ],
+)
+def test_soft_targets_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        parse_soft(text)
+    with pytest.raises(ConfigurationError, match="soft"):
+        RunConfig.create(data="digits", soft=text)
+
+
+def test_soft_target_survives_the_file(tmp_path: Path) -> None:
+    config = RunConfig.create(data="digits", soft="latency=0.35:-0.1", max_latency=0.5)
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    assert RunConfig.create(**RunConfig.from_yaml(tmp_path / "config.yaml")) == config
+    assert config.changed(threads=2).soft == config.soft

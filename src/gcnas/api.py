@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeAlias
@@ -13,16 +14,18 @@ from gcnas.data import Dataset
 from gcnas.data import load as load_data
 from gcnas.delivery import finalize as deliver
 from gcnas.delivery import write_searched
-from gcnas.errors import ConfigurationError, RunFolderError, SearchFailedError
+from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.execution.worker import refuse_in_worker
+from gcnas.records import Limits
 from gcnas.report import write_report, write_trials_csv
 from gcnas.result import Result
 from gcnas.run.context import Context
+from gcnas.run.costs import priced, with_costs
 from gcnas.run.driver import Clock, Driver
 from gcnas.run.folder import RunFolder, default_path, write_text
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
-from gcnas.run.recommendation import recommend
+from gcnas.run.recommendation import nothing_within, recommend
 from gcnas.run.session import Session, elapsed, known_context, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace, load_space
@@ -67,7 +70,7 @@ def search(
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.locked():
         dataset = _load_data(config, data, folder)
-        context = new_context(config, dataset, found_space, folder)
+        context = new_context(config, dataset, found_space, folder, observer)
         return _run(context, clock, observer)
 
 
@@ -99,7 +102,7 @@ def resume(
     with folder.locked():
         with Ledger(folder.ledger) as ledger:
             clock = Clock(elapsed(ledger))
-        context = reopen(folder, data, space, changes)
+        context = reopen(folder, data, space, changes, observer)
         return _run(context, clock, observer, changes)
 
 
@@ -107,6 +110,11 @@ def finalize(
     run: str | Path,
     *,
     trial: int | None = None,
+    max_params: int | str | None = None,
+    max_macs: int | str | None = None,
+    max_activations: int | str | None = None,
+    max_size: int | str | None = None,
+    max_latency: float | None = None,
     seconds: float | None = None,
     data: DataSource | None = None,
     space: str | SearchSpace | None = None,
@@ -115,9 +123,16 @@ def finalize(
 ) -> Result:
     """Train one network of a run for delivery, open the test split, and replace ``best``.
 
+    The limits here choose among the run's networks; those of the run itself stay as they are.
+
     Args:
         run: The run folder.
-        trial: Number of the trial; by default the one that the run recommends.
+        trial: Number of the trial; by default the one that the run recommends within all limits.
+        max_params: Most parameters, such as ``"20k"``.
+        max_macs: Most multiply-adds, for one image.
+        max_activations: Most numbers alive at once, for one image.
+        max_size: Most bytes of the file of weights.
+        max_latency: Most milliseconds of one image, as predicted; measures what that takes if the run has not.
         seconds: Wall clock; by default the number of final epochs rules.
         data: Where the same data is now, as for :func:`resume`.
         space: The run's space, as for :func:`resume`.
@@ -125,14 +140,31 @@ def finalize(
         changes: As for :func:`resume`, for example ``final_epochs=200``.
 
     Raises:
-        GCNASError: One of its children, if there is no such trial or it was not trained successfully.
+        GCNASError: One of its children, if there is no such trial, it was not trained successfully, or none is within
+            the limits.
     """
+    asked = {
+        name: value
+        for name, value in (
+            ("max_params", max_params),
+            ("max_macs", max_macs),
+            ("max_activations", max_activations),
+            ("max_size", max_size),
+            ("max_latency", max_latency),
+        )
+        if value is not None
+    }
+    if trial is not None and asked:
+        raise ConfigurationError(f"Give a trial or limits to choose by, not both: got {trial} and {asked}.")
+    wanted = RunConfig.create(data=ARRAYS, **asked)
     observer = observer or Observer()
     folder = RunFolder.open(Path(run))
     with folder.locked():
-        context = reopen(folder, data, space, changes)
+        context = reopen(folder, data, space, changes, observer)
+        more = wanted.costs - context.config.costs
+        context = replace(context, space=with_costs(context.space, more, context.config, folder, observer))
         with open_ledger(context) as ledger:
-            chosen = choose_trial(context, ledger, trial)
+            chosen = choose_trial(context, ledger, trial, wanted.limits)
             _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer)
         _write_tables(folder)
     return Result(folder.path, space=context.space)
@@ -167,6 +199,8 @@ FIXED = {
     "fidelity",
     "epochs",
     "reward",
+    "soft",
+    "latency_threads",
     "references",
     "resolution",
     "channels",
@@ -220,7 +254,11 @@ def _data_of(config: RunConfig, folder: RunFolder, data: DataSource | None) -> D
 
 
 def reopen(
-    folder: RunFolder, data: DataSource | None, space: str | SearchSpace | None, changes: dict[str, Any]
+    folder: RunFolder,
+    data: DataSource | None,
+    space: str | SearchSpace | None,
+    changes: dict[str, Any],
+    observer: Observer,
 ) -> Context:
     """The surroundings of a run that goes on; the caller holds its lock.
 
@@ -240,7 +278,7 @@ def reopen(
     dataset = _load_data(config, source, folder)
     with Ledger(folder.ledger) as ledger:
         meta = ledger.meta()
-    context = known_context(config, dataset, found_space, folder, meta)
+    context = known_context(config, dataset, found_space, folder, meta, observer)
     write_text(folder.config, config.to_yaml())
     return context
 
@@ -303,15 +341,16 @@ def _seconds_left(context: Context, clock: Clock) -> float | None:
     return None if budget is None else max(budget - clock(), 1.0)
 
 
-def choose_trial(context: Context, ledger: Ledger, number: int | None = None) -> Trial:
-    """The trial of a number, or the one that the run recommends."""
-    trials = ledger.trials()
+def choose_trial(
+    context: Context, ledger: Ledger, number: int | None = None, within: Limits | None = None
+) -> Trial:
+    """The trial of a number, or the one that the run recommends within its limits and these."""
+    trials = priced(context.space, ledger.trials())
     if number is None:
-        best = recommend(trials, context.space.limits, len(context.dataset.validation_index))
+        limits = context.space.limits if within is None else context.space.limits.within(within)
+        best = recommend(trials, limits, len(context.dataset.validation_index))
         if best is None:
-            raise SearchFailedError(
-                "No trial of this run was trained successfully yet; resume the search first."
-            )
+            raise nothing_within(trials, context.space.limits, within or Limits())
         return best
     complete = {trial.number: trial for trial in trials if trial.complete}
     if number not in complete:

@@ -38,6 +38,9 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_params: Most parameters of the network, such as ``"100k"``.
         max_macs: Most multiply-adds for one image.
         max_activations: Most numbers alive at once for one image.
+        max_size: Most bytes of the file of weights.
+        max_latency: Most milliseconds of one image with ONNX Runtime on this device.
+        soft: A target that may be missed at a price, such as ``"macs=5M:-0.07"``.
         strategy: Who proposes.
         space: A preset, ``FILE.py:NAME``, or a space.
         epochs: Training of each candidate; None chooses.
@@ -78,6 +81,9 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_params: int | str | None = None,
         max_macs: int | str | None = None,
         max_activations: int | str | None = None,
+        max_size: int | str | None = None,
+        max_latency: float | None = None,
+        soft: str | None = None,
         strategy: str = "gcnas",
         space: str | SearchSpace = "cnn",
         epochs: int | None = None,
@@ -101,6 +107,9 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.max_params = max_params
         self.max_macs = max_macs
         self.max_activations = max_activations
+        self.max_size = max_size
+        self.max_latency = max_latency
+        self.soft = soft
         self.strategy = strategy
         self.space = space
         self.epochs = epochs

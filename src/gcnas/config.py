@@ -20,16 +20,20 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gcnas.errors import ConfigurationError
-from gcnas.records import Limits
+from gcnas.records import METRICS, Limits, Soft
+from gcnas.records.soft import WEIGHT
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG]?)")
+_SOFT = re.compile(r"([a-z]+)=([0-9.]+[kKmMgG]?)(?::(-?\d+(?:\.\d+)?))?")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _FACTORS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
 MAX_TRIALS = 10_000_000
 MIN_SECONDS, MAX_SECONDS = 0.001, 1e9
 MAX_COUNT = 10**15
+MAX_MILLISECONDS = 1e6
 
 
 class Budget(BaseModel):
@@ -95,6 +99,31 @@ def _count_or_none(value: Any) -> int | None:
     return None if value is None else parse_count(value)
 
 
+def parse_soft(text: Any) -> Soft | None:
+    """Read ``macs=5M:-0.07``, ``latency=1.5:-0.07``, or ``params=50k`` with MnasNet's weight of -0.07.
+
+    Raises:
+        ConfigurationError: If it is no metric, target and weight.
+    """
+    if text is None or isinstance(text, Soft):
+        return text
+    match = _SOFT.fullmatch(str(text).strip())
+    target = weight = 0.0
+    if match is not None and match[1] in METRICS:
+        # A latency is a number of milliseconds; a k or an M behind it would make no sense.
+        if match[1] != "latency":
+            target = float(parse_count(match[2]))
+        elif _NUMBER.fullmatch(match[2]):
+            target = float(match[2])
+        weight = WEIGHT if match[3] is None else float(match[3])
+    if match is None or target <= 0 or not -10 <= weight < 0:
+        raise ConfigurationError(
+            f"A soft target is METRIC=TARGET:WEIGHT with a weight below 0, such as macs=5M:-0.07 or latency=1.5:-0.07 "
+            f"(milliseconds); the metrics are {', '.join(METRICS)}. But got {text!r}."
+        )
+    return Soft(match[1], target, weight)
+
+
 _T = TypeVar("_T")
 
 
@@ -112,6 +141,12 @@ def _validated(parse: Callable[[Any], _T]) -> BeforeValidator:
 
 BudgetField = Annotated[Budget, _validated(Budget.parse), PlainSerializer(str)]
 CountField = Annotated[int | None, _validated(_count_or_none)]
+SoftField = Annotated[
+    Soft | None,
+    _validated(parse_soft),
+    PlainSerializer(lambda soft: None if soft is None else str(soft), return_type=str | None),
+]
+MillisecondsField = Annotated[float, Field(gt=0, le=MAX_MILLISECONDS)] | None
 
 
 class RunConfig(BaseModel):
@@ -124,6 +159,11 @@ class RunConfig(BaseModel):
         max_params: Most parameters of the delivered network.
         max_macs: Most multiply-adds of the delivered network, for one image.
         max_activations: Most numbers alive at once in a forward pass, for one image.
+        max_size: Most bytes of the file of weights.
+        max_latency: Most milliseconds of one image with ONNX Runtime on this device; needs the extra ``onnx``.
+        latency_threads: CPU threads that latencies are measured with.
+        soft: A target that may be missed at a price, such as ``macs=5M:-0.07``: the reward is
+            accuracy x (multiply-adds / 5 M) ^ -0.07.
         strategy: Who proposes.
         space: Name of a preset or ``FILE.py:NAME``.
         fidelity: ``rungs`` trains candidates a little, and the best of them further, up to ``epochs``; ``full`` trains
@@ -159,6 +199,10 @@ class RunConfig(BaseModel):
     max_params: CountField = None
     max_macs: CountField = None
     max_activations: CountField = None
+    max_size: CountField = None
+    max_latency: MillisecondsField = None
+    latency_threads: Annotated[int, Field(ge=1, le=1_024)] = 1
+    soft: SoftField = None
     strategy: str = "gcnas"
     space: str = "cnn"
     fidelity: Literal["rungs", "full"] = "rungs"
@@ -186,7 +230,13 @@ class RunConfig(BaseModel):
     @property
     def limits(self) -> Limits:
         """The limits on the delivered network."""
-        return Limits(self.max_params, self.max_macs, self.max_activations)
+        return Limits(self.max_params, self.max_macs, self.max_activations, self.max_size, self.max_latency)
+
+    @property
+    def costs(self) -> set[str]:
+        """The costs of networks that limits, or the soft target, ask for."""
+        asked = {metric for metric, name in METRICS.items() if getattr(self.limits, name) is not None}
+        return asked | ({self.soft.metric} if self.soft is not None else set())
 
     @classmethod
     def create(cls, **values: Any) -> Self:

@@ -10,7 +10,7 @@ from gcnas.config import RunConfig
 from gcnas.delivery import Model, Prediction, load_best, load_model, predict_files
 from gcnas.errors import RunFolderError
 from gcnas.policy import Policy
-from gcnas.report import Reasons, reasons
+from gcnas.report import FrontPoint, Reasons, front, reasons
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.policy_of_run import policy_of_run
@@ -91,6 +91,17 @@ class Result:
         config = RunConfig.create(**RunConfig.from_yaml(self._folder.config))
         with LedgerReader(self._folder.ledger) as ledger:
             return policy_of_run(ledger, config, self._space, untrained)
+
+    def front(self, against: str = "params") -> tuple[FrontPoint, ...]:
+        """The networks that none of the run beats in accuracy at as low a cost, the lowest cost first.
+
+        Args:
+            against: ``params``, ``macs``, ``activations``, ``size`` or ``latency``.
+
+        Raises:
+            ConfigurationError: If there is no such metric, or the run has no latency model.
+        """
+        return front(self.run, against, self._space)
 
     def why(self, trial: int | None = None) -> Reasons:
         """Which choices mattered in the run, what its policy prefers, and what lies next to a network.

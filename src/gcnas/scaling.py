@@ -92,7 +92,7 @@ def scale(
             raise ConfigurationError(f"{name} is a number from 1 to 100,000, but got {number}.")
     folder = RunFolder.open(Path(run))
     with folder.locked():
-        context = reopen(folder, data, space, {} if threads is None else {"threads": threads})
+        context = reopen(folder, data, space, {} if threads is None else {"threads": threads}, observer)
         with open_ledger(context) as ledger:
             clock = Clock(elapsed(ledger))
             passes = epochs or context.amounts.epochs
@@ -141,7 +141,7 @@ def finalize_scaled(
     """
     folder = RunFolder.open(Path(run))
     with folder.locked():
-        context = reopen(folder, data, space, changes)
+        context = reopen(folder, data, space, changes, observer or Observer())
         with open_ledger(context) as ledger:
             clock = Clock(elapsed(ledger))
             deliver_grown(

@@ -205,6 +205,27 @@ def test_finalize_another_trial(run_copy: Path, photos: Path, run_gcnas: RunGcna
     assert "no complete trial 99" in missing.stderr
 
 
+def test_front_and_finalize_within_a_limit(run_copy: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    table = run_gcnas("front", run_copy, "--against", "size", "--csv", "front.csv").stdout
+    assert "kB" in table
+    assert max(map(len, table.splitlines())) <= 80
+    with (tmp_path / "front.csv").open(newline="") as file:
+        least = next(csv.DictReader(file))
+    config = (run_copy / "config.yaml").read_text()
+    run_gcnas("finalize", run_copy, "--max-size", least["size"], timeout=240)
+    metrics = json.loads((run_copy / "best/metrics.json").read_text())
+    assert metrics["parameters"] == int(least["parameters"])
+    assert (run_copy / "best/weights.safetensors").stat().st_size == int(least["size"])
+    assert (run_copy / "config.yaml").read_text() == config
+    none = run_gcnas("finalize", run_copy, "--max-params", "10", check=False)
+    assert none.returncode == 3
+    assert "is within --max-params 10 (the least is" in none.stderr
+    assert run_gcnas("front", run_copy, "--against", "flops", check=False).returncode == 2
+    unknown = run_gcnas("front", run_copy, "--against", "latency", check=False)
+    assert unknown.returncode == 1
+    assert "has no latency model" in unknown.stderr
+
+
 def test_resume_raises_the_budget(run_copy: Path, run_gcnas: RunGcnas) -> None:
     before = _rows(run_copy)
     done = run_gcnas("resume", run_copy, "--budget", "6", timeout=240)

@@ -1,29 +1,14 @@
-import numpy as np
-import pytest
-
-from gcnas.delivery import latency
-from gcnas.delivery.latency import Timing, processor_name, time_calls
+from gcnas.report import write_report
+from gcnas.result import Result
 
 
-def test_percentiles_and_throughput() -> None:
-    timing = Timing(np.array([0.001] * 98 + [0.002, 0.1]))
-    assert timing.milliseconds(50) == pytest.approx(1)
-    assert 1 < timing.milliseconds(99) < 100
-    assert timing.per_second == pytest.approx(100 / 0.2)
+def test_delivered_network_is_timed(result: Result) -> None:
+    metrics = result.metrics
+    assert 0 < metrics["latency_ms"] <= metrics["latency_p95_ms"] < 1_000
+    assert metrics["latency_threads"] == 1
+    assert "latency_predicted_ms" not in metrics  # nobody asked for a model
 
 
-def test_warm_up_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, calls = [0.0], []
-
-    def call() -> None:
-        calls.append(1)
-        now[0] += 5.0 if len(calls) <= 3 else 0.25
-
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
-    timing = time_calls(call, repetitions=4, warm_up=3)
-    assert len(calls) == 7
-    assert timing.seconds.tolist() == [0.25] * 4
-
-
-def test_processor_has_a_name() -> None:
-    assert processor_name().strip()
+def test_measured_beside_predicted_in_the_report(result: Result) -> None:
+    (result.run / "report.html").unlink()
+    assert "95th percentile" in write_report(result.run).read_text()

@@ -1,5 +1,6 @@
 import pytest
 
+from gcnas.errors import LimitsTooTightError, SearchFailedError
 from gcnas.records import (
     Architecture,
     Cost,
@@ -11,7 +12,7 @@ from gcnas.records import (
     Proposal,
     Trajectory,
 )
-from gcnas.run.recommendation import recommend
+from gcnas.run.recommendation import nothing_within, recommend
 from gcnas.run.trial import Trial
 
 IMAGES = 1_000
@@ -91,3 +92,16 @@ def test_repeated_networks_are_compared_by_their_means() -> None:
     again = [trial(4, 0.85, network=1, seed=5), trial(5, 0.93, network=2, seed=5)]
     assert chosen(lucky, steady, third) == 1
     assert chosen(lucky, steady, third, *again) == 2  # 0.935 beats 0.90; the third was not repeated
+
+
+def test_why_nothing_is_within() -> None:
+    trials = [trial(1, 0.9, parameters=1_000), trial(2, 0.7, parameters=500), trial(3, None, parameters=10)]
+    error = nothing_within(trials, Limits(), Limits(parameters=100, multiply_adds=50))
+    assert isinstance(error, LimitsTooTightError)
+    assert "--max-params 100 (the least is 500, trial 2)" in str(error)
+    assert "None of the 2 trained networks" in str(error)
+    assert isinstance(nothing_within(trials[2:], Limits(), Limits(parameters=100)), SearchFailedError)
+
+
+def test_soft_rewards_above_one_are_compared() -> None:
+    assert chosen(trial(1, 1.02, "reference"), trial(2, 1.03)) == 2

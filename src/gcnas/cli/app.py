@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gcnas._version import __version__
-from gcnas.cli import bench, clean, data, deliver, explain, forms, inspect, sample, scale, search, why
+from gcnas.cli import bench, clean, data, deliver, explain, forms, front, inspect, sample, scale, search, why
 from gcnas.cli.display import StoppedError
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
@@ -32,6 +32,7 @@ inspect.register(app)
 deliver.register(app)
 forms.register(app)
 scale.register(app)
+front.register(app)
 sample.register(app)
 explain.register(app)
 why.register(app)

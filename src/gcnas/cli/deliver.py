@@ -7,7 +7,18 @@ import typer
 from rich.console import Console
 
 from gcnas.cli.display import create_display
-from gcnas.cli.options import DataOption, RunArgument, SpaceOption, ThreadsOption, given
+from gcnas.cli.options import (
+    ActivationsOption,
+    DataOption,
+    LatencyOption,
+    MacsOption,
+    ParamsOption,
+    RunArgument,
+    SizeOption,
+    SpaceOption,
+    ThreadsOption,
+    given,
+)
 from gcnas.errors import ConfigurationError, DataError
 
 
@@ -26,6 +37,11 @@ def finalize(
         int | None,
         typer.Option("--phi", metavar="N", help="A network that 'gcnas scale' has grown; best/ stays."),
     ] = None,
+    max_params: ParamsOption = None,
+    max_macs: MacsOption = None,
+    max_activations: ActivationsOption = None,
+    max_size: SizeOption = None,
+    max_latency: LatencyOption = None,
     time: Annotated[str | None, typer.Option("--time", metavar="TIME", help="Wall clock, such as 10m.")] = None,
     final_epochs: Annotated[
         int | None,
@@ -35,7 +51,11 @@ def finalize(
     space: SpaceOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Train a network of the run for delivery, open the test split, and replace best/ (scaled/phi-N with --phi)."""
+    """Train a network of the run for delivery, open the test split, and replace best/ (scaled/phi-N with --phi).
+
+    Limits choose the best of the run's networks within them; the limits of the run itself stay as they are. 'gcnas
+    front RUN' shows what there is to choose from.
+    """
     from gcnas import api
     from gcnas.config import Budget
     from gcnas.scaling import finalize_scaled
@@ -43,14 +63,25 @@ def finalize(
     seconds = None if time is None else Budget.parse(time).seconds
     if time is not None and seconds is None:
         raise ConfigurationError(f"--time is a time such as 90s or 10m, but got {time!r}.")
+    limits = given(
+        max_params=max_params,
+        max_macs=max_macs,
+        max_activations=max_activations,
+        max_size=max_size,
+        max_latency=max_latency,
+    )
     changes = given(final_epochs=final_epochs, threads=threads)
-    if phi is not None and trial is not None:
-        raise ConfigurationError("Give --trial or --phi: a grown network knows the trial that it comes from.")
+    if phi is not None and (trial is not None or limits):
+        raise ConfigurationError(
+            "Give --phi, or --trial or limits: a grown network knows the trial that it comes from."
+        )
     with create_display() as display:
         if phi is not None:
             finalize_scaled(run, phi, seconds=seconds, data=data, space=space, observer=display, **changes)
             return
-        api.finalize(run, trial=trial, seconds=seconds, data=data, space=space, observer=display, **changes)
+        api.finalize(
+            run, trial=trial, seconds=seconds, data=data, space=space, observer=display, **limits, **changes
+        )
 
 
 def predict(

@@ -81,6 +81,7 @@ class PlainDisplay(Observer):
             place,
             f"{trial.cost.parameters:,} parameters",
             f"{trial.cost.multiply_adds / 1e6:.2f} M multiply-adds",
+            *([] if trial.cost.latency is None else [f"{trial.cost.latency:.3g} ms"]),
             _seconds(trial),
             trial.proposal.source,
             *([] if left is None else [f"{_duration(left)} left"]),

@@ -20,6 +20,26 @@ DataOption: TypeAlias = Annotated[
 ThreadsOption: TypeAlias = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="CPU threads in all; by default all cores.")
 ]
+ParamsOption: TypeAlias = Annotated[
+    str | None, typer.Option("--max-params", metavar="N", help="Most parameters, such as 100k.")
+]
+MacsOption: TypeAlias = Annotated[
+    str | None, typer.Option("--max-macs", metavar="N", help="Most multiply-adds an image, such as 5M.")
+]
+ActivationsOption: TypeAlias = Annotated[
+    str | None, typer.Option("--max-activations", metavar="N", help="Most numbers alive at once.")
+]
+SizeOption: TypeAlias = Annotated[
+    str | None, typer.Option("--max-size", metavar="BYTES", help="Largest file of weights, such as 200k.")
+]
+LatencyOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--max-latency",
+        metavar="MS",
+        help="Most milliseconds of an image with ONNX Runtime on this device, predicted by a model fitted first.",
+    ),
+]
 WorkersOption: TypeAlias = Annotated[
     int | None,
     typer.Option(

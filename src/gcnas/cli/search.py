@@ -7,8 +7,13 @@ import typer
 
 from gcnas.cli.display import create_display
 from gcnas.cli.options import (
+    ActivationsOption,
     DataOption,
+    LatencyOption,
+    MacsOption,
+    ParamsOption,
     RunArgument,
+    SizeOption,
     SpaceOption,
     ThreadsOption,
     WorkerMemoryOption,
@@ -25,12 +30,6 @@ BudgetOption = Annotated[
         help="Evaluations (200; each further training of a candidate is one), or a time for everything (90s, 10m, 2h). "
         "[default: 10m]",
     ),
-]
-ParamsOption = Annotated[
-    str | None, typer.Option("--max-params", metavar="N", help="Most parameters, such as 100k.")
-]
-MacsOption = Annotated[
-    str | None, typer.Option("--max-macs", metavar="N", help="Most multiply-adds an image, such as 5M.")
 ]
 FinalEpochsOption = Annotated[
     int | None, typer.Option("--final-epochs", metavar="N", help="Final training (its most, under a time).")
@@ -62,8 +61,21 @@ def search(
     budget: BudgetOption = None,
     max_params: ParamsOption = None,
     max_macs: MacsOption = None,
-    max_activations: Annotated[
-        str | None, typer.Option("--max-activations", metavar="N", help="Most numbers alive at once.")
+    max_activations: ActivationsOption = None,
+    max_size: SizeOption = None,
+    max_latency: LatencyOption = None,
+    latency_threads: Annotated[
+        int | None,
+        typer.Option("--latency-threads", metavar="N", help="CPU threads of measured latencies. [default: 1]"),
+    ] = None,
+    soft: Annotated[
+        str | None,
+        typer.Option(
+            "--soft",
+            metavar="METRIC=TARGET:WEIGHT",
+            help="Reward accuracy x (cost / target) ^ weight, such as macs=5M:-0.07, or params=, activations=, size=, "
+            "latency= (ms).",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run folder. [default: runs/DATA-N]")
@@ -157,6 +169,10 @@ def search(
         max_params=max_params,
         max_macs=max_macs,
         max_activations=max_activations,
+        max_size=max_size,
+        max_latency=max_latency,
+        latency_threads=latency_threads,
+        soft=soft,
         strategy=strategy,
         space=space,
         seed=seed,
@@ -190,6 +206,9 @@ def resume(
     budget: BudgetOption = None,
     max_params: ParamsOption = None,
     max_macs: MacsOption = None,
+    max_activations: ActivationsOption = None,
+    max_size: SizeOption = None,
+    max_latency: LatencyOption = None,
     final_epochs: FinalEpochsOption = None,
     final_share: FinalShareOption = None,
     candidate_seconds: CandidateOption = None,
@@ -206,6 +225,9 @@ def resume(
         budget=budget,
         max_params=max_params,
         max_macs=max_macs,
+        max_activations=max_activations,
+        max_size=max_size,
+        max_latency=max_latency,
         final_epochs=final_epochs,
         final_share=final_share,
         candidate_seconds=candidate_seconds,

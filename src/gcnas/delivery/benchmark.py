@@ -18,12 +18,12 @@ from gcnas._version import __version__
 from gcnas.data import Dataset
 from gcnas.delivery.best import Model
 from gcnas.delivery.forms import export_torch, model_int8, model_onnx
-from gcnas.delivery.latency import WARM_UP, processor_name, time_calls
 from gcnas.delivery.predict import Classify, share_correct
 from gcnas.errors import ConfigurationError, ExportError
 from gcnas.export.onnx_extra import INSTALL, missing_packages
 from gcnas.export.onnx_session import OnnxClassifier
 from gcnas.export.pixels_in import PixelClassifier
+from gcnas.export.timing import WARM_UP, processor_name, time_calls
 from gcnas.files import write_atomically
 
 BATCH = 64

@@ -51,6 +51,7 @@ def write_best(
     seconds: float | None = None,
     onnx: bytes | None = None,
     grown: Grown | None = None,
+    latency: Mapping[str, float] | None = None,
 ) -> None:
     """Replace ``best``, or the folder of a grown network, as a whole.
 
@@ -64,11 +65,13 @@ def write_best(
         seconds: Wall clock of the final training.
         onnx: The network as an ONNX file, where there is one.
         grown: Where the network lies if it is a grown one.
+        latency: Figures of its measured latency, where it was measured.
 
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
     """
-    metrics = _metrics(context, trial, test, epochs, seconds) | {"state": "final" if final else "search"}
+    metrics = _metrics(context, trial, test, epochs, seconds) | dict(latency or {})
+    metrics["state"] = "final" if final else "search"
     grown = grown or Grown(context.folder.best, None, {})
     write_model(
         context,

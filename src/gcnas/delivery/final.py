@@ -8,6 +8,7 @@ import torch
 
 from gcnas.config import stream_seed
 from gcnas.delivery.best import Grown, load_best, load_model, write_best
+from gcnas.delivery.latency import measure_latency
 from gcnas.errors import CandidateError, ExportError, SearchFailedError
 from gcnas.export import CHECKED_IMAGES, onnx_bytes
 from gcnas.export.onnx_extra import INSTALL, missing_packages
@@ -73,6 +74,7 @@ def finalize(
     test = _test(context, trial, network, log_test) if context.dataset.size_test else None
     elapsed = time.monotonic() - start
     onnx = _onnx(context, network, observer) if context.config.onnx else None
+    latency = None if onnx is None or grown is not None else measure_latency(context, trial, onnx, observer)
     write_best(
         context,
         trial,
@@ -83,6 +85,7 @@ def finalize(
         seconds=elapsed,
         onnx=onnx,
         grown=grown,
+        latency=latency,
     )
     observer.final_finished(None if test is None else test.accuracy)
     return test
@@ -100,18 +103,24 @@ def _onnx(context: Context, network: Network, observer: Observer) -> bytes | Non
     if missing := missing_packages():
         observer.note(f"best/model.onnx is left out, since {', '.join(missing)} is not installed: {INSTALL}")
         return None
-    dataset = context.dataset
+    dataset, most = context.dataset, context.space.limits.size
     try:
-        return onnx_bytes(
+        content = onnx_bytes(
             network,
             dataset.image_shape,
             labels=dataset.class_names,
             preprocessing=dataset.preprocessing.to_json(),
             images=dataset.train().images[:CHECKED_IMAGES],
         )
+        if most is not None and len(content) > most:
+            observer.note(
+                f"best/model.onnx has {len(content):,} bytes: the limit of {most:,} is on the file of weights, and the "
+                "graph beside them takes some more."
+            )
     except ExportError as error:
         observer.note(f"best/model.onnx is left out: {error}")
         return None
+    return content
 
 
 def _searched(context: Context, trial: Trial, grown: Grown | None) -> Network:

@@ -1,60 +1,39 @@
-"""Timing calls: warm-up, repetitions, percentiles, and the name of the processor."""
+"""The latency of the delivered network, measured, beside the one predicted."""
 
-import platform
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-import numpy as np
-
-WARM_UP = 20
-"""Calls that are not timed; the first ones allocate memory and choose kernels."""
+from gcnas.export.onnx_session import OnnxClassifier
+from gcnas.export.pixels_in import made_images
+from gcnas.export.timing import time_undisturbed
+from gcnas.run.context import Context
+from gcnas.run.observer import Observer
+from gcnas.run.trial import Trial
 
 
-@dataclass(frozen=True)
-class Timing:
-    """What calls took.
-
-    Attributes:
-        seconds: Of each call.
-    """
-
-    seconds: np.ndarray
-
-    def milliseconds(self, percent: float) -> float:
-        """The time that this percentage of the calls stayed within."""
-        return float(np.percentile(self.seconds, percent) * 1000)
-
-    @property
-    def per_second(self) -> float:
-        """Calls a second, over all of them."""
-        return float(len(self.seconds) / self.seconds.sum())
-
-
-def time_calls(call: Callable[[], object], repetitions: int, warm_up: int = WARM_UP) -> Timing:
-    """Call something again and again, one call after the other, and time each.
+def measure_latency(context: Context, trial: Trial, onnx: bytes, observer: Observer) -> dict[str, float]:
+    """Time single images on an ONNX file with the run's number of latency threads.
 
     Args:
-        call: What to time.
-        repetitions: How many calls are timed.
-        warm_up: How many calls come before them.
+        context: The run.
+        trial: The network's trial.
+        onnx: The file.
+        observer: Told where the network takes longer than the limit, since the search could only predict.
+
+    Returns:
+        What ``metrics.json`` keeps: median and 95th percentile in milliseconds, the threads, and the prediction
+        where there is one.
     """
-    for _ in range(warm_up):
-        call()
-    seconds = np.empty(repetitions)
-    for index in range(repetitions):
-        start = time.perf_counter()
-        call()
-        seconds[index] = time.perf_counter() - start
-    return Timing(seconds)
-
-
-def processor_name() -> str:
-    """What the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine() or "unknown processor"
+    threads = context.config.latency_threads
+    classify = OnnxClassifier(onnx, threads)
+    image = made_images(context.dataset.image_shape, 1)
+    (timing,) = time_undisturbed([partial(classify, image)])
+    median, predicted = timing.milliseconds(50), trial.cost.latency
+    found = {"latency_ms": median, "latency_p95_ms": timing.milliseconds(95), "latency_threads": threads}
+    limit = context.space.limits.latency
+    if limit is not None and median > limit:
+        observer.note(
+            f"The delivered network takes {median:.4g} ms, more than the limit of {limit:.4g} ms (predicted: "
+            f"{predicted or 0:.4g}). Choose another one with 'gcnas finalize RUN --max-latency', or measure again on "
+            "an idle machine with 'gcnas benchmark RUN'."
+        )
+    return found if predicted is None else found | {"latency_predicted_ms": predicted}

@@ -64,7 +64,10 @@ def node_features(growth: Growth) -> list[float]:
     sizes = [math.log2(size) / 8 for size in (shape.channels, shape.height, shape.width)]
     used = [
         value / limit if limit is not None else math.log10(value + 1) / 8
-        for value, limit in ((cost.parameters, limits.parameters), (cost.multiply_adds, limits.multiply_adds))
+        for value, limit in (
+            (cost.parameters, limits.bound("parameters")),
+            (cost.multiply_adds, limits.multiply_adds),
+        )
     ]
     return sizes + used
 

@@ -4,6 +4,7 @@ from gcnas.network.blueprint import Blueprint, Step, draw_blueprint
 from gcnas.network.builders import Constructor, builder
 from gcnas.network.counting import count_multiply_adds, count_parameters
 from gcnas.network.evaluating import evaluating
+from gcnas.network.file_size import weights_bytes
 from gcnas.network.network import Network, build
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "count_parameters",
     "draw_blueprint",
     "evaluating",
+    "weights_bytes",
 ]

@@ -2,10 +2,12 @@
 
 from gcnas.records.architecture import Architecture, HyperparameterValue, Layer
 from gcnas.records.evaluation import TRAINED_EPOCHS, Evaluation, EvaluationState, Fidelity, Proposal
-from gcnas.records.limits import Cost, Limits
+from gcnas.records.limits import METRICS, Cost, Limits
+from gcnas.records.soft import Soft
 from gcnas.records.trajectory import STOP, Draw, LayerAction, LayerMask, Trajectory
 
 __all__ = [
+    "METRICS",
     "STOP",
     "TRAINED_EPOCHS",
     "Architecture",
@@ -20,5 +22,6 @@ __all__ = [
     "LayerMask",
     "Limits",
     "Proposal",
+    "Soft",
     "Trajectory",
 ]

@@ -1,6 +1,8 @@
 """Curves over the trials of a run."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from statistics import mean
 
 import numpy as np
 
@@ -50,10 +52,37 @@ def expected_best(scores: Sequence[float]) -> Curve:
     return tuple(curve)
 
 
-def pareto_front(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Trials with the most training that none beats in score with as few parameters, the smallest first."""
+def pareto_front(trials: Iterable[Trial], metric: str = "parameters") -> tuple[Trial, ...]:
+    """Trials with the most training that none beats in score at as low a cost, the lowest cost first.
+
+    A network that was trained again with another seed counts once, with its mean score.
+
+    Args:
+        trials: All trials.
+        metric: Field of their costs.
+    """
     front: list[Trial] = []
-    for trial in sorted(decisive(trials), key=lambda t: (t.cost.parameters, -t.score, t.number)):
+    for trial in sorted(
+        _averaged(decisive(trials)), key=lambda t: (getattr(t.cost, metric), -t.score, t.number)
+    ):
         if not front or trial.score > front[-1].score:
             front.append(trial)
     return tuple(front)
+
+
+def _averaged(trials: Iterable[Trial]) -> list[Trial]:
+    """The first trial of each network, with the mean score of all."""
+    networks: dict[str, list[Trial]] = {}
+    for trial in trials:
+        networks.setdefault(trial.proposal.fingerprint, []).append(trial)
+    return [
+        group[0] if len(group) == 1 else with_score(group[0], mean(t.score for t in group))
+        for group in networks.values()
+    ]
+
+
+def with_score(trial: Trial, score: float) -> Trial:
+    """The same trial with another score."""
+    if trial.evaluation is None:
+        return trial
+    return replace(trial, evaluation=replace(trial.evaluation, score=score))

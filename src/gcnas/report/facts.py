@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gcnas.report.numbers import counted, duration, interval, percent, short, whole
+from gcnas.report.numbers import counted, duration, interval, milliseconds, percent, short, whole
 from gcnas.report.record import Delivered, RunRecord
 from gcnas.report.summary import RunSummary
 
@@ -30,6 +30,7 @@ def _network(folder: RunRecord, summary: RunSummary) -> Facts:
             ("Parameters", whole(cost.parameters) + _limit(config.get("max_params"))),
             ("Multiply-adds", short(cost.multiply_adds) + _limit(config.get("max_macs"))),
             ("Peak activations", short(cost.activations) + _limit(config.get("max_activations"))),
+            *_measured(folder),
             ("Layers", str(trial.proposal.architecture.depth)),
             ("Found as", f"trial {trial.number} ({trial.proposal.source})"),
         ]
@@ -41,6 +42,28 @@ def _network(folder: RunRecord, summary: RunSummary) -> Facts:
         pairs.append(
             ("Files in best/", ", ".join(f"{name} {size / 1000:,.0f} kB" for name, size in folder.forms))
         )
+    return pairs
+
+
+def _measured(folder: RunRecord) -> Facts:
+    """Size and latency: what was measured, what was predicted, and the limits."""
+    delivered, config = folder.delivered, folder.config
+    pairs: Facts = []
+    weights = dict(folder.forms).get("weights.safetensors")
+    if weights is not None and config.get("max_size") is not None:
+        pairs.append(("File of weights", f"{weights:,} bytes" + _limit(config["max_size"])))
+    if delivered is None or delivered.latency is None:
+        return pairs
+    limit = config.get("max_latency")
+    threads = counted(delivered.latency_threads or 1, "thread")
+    words = (
+        f"{milliseconds(delivered.latency)} (95th percentile {milliseconds(delivered.latency_p95)}), {threads}"
+    )
+    if isinstance(limit, int | float):
+        words += f" (\u2264\u00a0{milliseconds(limit)})"
+    pairs.append(("Latency", words))
+    if delivered.latency_predicted is not None:
+        pairs.append(("Predicted", milliseconds(delivered.latency_predicted)))
     return pairs
 
 
@@ -73,6 +96,7 @@ def _search(folder: RunRecord, summary: RunSummary) -> Facts:
     pairs = [
         ("Strategy", str(folder.config.get("strategy", "unknown"))),
         ("Space", str(folder.config.get("space", "unknown"))),
+        *([("Soft target", str(folder.config["soft"]))] if folder.config.get("soft") else []),
         ("Trained", whole(summary.complete)),
         ("Failed", whole(summary.failed)),
         ("Pending", whole(summary.pending)),

@@ -1,7 +1,7 @@
 """``report.html``: a whole run on one page that needs no network and no script."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from gcnas.report import numbers
 from gcnas.report.confusion import class_accuracies, class_names, draw_confusion, mistakes
 from gcnas.report.drawing import draw
 from gcnas.report.facts import facts
+from gcnas.report.front import accuracies, fronts
 from gcnas.report.heat_map import Column, heat_map
 from gcnas.report.layers import LayerRow, describe, layer_table
 from gcnas.report.plots import (
@@ -34,6 +35,7 @@ from gcnas.space import SearchSpace
 TOP = 10
 MAX_CLASSES = 200
 """Most lines of the table of classes; the ones recognised worst."""
+MAX_FRONT = 60
 MAX_MESSAGE = 4_000
 MAX_NOTICES = 50
 
@@ -83,6 +85,8 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         "short": numbers.short,
         "counted": numbers.counted,
         "duration": numbers.duration,
+        "kilobytes": numbers.kilobytes,
+        "milliseconds": numbers.milliseconds,
         "unbroken": numbers.unbroken,
         "figure": numbers.figure,
         "signed": numbers.signed,
@@ -95,13 +99,16 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
     why, lacking = _why(folder, summary, space)
     data_notices = [str(notice) for notice in folder.data.get("notices") or ()]
     limit = folder.config.get("max_params")
+    plain, plain_summary = _plain(folder, summary)
     return {
         "summary": summary,
         "facts": facts(folder, summary),
         "trials_plot": _markup(accuracy_against_trials(folder.trials, summary)),
         "parameters_plot": _markup(
-            accuracy_against_parameters(folder.trials, summary, limit if isinstance(limit, int) else None)
+            accuracy_against_parameters(plain.trials, plain_summary, limit if isinstance(limit, int) else None)
         ),
+        "front": fronts(folder, space)[:MAX_FRONT],
+        "latency_model": None if folder.latency is None else folder.latency.sentence,
         "is_random": folder.config.get("strategy") == "random",
         "network": network,
         "why": why,
@@ -121,6 +128,15 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "version": folder.meta.get("version", "unknown"),
         "created": folder.meta.get("created", "unknown"),
     }
+
+
+def _plain(folder: RunRecord, summary: RunSummary) -> tuple[RunRecord, RunSummary]:
+    """The run with accuracies for scores, where the search maximised a soft reward."""
+    if folder.config.get("soft") is None:
+        return folder, summary
+    trials = tuple(accuracies(folder.trials, folder.config))
+    plain = replace(folder, trials=trials, config=folder.config | {"soft": None})
+    return plain, summarize(plain)
 
 
 def _markup(svg: str | None) -> Markup | None:

@@ -39,6 +39,16 @@ def short(number: int | None) -> str:
     return f"{scaled:,.{digits}f} {name}"
 
 
+def kilobytes(number: int | None) -> str:
+    """``12.5 kB`` or ``3,400 kB``."""
+    return "\u2013" if number is None else f"{number / 1000:,.{1 if number < 100_000 else 0}f} kB"
+
+
+def milliseconds(number: float | None) -> str:
+    """``0.0374 ms`` or ``12.3 ms``."""
+    return "\u2013" if number is None else f"{number:.3g} ms"
+
+
 def figure(number: float) -> str:
     """``0.33``, ``24`` or ``45 k``: a median of anything."""
     return short(round(number)) if abs(number) >= 100 else f"{number:.2f}".rstrip("0").rstrip(".")

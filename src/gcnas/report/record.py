@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gcnas.config import RunConfig
+from gcnas.config import RunConfig, parse_soft
 from gcnas.errors import ConfigurationError, SpaceError
 from gcnas.records import Architecture
+from gcnas.run.costs import read_latency
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Event, Rejection, Trial
-from gcnas.space import InputShape, SearchSpace
+from gcnas.space import InputShape, LatencyModel, SearchSpace
 from gcnas.space.presets import PRESETS
 
 CONFIG = "config.yaml"
@@ -29,6 +30,10 @@ class Delivered:
     Attributes:
         final: Whether the final training is behind it.
         confusion: Test images by true class (rows) and predicted class.
+        latency: Median milliseconds of one image, measured when it was delivered.
+        latency_p95: 95th percentile of it.
+        latency_predicted: What the run's model said.
+        latency_threads: CPU threads behind these.
     """
 
     final: bool
@@ -48,6 +53,10 @@ class Delivered:
     confusion: tuple[tuple[int, ...], ...] | None
     epochs: int | None
     seconds: float | None
+    latency: float | None = None
+    latency_p95: float | None = None
+    latency_predicted: float | None = None
+    latency_threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class RunRecord:
         architecture: Content of ``best/architecture.json``; None if missing.
         missing: One sentence for each part that is absent or cannot be read.
         forms: Name and bytes of each file in ``best/`` that holds the network or its weights.
+        latency: The run's latency model, where it has one.
     """
 
     path: Path
@@ -74,6 +84,7 @@ class RunRecord:
     architecture: Architecture | None
     missing: tuple[str, ...]
     forms: tuple[tuple[str, int], ...]
+    latency: LatencyModel | None = None
 
     @property
     def name(self) -> str:
@@ -83,7 +94,8 @@ class RunRecord:
     @property
     def reward(self) -> str:
         """What the scores are, in words."""
-        return REWARDS.get(str(self.config.get("reward", "accuracy")), "score")
+        words = REWARDS.get(str(self.config.get("reward", "accuracy")), "score")
+        return soft_words(self.config.get("soft"), words)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -117,9 +129,36 @@ def read_run(path: Path) -> RunRecord:
     except SpaceError as error:
         missing.append(f"{ARCHITECTURE} does not hold an architecture: {error}")
     delivered = _delivered(metrics) if isinstance(metrics, dict) else None
+    latency = None
+    try:
+        latency = read_latency(path)
+    except ConfigurationError as error:
+        missing.append(str(error))
     return RunRecord(
-        path, meta, trials, rejections, events, config, delivered, architecture, tuple(missing), _forms(path)
+        path,
+        meta,
+        trials,
+        rejections,
+        events,
+        config,
+        delivered,
+        architecture,
+        tuple(missing),
+        _forms(path),
+        latency,
     )
+
+
+def soft_words(soft: Any, reward: str) -> str:
+    """The reward in words, with the soft target of a configuration where there is one."""
+    try:
+        target = parse_soft(soft)
+    except ConfigurationError:
+        return "score"
+    if target is None:
+        return reward
+    amount = f"{target.target:,.0f}" if target.metric != "latency" else f"{target.target:g} ms"
+    return f"{reward} x ({target.metric} / {amount})^{target.weight:g}"
 
 
 def _forms(path: Path) -> tuple[tuple[str, int], ...]:
@@ -184,6 +223,10 @@ def _delivered(metrics: dict[str, Any]) -> Delivered:
         confusion=_confusion(metrics.get("test_confusion")),
         epochs=_whole(metrics.get("epochs")),
         seconds=_number(metrics.get("seconds")),
+        latency=_number(metrics.get("latency_ms")),
+        latency_p95=_number(metrics.get("latency_p95_ms")),
+        latency_predicted=_number(metrics.get("latency_predicted_ms")),
+        latency_threads=_whole(metrics.get("latency_threads")),
     )
 
 

@@ -10,6 +10,7 @@ from gcnas.errors import LimitsTooTightError, SearchFailedError
 from gcnas.execution import Executor, Job, Outcome
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.run.checkpoints import Checkpoints
+from gcnas.run.costs import priced
 from gcnas.run.ledger import MAX_ATTEMPTS, Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.repeats import Repeats
@@ -88,7 +89,7 @@ class Driver:
         self._executor, self._fidelity, self._stop, self._clock = executor, fidelity, stop, clock
         self._keep_best, self._observer = keep_best, observer
         self._checkpoints, self._repeats = checkpoints, repeats
-        trials = ledger.trials()
+        trials = priced(space, ledger.trials())
         self._count = len(trials)
         self._finished = [trial for trial in trials if trial.evaluation is not None]
         self._pending = {trial.number: trial for trial in trials if trial.evaluation is None}

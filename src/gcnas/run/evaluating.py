@@ -15,7 +15,7 @@ from gcnas.execution.memory import private_memory
 from gcnas.execution.packing import pack
 from gcnas.execution.processes import TellProgress
 from gcnas.execution.worker_process import Bounds
-from gcnas.records import TRAINED_EPOCHS
+from gcnas.records import TRAINED_EPOCHS, Soft
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
 from gcnas.space import SearchSpace
@@ -37,6 +37,7 @@ class CandidateSetup:
         platform: Where to train.
         reward: Name of the reward.
         fingerprint: Of the space as the run knows it.
+        soft: Target that the reward weighs; None for the reward alone.
     """
 
     space: SearchSpace
@@ -45,6 +46,7 @@ class CandidateSetup:
     platform: Platform
     reward: str
     fingerprint: str
+    soft: Soft | None = None
 
     def __call__(self, tell: TellProgress) -> Callable[[Job], Evaluated]:
         """What evaluates jobs in this process.
@@ -71,7 +73,10 @@ class CandidateSetup:
                 job.keep,
             )
             metrics = trained.measurement.metrics()
-            return metrics[reward], metrics | {TRAINED_EPOCHS: trained.epochs}, trained.weights
+            score = metrics[reward]
+            if self.soft is not None:
+                score = self.soft.reward(score, self.space.cost(job.proposal.architecture))
+            return score, metrics | {TRAINED_EPOCHS: trained.epochs}, trained.weights
 
         return evaluate
 
@@ -103,6 +108,7 @@ def create_executor(context: Context, observer: Observer) -> Executor:
         context.platform,
         context.config.reward,
         context.space.fingerprint,
+        context.config.soft,
     )
     if workers.count == 1:
         return SerialExecutor(setup(observer.trial_progress))

@@ -16,7 +16,9 @@ from gcnas.files import write_atomically
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
-_BEFORE_LEDGER = re.compile(r"\.lock|logs|cache|config\.yaml|\.config\.yaml\..*|\.run\.db\.new.*")
+_BEFORE_LEDGER = re.compile(
+    r"\.lock|logs|cache|(config\.yaml|latency\.json)|\.(config\.yaml|latency\.json)\..*|\.run\.db\.new.*"
+)
 """What a run that was stopped before it had a ledger leaves behind."""
 
 
@@ -32,6 +34,7 @@ class RunFolder:
         self.ledger = path / "run.db"
         self.config = path / "config.yaml"
         self.trials = path / "trials.csv"
+        self.latency = path / "latency.json"
         self.best = path / "best"
         self.report = path / "report.html"
         self.logs = path / "logs"

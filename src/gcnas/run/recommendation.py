@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from gcnas.records import Limits
+from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
+from gcnas.records import METRICS, Limits
 from gcnas.run.trial import Trial, decisive
 
 REFERENCE = "reference"
@@ -33,8 +34,33 @@ def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -
     reference = _best([(t, score) for t, score in scores if t.proposal.source == REFERENCE])
     if best is None or reference is None:
         return None if best is None else best[0]
-    margin = (2 * reference[1] * (1 - reference[1]) / validation_images) ** 0.5
+    share = min(max(reference[1], 0.0), 1.0)  # a soft reward may be above 1
+    margin = (2 * share * (1 - share) / validation_images) ** 0.5
     return best[0] if best[1] > reference[1] + margin else reference[0]
+
+
+def nothing_within(trials: Sequence[Trial], limits: Limits, within: Limits) -> GCNASError:
+    """Why no network is recommended.
+
+    Args:
+        trials: All trials.
+        limits: Limits of the run.
+        within: Limits that were asked for beside them.
+    """
+    trained = [trial for trial in trials if trial.complete and limits.violation(trial.cost) is None]
+    if not trained:
+        return SearchFailedError("No trial of this run was trained successfully yet; resume the search first.")
+    bounds = []
+    for option, name in METRICS.items():
+        if (bound := getattr(within, name)) is not None:
+            least = min(trained, key=lambda trial: getattr(trial.cost, name))
+            figure = getattr(least.cost, name)
+            words = f"{figure:,}" if isinstance(figure, int) else f"{figure:.4g}"
+            bounds.append(f"--max-{option} {bound:,} (the least is {words}, trial {least.number})")
+    return LimitsTooTightError(
+        f"None of the {len(trained)} trained networks of this run is within {' and '.join(bounds)}. Allow more, or go "
+        "on with the search within such limits: gcnas resume RUN with the same options and a larger budget."
+    )
 
 
 def _scores(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:

@@ -14,6 +14,7 @@ from gcnas.records import Architecture
 from gcnas.run.amounts import Amounts, choose_amounts
 from gcnas.run.checkpoints import Checkpoints
 from gcnas.run.context import Context, fit_space
+from gcnas.run.costs import with_costs
 from gcnas.run.driver import Clock, Driver, Stop
 from gcnas.run.duration import DurationModel
 from gcnas.run.evaluating import check_setup, create_executor
@@ -33,7 +34,13 @@ from gcnas.training.platform import choose_device
 from gcnas.training.speed import images_per_second
 
 
-def new_context(config: RunConfig, dataset: Dataset, space: SearchSpace, folder: RunFolder) -> Context:
+def new_context(
+    config: RunConfig,
+    dataset: Dataset,
+    space: SearchSpace,
+    folder: RunFolder,
+    observer: Observer | None = None,
+) -> Context:
     """The surroundings of a new run: the platform is probed, amounts of training are chosen.
 
     Args:
@@ -41,8 +48,9 @@ def new_context(config: RunConfig, dataset: Dataset, space: SearchSpace, folder:
         dataset: The data.
         space: The space, not yet fitted.
         folder: A new run folder; the configuration is written into it.
+        observer: Told what was measured.
     """
-    fitted = fit_space(space, dataset, config)
+    fitted = with_costs(fit_space(space, dataset, config), config.costs, config, folder, observer)
     workers = plan_workers(config, choose_device(config.device))
     platform = Platform.probe(config.device, workers.threads)
     draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
@@ -54,7 +62,12 @@ def new_context(config: RunConfig, dataset: Dataset, space: SearchSpace, folder:
 
 
 def known_context(
-    config: RunConfig, dataset: Dataset, space: SearchSpace, folder: RunFolder, meta: Mapping[str, Any]
+    config: RunConfig,
+    dataset: Dataset,
+    space: SearchSpace,
+    folder: RunFolder,
+    meta: Mapping[str, Any],
+    observer: Observer | None = None,
 ) -> Context:
     """The surroundings of a run that goes on, held against the facts in its ledger.
 
@@ -64,6 +77,7 @@ def known_context(
         space: The space, not yet fitted.
         folder: The run folder.
         meta: Facts of the ledger.
+        observer: Told what was measured.
 
     Raises:
         RunFolderError: If the data or the space is not the one that the run began with.
@@ -79,6 +93,7 @@ def known_context(
             f"The space of {folder.path} has changed since the run began; a run goes on with the same space "
             "only. Start a new one."
         )
+    fitted = with_costs(fitted, config.costs, config, folder, observer)
     platform = Platform(**meta["platform"])
     platform = replace(platform, threads=plan_workers(config, platform.device).threads)
     amounts = Amounts(**meta["amounts"])

@@ -4,6 +4,7 @@ from gcnas.records import Architecture, Cost, Layer, Limits
 from gcnas.space.choice import Choice
 from gcnas.space.frame import Head, InputShape, Stem
 from gcnas.space.growth import Growth
+from gcnas.space.latency import LatencyModel
 from gcnas.space.layer_type import LayerType, Values
 from gcnas.space.load import load_space
 from gcnas.space.plan import LayerPlan, MergePlan
@@ -18,6 +19,7 @@ __all__ = [
     "Growth",
     "Head",
     "InputShape",
+    "LatencyModel",
     "Layer",
     "LayerPlan",
     "LayerType",

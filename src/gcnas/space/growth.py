@@ -71,7 +71,7 @@ class Growth:
     def layer_mask(self, code: int) -> LayerMask:
         """The full mask for a next layer of a type (its code, or STOP)."""
         space, depth = self.space, self.depth
-        left = tuple([getattr(space.limits, m) - getattr(self.cost, m) for m in space.limited])
+        left = tuple([bound - getattr(self.cost, m) for m, bound in space.limited.items()])
         masks = space.masks(self.nodes[self.resolved[-1][0]])
         full, stop = depth >= space.max_depth, depth >= space.min_depth
         return masks.mask(left, code, space.connection_masks[depth], full=full, stop=stop)

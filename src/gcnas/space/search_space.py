@@ -22,6 +22,7 @@ from gcnas.records import (
 )
 from gcnas.space.frame import Head, InputShape, Stem
 from gcnas.space.growth import Growth
+from gcnas.space.latency import LatencyModel
 from gcnas.space.layer_type import MERGE, LayerType
 from gcnas.space.masks import ShapeMasks
 from gcnas.space.plan import LayerPlan, merge_mode, peak_activations, plan_layer, plan_merge
@@ -34,6 +35,9 @@ MAX_REMEMBERED = 100_000
 
 Hyperparameters: TypeAlias = tuple[tuple[str, HyperparameterValue], ...]
 """Hyper-parameters of a layer as pairs of name and value, sorted by name."""
+
+FileSize: TypeAlias = Callable[["SearchSpace", Architecture], int]
+"""Bytes of the file that holds the weights of a network of the space."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -75,6 +79,8 @@ class SearchSpace:
             space, or None where it has no form within the limits.
         image: Shape of the images and number of classes; None until fitted.
         limits: Bounds that become masks where they can; none until fitted.
+        latency_model: Predicts milliseconds; None where no latency is asked for.
+        file_size: Gives the bytes of the file of weights; None where no size is asked for.
     """
 
     name: str
@@ -87,6 +93,8 @@ class SearchSpace:
     references: Mapping[str, Callable[["SearchSpace"], Architecture | None]] = field(default_factory=dict)
     image: InputShape | None = None
     limits: Limits = Limits()
+    latency_model: LatencyModel | None = None
+    file_size: FileSize | None = None
 
     def __post_init__(self) -> None:
         for layer_type in self.layer_types:
@@ -143,10 +151,10 @@ class SearchSpace:
         return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
-    def limited(self) -> tuple[str, ...]:
-        """Metrics with a limit that masks can hold while a network grows."""
-        metrics = ("parameters", "multiply_adds")
-        return tuple(metric for metric in metrics if getattr(self.limits, metric) is not None)
+    def limited(self) -> dict[str, int]:
+        """Metrics with a limit that masks can hold while a network grows, and the limit."""
+        bounds = {metric: self.limits.bound(metric) for metric in ("parameters", "multiply_adds")}
+        return {metric: int(bound) for metric, bound in bounds.items() if bound is not None}
 
     @cached_property
     def connection_masks(self) -> tuple[tuple[bool, ...], ...]:
@@ -326,16 +334,25 @@ class SearchSpace:
         return sum(part.parameters for part in parts), sum(part.multiply_adds for part in parts)
 
     def cost(self, architecture: Architecture) -> Cost:
-        """Cost of the whole network, stem and head included, from the specification alone."""
-        stem = self.stem.output_shape(self.fitted)
-        return Cost(*self.size(architecture), peak_activations(stem, self.plan(architecture)))
+        """Cost of the whole network, stem and head included, from the specification alone.
+
+        Its size and its latency are there where the space knows how to tell them.
+        """
+        stem, plans, model = self.stem.output_shape(self.fitted), self.plan(architecture), self.latency_model
+        return Cost(
+            *self.size(architecture),
+            peak_activations(stem, plans),
+            None if self.file_size is None else self.file_size(self, architecture),
+            None if model is None else model.predict(stem, plans),
+        )
 
     def violation(self, architecture: Architecture) -> str | None:
         """The first limit that a network exceeds, with both figures, or None."""
         limits = self.limits
-        if limits.activations is not None:
-            return limits.violation(self.cost(architecture))
-        return limits.violation(Cost(*self.size(architecture))) if self.limited else None
+        # The whole cost takes several times as long, and few networks that are too large need it.
+        first = limits.violation(Cost(*self.size(architecture))) if self.limited else None
+        more = (limits.activations, limits.size, limits.latency) != (None, None, None)
+        return limits.violation(self.cost(architecture)) if first is None and more else first
 
     def layer(
         self, type_name: str, inputs: Sequence[int] | None = None, *, after: int = 0, **values: Any

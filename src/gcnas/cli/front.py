@@ -1,0 +1,74 @@
+"""``gcnas front``."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gcnas.cli.options import RunArgument, SpaceOption
+
+if TYPE_CHECKING:
+    from gcnas.report.front import FrontPoint
+
+
+class Metric(StrEnum):
+    """Costs that a front may be against."""
+
+    PARAMS = "params"
+    MACS = "macs"
+    ACTIVATIONS = "activations"
+    SIZE = "size"
+    LATENCY = "latency"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("front")(front)
+
+
+def front(
+    run: RunArgument,
+    against: Annotated[Metric, typer.Option("--against", help="The cost.")] = Metric.PARAMS,
+    table: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write it as a table too.")
+    ] = None,
+    space: SpaceOption = None,
+) -> None:
+    """Print the networks that none of the run beats in accuracy at as low a cost; read at any time."""
+    from gcnas.report.front import front as front_of
+    from gcnas.report.front import write_front
+    from gcnas.space import load_space
+
+    points = front_of(run, against.value, None if space is None else load_space(space))
+    if table is not None:
+        write_front(table, points)
+    _print(Console(highlight=False), points, against)
+
+
+def _print(console: Console, points: "Sequence[FrontPoint]", against: Metric) -> None:
+    from gcnas.report.numbers import kilobytes, milliseconds, percent, short, whole
+
+    if not points:
+        console.print("No network has a score yet.")
+        return
+    measured = [name for name in ("size", "latency") if getattr(points[0].cost, name) is not None]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("trial", "accuracy", "parameters", "MACs", *measured):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("source", overflow="fold")
+    for point in points:
+        cost = point.cost
+        more = {"size": kilobytes(cost.size), "latency": milliseconds(cost.latency)}
+        row = (str(point.trial), percent(point.accuracy), whole(cost.parameters), short(cost.multiply_adds))
+        table.add_row(*row, *(more[name] for name in measured), escape(point.source))
+    console.print(table)
+    console.print(
+        f"Accuracy on the validation split after {points[0].epochs} epochs. 'gcnas finalize RUN --max-{against} …', or "
+        "--trial N, delivers one of them.",
+        style="dim",
+    )

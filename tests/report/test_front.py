@@ -1,0 +1,96 @@
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.report.conftest import MakeRun
+from tests.report.test_html import page
+
+from gcnas.errors import ConfigurationError
+from gcnas.records import METRICS
+from gcnas.report.front import accuracies, front, fronts, write_front
+from gcnas.report.record import read_run
+from gcnas.run.trial import Trial
+from gcnas.space import LatencyModel
+
+MODEL = LatencyModel({"constant": 0.01, "conv2d: layers": 0.1}, 30, 0.123, 0.3, 1, "a processor", "ORT", 9.0)
+
+
+@pytest.fixture
+def run(make_run: MakeRun) -> Path:
+    run = make_run(trials=20)
+    (run / "latency.json").write_text(json.dumps(MODEL.to_json()))
+    return run
+
+
+@pytest.mark.parametrize("against", METRICS)
+def test_nothing_beats_what_is_on_a_front(run: Path, against: str) -> None:
+    points = front(run, against)
+    costs = [getattr(point.cost, METRICS[against]) for point in points]
+    assert costs == sorted(costs)
+    assert [p.accuracy for p in points] == sorted(p.accuracy for p in points)
+    best = max(read_run(run).trials, key=lambda trial: trial.score)
+    assert points[-1].accuracy == best.score
+
+
+def test_a_network_trained_twice_counts_with_its_mean(run: Path) -> None:
+    folder = read_run(run)
+    best = max(folder.trials, key=lambda trial: trial.score)
+    assert best.evaluation is not None
+    again = replace(best, number=99, evaluation=replace(best.evaluation, score=0.0))
+    assert front(replace(folder, trials=(*folder.trials, again)))[-1].trial != best.number
+
+
+def test_sizes_and_latencies_need_the_space_and_a_model(make_run: MakeRun) -> None:
+    run = make_run()
+    assert front(run, "size")
+    with pytest.raises(ConfigurationError, match="no latency model"):
+        front(run, "latency")
+    with pytest.raises(ConfigurationError, match="params, macs"):
+        front(run, "flops")
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("space: cnn", "space: mine.py:SPACE"))
+    assert front(run, "macs")
+    with pytest.raises(ConfigurationError, match="--space"):
+        front(run, "size")
+    assert {row.point.cost.size for row in fronts(read_run(run))} == {None}
+
+
+def test_report_has_the_table(run: Path, make_run: MakeRun) -> None:
+    text = page(run).text
+    assert "What accuracy costs" in text
+    assert MODEL.sentence in text
+    assert "params, macs" in text
+    assert "What accuracy costs" not in page(make_run("none", outcome=lambda *_: None)).text
+
+
+def test_soft_rewards_do_not_pass_for_accuracies(make_run: MakeRun) -> None:
+    def outcome(_: Any, number: int) -> float:
+        return 1.0 + number / 100
+
+    run = make_run(outcome=outcome, config={"soft": "macs=5M:-0.07"})
+    folder = read_run(run)
+    assert folder.reward == "validation accuracy x (macs / 5,000,000)^-0.07"
+    measured = tuple(_with_accuracy(trial, 0.5) for trial in folder.trials)
+    assert {trial.score for trial in accuracies(measured, folder.config)} == {0.5}
+    assert {point.accuracy for point in front(replace(folder, trials=measured))} == {0.5}
+    assert "macs=5000000:-0.07" in page(run).text
+
+
+def _with_accuracy(trial: Trial, accuracy: float) -> Trial:
+    assert trial.evaluation is not None
+    return replace(trial, evaluation=replace(trial.evaluation, metrics={"accuracy": accuracy}))
+
+
+def test_csv(run: Path, tmp_path: Path) -> None:
+    points = front(run, "latency")
+    write_front(tmp_path / "front.csv", points)
+    with (tmp_path / "front.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["trial"]) for row in rows] == [point.trial for point in points]
+    assert float(rows[0]["latency"]) == points[0].cost.latency
+    assert int(rows[0]["size"]) == points[0].cost.size
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        write_front(tmp_path / "no" / "front.csv", points)
