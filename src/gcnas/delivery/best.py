@@ -34,6 +34,7 @@ def write_best(
     epochs: float | None = None,
     seconds: float | None = None,
     onnx: bytes | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Replace ``best`` as a whole.
 
@@ -46,11 +47,13 @@ def write_best(
         epochs: Length of the final training; None for a network as the search trained it.
         seconds: Wall clock of the final training.
         onnx: The network as an ONNX file, where there is one.
+        facts: What else ``metrics.json`` says about the training: its teacher, what was inherited.
 
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
     """
-    metrics = _metrics(context, trial, test, epochs, seconds) | {"state": "final" if final else "search"}
+    state = {"state": "final" if final else "search"}
+    metrics = _metrics(context, trial, test, epochs, seconds) | dict(facts or {}) | state
     documents = {
         "architecture.json": {
             "space": context.space.name,

@@ -16,7 +16,9 @@ from gcnas.files import write_atomically
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
-_BEFORE_LEDGER = re.compile(r"\.lock|logs|cache|config\.yaml|\.config\.yaml\..*|\.run\.db\.new.*")
+_BEFORE_LEDGER = re.compile(
+    r"\.lock|logs|cache|config\.yaml|init\..*|\.init\..*|\.config\.yaml\..*|\.run\.db\.new.*"
+)
 """What a run that was stopped before it had a ledger leaves behind."""
 
 
@@ -36,6 +38,7 @@ class RunFolder:
         self.report = path / "report.html"
         self.logs = path / "logs"
         self.checkpoints = path / "checkpoints"
+        self.donor = path / "init.safetensors"
 
     @classmethod
     def create(cls, path: Path, *, overwrite: bool = False) -> "RunFolder":
