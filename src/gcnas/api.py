@@ -12,7 +12,16 @@ from typing import Any, TypeAlias
 from gcnas.config import RunConfig
 from gcnas.data import Dataset
 from gcnas.data import load as load_data
-from gcnas.delivery import Heritage, Lesson, Refinement, keep_donor, kept_donor, read_donor, write_searched
+from gcnas.delivery import (
+    Heritage,
+    Lesson,
+    Refinement,
+    inherited_from,
+    keep_donor,
+    kept_donor,
+    read_donor,
+    write_searched,
+)
 from gcnas.delivery import finalize as deliver
 from gcnas.errors import ConfigurationError, RunFolderError, SearchFailedError
 from gcnas.execution.worker import refuse_in_worker
@@ -167,10 +176,9 @@ def _lesson(teacher: Any, temperature: float | None, weight: float | None) -> Le
 
 
 def _heritage(init_from: str | Path | None, freeze: int | None, rate: float | None) -> Heritage | None:
-    given = {name: value for name, value in (("freeze", freeze), ("rate", rate)) if value is not None}
     if init_from is not None:
-        return Heritage(read_donor(Path(init_from)), **given)  # type: ignore[arg-type]
-    if given:
+        return inherited_from(init_from, freeze, rate)
+    if freeze is not None or rate is not None:
         raise ConfigurationError("--freeze and --fine-tune-rate are for weights taken over: name --init-from.")
     return None
 
@@ -268,7 +276,15 @@ def _reopen(
     return context
 
 
-def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, Any] | None = None) -> Result:
+def _run(
+    context: Context,
+    clock: Clock,
+    observer: Observer,
+    changes: dict[str, Any] | None = None,
+    *,
+    seconds: float | None = None,
+    refinement: Refinement | None = None,
+) -> Result:
     """Search, deliver, report: what a new run and one that goes on share."""
     folder, config = context.folder, context.config
     try:
@@ -289,7 +305,8 @@ def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, 
                 session.driver.run()
                 chosen = _choose(context, ledger)
                 if not _delivered(session, chosen):
-                    _deliver(context, ledger, clock, chosen, _seconds_left(context, clock), observer)
+                    left = _seconds_left(context, clock, seconds)
+                    _deliver(context, ledger, clock, chosen, left, observer, refinement)
     finally:
         with suppress(RunFolderError):
             _write_tables(folder)
@@ -331,8 +348,8 @@ def _delivered(session: Session, best: Trial) -> bool:
     return last is not None and newest <= last
 
 
-def _seconds_left(context: Context, clock: Clock) -> float | None:
-    budget = context.config.budget.seconds
+def _seconds_left(context: Context, clock: Clock, seconds: float | None = None) -> float | None:
+    budget = context.config.budget.seconds if seconds is None else seconds
     return None if budget is None else max(budget - clock(), 1.0)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gcnas._version import __version__
-from gcnas.cli import bench, clean, data, deliver, explain, forms, inspect, sample, search, why
+from gcnas.cli import bench, clean, data, deliver, explain, forms, inspect, sample, search, transfer, why
 from gcnas.cli.display import StoppedError
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 search.register(app)
 inspect.register(app)
 deliver.register(app)
+transfer.register(app)
 forms.register(app)
 sample.register(app)
 explain.register(app)

@@ -39,6 +39,19 @@ class Heritage:
             raise ConfigurationError(f"--fine-tune-rate is above 0 and at most 1, but got {self.rate}.")
 
 
+def inherited_from(path: str | Path, freeze: int | None = None, rate: float | None = None) -> Heritage:
+    """The heritage of a run folder or a weights file; what is None takes its default.
+
+    Raises:
+        GCNASError: One of its children, if there are no such weights, or a number cannot be used.
+    """
+    return Heritage(
+        read_donor(Path(path)),
+        0 if freeze is None else freeze,
+        FINE_TUNE_RATE if rate is None else rate,
+    )
+
+
 def read_donor(path: Path) -> Donor:
     """Read a trained network to take weights from; nothing is executed.
 
