@@ -2,8 +2,8 @@
 
 For each seed a short search on 5,000 images of MNIST; its network then goes to ``--images`` images of Fashion-MNIST in
 three ways, each with the same seed and the same number of epochs: ``cold`` (new weights, the run's learning rate),
-``warm`` (``gcnas transfer RUN DATA``) and ``frozen`` (``gcnas transfer RUN DATA --freeze 5``, whose five epochs are among
-those counted). Test accuracy is on all 10,000 test images.
+``warm`` (``gcnas transfer RUN DATA``) and ``frozen`` (``gcnas transfer RUN DATA --freeze 5``, whose five epochs are
+among those counted). Test accuracy is on all 10,000 test images.
 
 ``OMP_NUM_THREADS=1 python benchmarks/transfer.py --seeds 0 1 2`` writes ``benchmarks/results/transfer.csv``; seeds that
 stand in the file are not repeated. ``GCNAS_DATA`` names the folder of the data.
