@@ -7,7 +7,7 @@ weights and see the same batches. The second costs about five times the training
 accuracy is on all 10,000 test images.
 
 ``OMP_NUM_THREADS=1 python benchmarks/distillation.py --seeds 0 1 2`` writes ``benchmarks/results/distillation.csv``;
-seeds that stand in the file are not repeated. ``GCNAS_DATA`` names the folder of the data.
+seeds that stand in the file with as many epochs are not repeated. ``GCNAS_DATA`` names the folder of the data.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import gcnas
 
 RESULTS = Path(__file__).resolve().parent / "results" / "distillation.csv"
 DATA = Path(os.environ.get("GCNAS_DATA", "../shared/data")) / "images" / "fashion_mnist.npz"
+ARMS = ("plain", "ensemble")
 COLUMNS = "seed arm epochs teacher temperature weight test_accuracy parameters multiply_adds seconds".split()
 
 
@@ -68,20 +69,24 @@ def main() -> None:
         with RESULTS.open(newline="") as file:
             rows = list(csv.DictReader(file))
     for seed in arguments.seeds:
-        if str(seed) not in {str(row["seed"]) for row in rows}:
+        if (str(seed), str(arguments.epochs)) not in {(str(r["seed"]), str(r["epochs"])) for r in rows}:
             rows += compare(seed, arguments.images, arguments.epochs)
             with RESULTS.open("w", newline="") as file:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)
-    scores = {
-        arm: [float(str(r["test_accuracy"])) for r in rows if r["arm"] == arm] for arm in ("plain", "ensemble")
-    }
-    gains = [100 * (b - a) for a, b in zip(scores["plain"], scores["ensemble"], strict=True)]
-    for arm, found in scores.items():
-        print(f"{arm}: {100 * mean(found):.2f} % over {len(found)} seeds")
+    for epochs in dict.fromkeys(str(row["epochs"]) for row in rows):
+        summarise(epochs, [row for row in rows if str(row["epochs"]) == epochs])
+
+
+def summarise(epochs: str, rows: list[dict[str, object]]) -> None:
+    """Print the mean of each arm and the gain, whose pairs share a seed."""
+    scores = {arm: [100 * float(str(r["test_accuracy"])) for r in rows if r["arm"] == arm] for arm in ARMS}
+    gains = [b - a for a, b in zip(*scores.values(), strict=True)]
+    means = ", ".join(f"{arm} {mean(found):.2f} %" for arm, found in scores.items())
     spread = f", deviation {stdev(gains):.2f}" if len(gains) > 1 else ""
-    print(f"gain: {mean(gains):+.2f} points (of each seed: {', '.join(f'{g:+.2f}' for g in gains)}{spread})")
+    each = ", ".join(f"{gain:+.2f}" for gain in gains)
+    print(f"{epochs} epochs, {len(gains)} seeds: {means}; gain {mean(gains):+.2f} points ({each}{spread})")
 
 
 if __name__ == "__main__":
