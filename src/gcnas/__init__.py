@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gcnas.api import finalize, load, resume, search
     from gcnas.classifier import GCNASClassifier
     from gcnas.forms import benchmark, export_network
+    from gcnas.other_data import transfer
     from gcnas.result import Result
     from gcnas.scaling import finalize_scaled, scale
     from gcnas.strategy.optuna_sampler import GCNASSampler
@@ -28,6 +29,7 @@ __all__ = [
     "resume",
     "scale",
     "search",
+    "transfer",
 ]
 
 
@@ -49,6 +51,10 @@ def __getattr__(name: str) -> Any:
         from gcnas.classifier import GCNASClassifier
 
         return GCNASClassifier
+    if name == "transfer":
+        from gcnas.other_data import transfer
+
+        return transfer
     if name in __all__:
         from gcnas import api
 

@@ -12,8 +12,17 @@ from typing import Any, TypeAlias
 from gcnas.config import RunConfig
 from gcnas.data import Dataset
 from gcnas.data import load as load_data
+from gcnas.delivery import (
+    Heritage,
+    Lesson,
+    Refinement,
+    inherited_from,
+    keep_donor,
+    kept_donor,
+    read_donor,
+    write_searched,
+)
 from gcnas.delivery import finalize as deliver
-from gcnas.delivery import write_searched
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.execution.worker import refuse_in_worker
 from gcnas.records import Limits
@@ -67,10 +76,13 @@ def search(
     clock, observer = Clock(), observer or Observer()
     config = RunConfig.create(data=_name_of(data), space=_space_name(space), **options)
     found_space = _find_space(config, space)
+    donor = None if config.init_from is None else read_donor(Path(config.init_from))
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.locked():
         dataset = _load_data(config, data, folder)
-        context = new_context(config, dataset, found_space, folder, observer)
+        context = replace(new_context(config, dataset, found_space, folder, observer), donor=donor)
+        if donor is not None:
+            keep_donor(folder, donor)
         return _run(context, clock, observer)
 
 
@@ -119,6 +131,12 @@ def finalize(
     data: DataSource | None = None,
     space: str | SearchSpace | None = None,
     observer: Observer | None = None,
+    distill: Any = None,
+    temperature: float | None = None,
+    distill_weight: float | None = None,
+    init_from: str | Path | None = None,
+    freeze: int | None = None,
+    fine_tune_rate: float | None = None,
     **changes: Any,
 ) -> Result:
     """Train one network of a run for delivery, open the test split, and replace ``best``.
@@ -137,6 +155,13 @@ def finalize(
         data: Where the same data is now, as for :func:`resume`.
         space: The run's space, as for :func:`resume`.
         observer: Told what happens.
+        distill: A teacher: ``"ensemble"`` (the run's three best networks, trained first), ``"trial=N"``, another run
+            folder, an ONNX file, or a module that maps images ``B x C x H x W`` in [0, 1] to logits.
+        temperature: Of the distillation; None chooses on validation.
+        distill_weight: Share of the teacher in the loss; None chooses on validation.
+        init_from: A run folder or a safetensors file whose weights are taken over where they fit.
+        freeze: Epochs in which only what was not taken over is trained; 0 by default.
+        fine_tune_rate: Peak of the learning rate afterwards, as a share of the run's; 0.3 by default.
         changes: As for :func:`resume`, for example ``final_epochs=200``.
 
     Raises:
@@ -158,6 +183,8 @@ def finalize(
         raise ConfigurationError(f"Give a trial or limits to choose by, not both: got {trial} and {asked}.")
     wanted = RunConfig.create(data=ARRAYS, **asked)
     observer = observer or Observer()
+    lesson = _lesson(distill, temperature, distill_weight)
+    heritage = _heritage(init_from, freeze, fine_tune_rate)
     folder = RunFolder.open(Path(run))
     with folder.locked():
         context = reopen(folder, data, space, changes, observer)
@@ -165,9 +192,26 @@ def finalize(
         context = replace(context, space=with_costs(context.space, more, context.config, folder, observer))
         with open_ledger(context) as ledger:
             chosen = choose_trial(context, ledger, trial, wanted.limits)
-            _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer)
+            refinement = Refinement(lesson, heritage, ledger.trials())
+            _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer, refinement)
         _write_tables(folder)
     return Result(folder.path, space=context.space)
+
+
+def _lesson(teacher: Any, temperature: float | None, weight: float | None) -> Lesson | None:
+    if teacher is not None:
+        return Lesson(teacher, temperature, weight)
+    if temperature is not None or weight is not None:
+        raise ConfigurationError("A temperature or a weight is for a teacher; name one with --distill.")
+    return None
+
+
+def _heritage(init_from: str | Path | None, freeze: int | None, rate: float | None) -> Heritage | None:
+    if init_from is not None:
+        return inherited_from(init_from, freeze, rate)
+    if freeze is not None or rate is not None:
+        raise ConfigurationError("--freeze and --fine-tune-rate are for weights taken over: name --init-from.")
+    return None
 
 
 def load(run: str | Path, *, space: str | SearchSpace | None = None) -> Result:
@@ -195,6 +239,7 @@ def _saved_config(folder: RunFolder) -> RunConfig:
 
 
 FIXED = {
+    "init_from",
     "strategy",
     "fidelity",
     "epochs",
@@ -279,11 +324,21 @@ def reopen(
     with Ledger(folder.ledger) as ledger:
         meta = ledger.meta()
     context = known_context(config, dataset, found_space, folder, meta, observer)
+    if config.init_from is not None:
+        context = replace(context, donor=kept_donor(folder))
     write_text(folder.config, config.to_yaml())
     return context
 
 
-def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, Any] | None = None) -> Result:
+def _run(
+    context: Context,
+    clock: Clock,
+    observer: Observer,
+    changes: dict[str, Any] | None = None,
+    *,
+    seconds: float | None = None,
+    refinement: Refinement | None = None,
+) -> Result:
     """Search, deliver, report: what a new run and one that goes on share."""
     folder, config = context.folder, context.config
     try:
@@ -304,7 +359,8 @@ def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, 
                 session.driver.run()
                 chosen = choose_trial(context, ledger)
                 if not _delivered(session, chosen):
-                    _deliver(context, ledger, clock, chosen, _seconds_left(context, clock), observer)
+                    left = _seconds_left(context, clock, seconds)
+                    _deliver(context, ledger, clock, chosen, left, observer, refinement)
     finally:
         with suppress(RunFolderError):
             _write_tables(folder)
@@ -313,14 +369,24 @@ def _run(context: Context, clock: Clock, observer: Observer, changes: dict[str, 
 
 
 def _deliver(
-    context: Context, ledger: Ledger, clock: Clock, trial: Trial, seconds: float | None, observer: Observer
+    context: Context,
+    ledger: Ledger,
+    clock: Clock,
+    trial: Trial,
+    seconds: float | None,
+    observer: Observer,
+    refinement: Refinement | None = None,
 ) -> None:
+    refinement = refinement or Refinement()
+    if refinement.heritage is None and context.donor is not None:
+        refinement = replace(refinement, heritage=Heritage(context.donor))
     deliver(
         context,
         trial,
         log_test=lambda purpose: ledger.event(clock(), "test-opened", purpose),
         seconds=seconds,
         observer=observer,
+        refinement=refinement,
     )
     ledger.event(clock(), "delivered", f"trial {trial.number}")
 
@@ -336,8 +402,8 @@ def _delivered(session: Session, best: Trial) -> bool:
     return last is not None and newest <= last
 
 
-def _seconds_left(context: Context, clock: Clock) -> float | None:
-    budget = context.config.budget.seconds
+def _seconds_left(context: Context, clock: Clock, seconds: float | None = None) -> float | None:
+    budget = context.config.budget.seconds if seconds is None else seconds
     return None if budget is None else max(budget - clock(), 1.0)
 
 

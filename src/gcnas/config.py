@@ -168,6 +168,7 @@ class RunConfig(BaseModel):
         space: Name of a preset or ``FILE.py:NAME``.
         fidelity: ``rungs`` trains candidates a little, and the best of them further, up to ``epochs``; ``full`` trains
             each for all of them at once.
+        init_from: Run folder or safetensors file whose weights every network of the run begins with, wherever they fit.
         epochs: Full training of a candidate; None chooses by the size of the data and the budget.
         final_epochs: Training of the delivered network; None chooses likewise.
         final_share: Share of a wall-clock budget kept for the final training.
@@ -206,6 +207,7 @@ class RunConfig(BaseModel):
     strategy: str = "gcnas"
     space: str = "cnn"
     fidelity: Literal["rungs", "full"] = "rungs"
+    init_from: str | None = None
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_share: Annotated[float, Field(ge=1 / 3, lt=1)] = 0.5

@@ -226,6 +226,27 @@ def test_front_and_finalize_within_a_limit(run_copy: Path, run_gcnas: RunGcnas, 
     assert "has no latency model" in unknown.stderr
 
 
+def test_finalize_with_a_teacher_and_trained_weights(run_copy: Path, run_gcnas: RunGcnas) -> None:
+    options = ("--distill", "trial=1", "--temperature", "2", "--distill-weight", "0.5", "--freeze", "1")
+    done = run_gcnas(
+        "finalize", run_copy, "--final-epochs", "2", "--init-from", run_copy, *options, timeout=240
+    )
+    assert "Teacher: trial 1; temperature 2, weight 0.5" in done.stdout
+    assert "inherited: stem" in done.stdout
+    metrics = json.loads((run_copy / "best/metrics.json").read_text())
+    assert metrics["distillation"]["teacher"] == "trial 1"
+    wrong = run_gcnas("finalize", run_copy, "--distill", "nobody", check=False)
+    assert wrong.returncode == 1
+    assert "A teacher is 'ensemble'" in wrong.stderr
+
+
+def test_transfer_to_other_images(run_copy: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    options = ("--epochs", "1", "--final-epochs", "2", "--freeze", "1")
+    done = run_gcnas("transfer", run_copy, "digits", "--out", "moved", *options, timeout=240)
+    assert "fresh: head" in done.stdout
+    assert json.loads((tmp_path / "moved/best/metrics.json").read_text())["inheritance"]["frozen_epochs"] == 1
+
+
 def test_resume_raises_the_budget(run_copy: Path, run_gcnas: RunGcnas) -> None:
     before = _rows(run_copy)
     done = run_gcnas("resume", run_copy, "--budget", "6", timeout=240)
@@ -400,6 +421,7 @@ def test_help_names_every_command(run_gcnas: RunGcnas) -> None:
         "scale",
         "explain",
         "why",
+        "transfer",
     ):
         assert command in text
         assert run_gcnas(command, "--help").stdout

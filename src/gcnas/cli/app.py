@@ -9,7 +9,21 @@ from rich.console import Console
 from rich.markup import escape
 
 from gcnas._version import __version__
-from gcnas.cli import bench, clean, data, deliver, explain, forms, front, inspect, sample, scale, search, why
+from gcnas.cli import (
+    bench,
+    clean,
+    data,
+    deliver,
+    explain,
+    forms,
+    front,
+    inspect,
+    sample,
+    scale,
+    search,
+    transfer,
+    why,
+)
 from gcnas.cli.display import StoppedError
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
@@ -30,6 +44,7 @@ app = typer.Typer(
 search.register(app)
 inspect.register(app)
 deliver.register(app)
+transfer.register(app)
 forms.register(app)
 scale.register(app)
 front.register(app)

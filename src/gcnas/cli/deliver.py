@@ -50,6 +50,45 @@ def finalize(
     data: DataOption = None,
     space: SpaceOption = None,
     threads: ThreadsOption = None,
+    distill: Annotated[
+        str | None,
+        typer.Option(
+            "--distill",
+            metavar="TEACHER",
+            help="Learn from a teacher too: ensemble (the run's best, trained first), trial=N, a run folder, an .onnx "
+            "file.",
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", metavar="T", help="Of the distillation. [default: chosen on validation]"),
+    ] = None,
+    distill_weight: Annotated[
+        float | None,
+        typer.Option(
+            "--distill-weight", metavar="X", help="Share of the teacher in the loss. [default: likewise]"
+        ),
+    ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--init-from", metavar="RUN|FILE.safetensors", help="Take over these weights where they fit."
+        ),
+    ] = None,
+    freeze: Annotated[
+        int | None,
+        typer.Option(
+            "--freeze", metavar="N", help="Epochs that train only what was not taken over. [default: 0]"
+        ),
+    ] = None,
+    fine_tune_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--fine-tune-rate",
+            metavar="X",
+            help="Learning rate after --init-from, as a share of the run's. [default: 0.3]",
+        ),
+    ] = None,
 ) -> None:
     """Train a network of the run for delivery, open the test split, and replace best/ (scaled/phi-N with --phi).
 
@@ -70,17 +109,34 @@ def finalize(
         max_size=max_size,
         max_latency=max_latency,
     )
+    refinements = given(
+        distill=distill,
+        temperature=temperature,
+        distill_weight=distill_weight,
+        init_from=init_from,
+        freeze=freeze,
+        fine_tune_rate=fine_tune_rate,
+    )
     changes = given(final_epochs=final_epochs, threads=threads)
-    if phi is not None and (trial is not None or limits):
+    if phi is not None and (trial is not None or limits or refinements):
         raise ConfigurationError(
-            "Give --phi, or --trial or limits: a grown network knows the trial that it comes from."
+            "--phi names a network that knows the trial that it comes from: it goes with none of --trial, limits, "
+            "--distill and --init-from."
         )
     with create_display() as display:
         if phi is not None:
             finalize_scaled(run, phi, seconds=seconds, data=data, space=space, observer=display, **changes)
             return
         api.finalize(
-            run, trial=trial, seconds=seconds, data=data, space=space, observer=display, **limits, **changes
+            run,
+            trial=trial,
+            seconds=seconds,
+            data=data,
+            space=space,
+            observer=display,
+            **limits,
+            **refinements,
+            **changes,
         )
 
 

@@ -96,6 +96,14 @@ def search(
             help="rungs: train the best candidates further; full: train each as long. [default: rungs]",
         ),
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            "--init-from",
+            metavar="RUN|FILE.safetensors",
+            help="Networks take over these weights where they fit.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", help="Full training of a candidate.")
     ] = None,
@@ -177,6 +185,7 @@ def search(
         space=space,
         seed=seed,
         fidelity=fidelity,
+        init_from=init_from,
         epochs=epochs,
         final_epochs=final_epochs,
         final_share=final_share,

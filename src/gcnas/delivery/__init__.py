@@ -2,7 +2,8 @@
 
 from gcnas.delivery.benchmark import BenchmarkRow, check_table_name, measure_forms, write_rows
 from gcnas.delivery.best import Model, load_best, load_model, write_best, write_searched
-from gcnas.delivery.final import finalize
+from gcnas.delivery.distilling import Lesson
+from gcnas.delivery.final import Refinement, finalize
 from gcnas.delivery.forms import (
     MAX_DROP,
     Exported,
@@ -12,6 +13,7 @@ from gcnas.delivery.forms import (
     export_torch,
     export_zip,
 )
+from gcnas.delivery.heritage import Heritage, inherited_from, keep_donor, kept_donor, read_donor
 from gcnas.delivery.packing import pack, unpack
 from gcnas.delivery.predict import Prediction, image_files, predict_arrays, predict_files, write_predictions
 
@@ -19,8 +21,11 @@ __all__ = [
     "MAX_DROP",
     "BenchmarkRow",
     "Exported",
+    "Heritage",
+    "Lesson",
     "Model",
     "Prediction",
+    "Refinement",
     "check_table_name",
     "export_int8",
     "export_onnx",
@@ -29,12 +34,16 @@ __all__ = [
     "export_zip",
     "finalize",
     "image_files",
+    "inherited_from",
+    "keep_donor",
+    "kept_donor",
     "load_best",
     "load_model",
     "measure_forms",
     "pack",
     "predict_arrays",
     "predict_files",
+    "read_donor",
     "unpack",
     "write_best",
     "write_predictions",

@@ -51,7 +51,7 @@ def write_best(
     seconds: float | None = None,
     onnx: bytes | None = None,
     grown: Grown | None = None,
-    latency: Mapping[str, float] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Replace ``best``, or the folder of a grown network, as a whole.
 
@@ -65,12 +65,12 @@ def write_best(
         seconds: Wall clock of the final training.
         onnx: The network as an ONNX file, where there is one.
         grown: Where the network lies if it is a grown one.
-        latency: Figures of its measured latency, where it was measured.
+        facts: What else ``metrics.json`` says: its teacher, what was inherited, its latency.
 
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
     """
-    metrics = _metrics(context, trial, test, epochs, seconds) | dict(latency or {})
+    metrics = _metrics(context, trial, test, epochs, seconds) | dict(facts or {})
     metrics["state"] = "final" if final else "search"
     grown = grown or Grown(context.folder.best, None, {})
     write_model(

@@ -1,13 +1,17 @@
 """The final training: the best architecture, on all but the test images, with a longer schedule."""
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import torch
 
 from gcnas.config import stream_seed
 from gcnas.delivery.best import Grown, load_best, load_model, write_best
+from gcnas.delivery.distilling import Lesson, prepare
+from gcnas.delivery.heritage import Heritage
 from gcnas.delivery.latency import measure_latency
 from gcnas.errors import CandidateError, ExportError, SearchFailedError
 from gcnas.export import CHECKED_IMAGES, onnx_bytes
@@ -16,7 +20,19 @@ from gcnas.network import Network
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
 from gcnas.run.trial import Trial
-from gcnas.training import EpochSchedule, ImageBatches, Measurement, Schedule, TimedSchedule, measure, train
+from gcnas.training import (
+    EpochSchedule,
+    ImageBatches,
+    Inheritance,
+    Measurement,
+    Recipe,
+    Schedule,
+    TimedSchedule,
+    TrainingLog,
+    inherit,
+    measure,
+    train,
+)
 from gcnas.training.candidate import build_seeded
 
 RESERVE_SHARE = 0.06
@@ -32,6 +48,34 @@ ONNX_SHARE = 0.2
 """Share of a short wall clock that may be kept for that; a longer training is worth more than punctuality."""
 
 
+FREEZE_SHARE = 1 / 3
+"""Most of a wall clock for training the new parts of a network alone."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What a final training learns from besides the labels.
+
+    Attributes:
+        lesson: A teacher; None for none.
+        heritage: A network whose weights are taken over; None for none.
+        trials: Those of the run, which may teach.
+    """
+
+    lesson: Lesson | None = None
+    heritage: Heritage | None = None
+    trials: Sequence[Trial] = ()
+
+
+@dataclass
+class _Trained:
+    """What came of a final training; the facts are complete once the network is trained."""
+
+    network: Network
+    epochs: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
 def finalize(
     context: Context,
     trial: Trial,
@@ -40,6 +84,7 @@ def finalize(
     seconds: float | None = None,
     observer: Observer | None = None,
     grown: Grown | None = None,
+    refinement: Refinement | None = None,
 ) -> Measurement | None:
     """Train the network of a trial on search-train and validation, open the test split once, write ``best``.
 
@@ -52,6 +97,7 @@ def finalize(
         seconds: Wall clock for everything; None trains the run's number of final epochs.
         observer: Told what happens.
         grown: Where the network lies if it is a grown one; the context and the trial are then of that size.
+        refinement: A teacher, or weights to begin with.
 
     Returns:
         The measurement on the test split; None if the data has none.
@@ -65,27 +111,27 @@ def finalize(
     torch.set_num_threads(context.platform.threads)
     start = time.monotonic()
     observer.final_started(trial, seconds)
-    epochs: float | None
     try:
-        network, epochs = _train(context, trial, seconds, observer)
+        trained = _train(context, trial, seconds, observer, refinement or Refinement())
     except CandidateError as error:
         observer.note(f"The final training failed ({error.kind}: {error}); using the search's own weights.")
-        network, epochs = _searched(context, trial, grown), None
+        trained = _Trained(_searched(context, trial, grown))
+    network = trained.network
     test = _test(context, trial, network, log_test) if context.dataset.size_test else None
     elapsed = time.monotonic() - start
     onnx = _onnx(context, network, observer) if context.config.onnx else None
-    latency = None if onnx is None or grown is not None else measure_latency(context, trial, onnx, observer)
+    latency = {} if onnx is None or grown is not None else measure_latency(context, trial, onnx, observer)
     write_best(
         context,
         trial,
         network.cpu(),
         final=True,
         test=test,
-        epochs=epochs,
+        epochs=trained.epochs,
         seconds=elapsed,
         onnx=onnx,
         grown=grown,
-        latency=latency,
+        facts={**trained.facts, **latency},
     )
     observer.final_finished(None if test is None else test.accuracy)
     return test
@@ -138,20 +184,97 @@ def _searched(context: Context, trial: Trial, grown: Grown | None) -> Network:
     return model.network.to(context.platform.device)
 
 
-def _train(context: Context, trial: Trial, seconds: float | None, observer: Observer) -> tuple[Network, float]:
+def _train(
+    context: Context, trial: Trial, seconds: float | None, observer: Observer, refinement: Refinement
+) -> _Trained:
     seed = stream_seed(context.config.seed, "final") % 2**31
-    network = build_seeded(context.space, trial.proposal.architecture, context.dataset, context.platform, seed)
-    batches = ImageBatches(
-        context.dataset.train_and_validation(), context.platform, context.recipe.augmentation
+    clock = _Clock(None if seconds is None else seconds - _reserve(seconds, onnx=context.config.onnx))
+    recipe, heritage, facts, distillation = context.recipe, refinement.heritage, {}, None
+    if refinement.lesson is not None:
+        student = partial(_student, context, trial, heritage, seed)
+        taught = prepare(
+            refinement.lesson, context, refinement.trials, lambda: student()[0], clock.left, observer
+        )
+        distillation, facts["distillation"] = taught.distillation, taught.facts
+    network, inheritance = _student(context, trial, heritage, seed)
+    learn = partial(
+        train,
+        network,
+        ImageBatches(context.dataset.train_and_validation(), context.platform, recipe.augmentation),
+        platform=context.platform,
+        on_step=observer.final_progress,
+        distillation=distillation,
     )
-    schedule: Schedule = EpochSchedule(context.amounts.final_epochs)
-    if seconds is not None:
-        usable = seconds - _reserve(seconds, onnx=context.config.onnx)
-        schedule = TimedSchedule(usable, context.amounts.final_epochs)
-    log = train(
-        network, batches, context.recipe, schedule, context.platform, seed=seed, on_step=observer.final_progress
-    )
-    return network, log.epochs
+    frozen = 0.0
+    if heritage is not None and inheritance is not None:
+        observer.note(f"Weights of {heritage.donor.name}: {inheritance}.")
+        frozen = _frozen(learn, recipe, network, heritage.freeze, inheritance, clock, seed)
+        recipe = replace(recipe, learning_rate=recipe.learning_rate * heritage.rate)
+        facts["inheritance"] = {
+            "donor": heritage.donor.name,
+            "parts": inheritance.to_json(),
+            "frozen_epochs": frozen,
+            "rate": heritage.rate,
+        }
+    # Images that the frozen training drew are not drawn again in the same order.
+    log = learn(recipe=recipe, schedule=clock.schedule(context.amounts.final_epochs), seed=seed + bool(frozen))
+    return _Trained(network, log.epochs + frozen, facts)
+
+
+def _student(
+    context: Context, trial: Trial, heritage: Heritage | None, seed: int
+) -> tuple[Network, Inheritance | None]:
+    """The network to train, with its initial weights or those that it takes over."""
+    architecture = trial.proposal.architecture
+    network = build_seeded(context.space, architecture, context.dataset, context.platform, seed)
+    if heritage is None:
+        return network, None
+    return network, inherit(network, architecture, context.dataset.class_names, heritage.donor)
+
+
+def _frozen(
+    learn: Callable[..., TrainingLog],
+    recipe: Recipe,
+    network: Network,
+    epochs: int,
+    inheritance: Inheritance,
+    clock: "_Clock",
+    seed: int,
+) -> float:
+    """Train the new parts alone; the statistics of normalisations follow the new data all the same.
+
+    Returns:
+        Passes made; 0 where there are none to make, or nothing is new.
+    """
+    if not epochs or not inheritance.fresh:
+        return 0.0
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in inheritance.fresh)
+    try:
+        return float(learn(recipe=recipe, schedule=clock.schedule(epochs, FREEZE_SHARE), seed=seed).epochs)
+    finally:
+        network.requires_grad_(True)
+
+
+class _Clock:
+    """The wall clock of a final training, if there is one.
+
+    Args:
+        seconds: For all of it; None if epochs rule.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds, self._start = seconds, time.monotonic()
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left."""
+        return None if self._seconds is None else self._seconds - (time.monotonic() - self._start)
+
+    def schedule(self, epochs: int, share: float = 1.0) -> Schedule:
+        """Some passes, within a share of the time left."""
+        left = self.left
+        return EpochSchedule(epochs) if left is None else TimedSchedule(left * share, epochs)
 
 
 def _reserve(seconds: float, *, onnx: bool) -> float:

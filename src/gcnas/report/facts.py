@@ -36,8 +36,12 @@ def _network(folder: RunRecord, summary: RunSummary) -> Facts:
         ]
     if delivered is not None and delivered.final and delivered.epochs is not None:
         pairs.append(
-            ("Final training", f"{counted(delivered.epochs, 'epoch')} in {duration(delivered.seconds)}")
+            ("Final training", f"{counted(round(delivered.epochs), 'epoch')} in {duration(delivered.seconds)}")
         )
+    if delivered is not None and delivered.teacher is not None:
+        pairs.append(("Teacher", delivered.teacher))
+    if delivered is not None and delivered.inheritance is not None:
+        pairs.append(("Weights from", delivered.inheritance))
     if folder.forms:
         pairs.append(
             ("Files in best/", ", ".join(f"{name} {size / 1000:,.0f} kB" for name, size in folder.forms))

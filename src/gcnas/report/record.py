@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,12 +52,14 @@ class Delivered:
     test_balanced_accuracy: float | None
     test_images: int | None
     confusion: tuple[tuple[int, ...], ...] | None
-    epochs: int | None
+    epochs: float | None
     seconds: float | None
     latency: float | None = None
     latency_p95: float | None = None
     latency_predicted: float | None = None
     latency_threads: int | None = None
+    teacher: str | None = None
+    inheritance: str | None = None
 
 
 @dataclass(frozen=True)
@@ -221,13 +224,38 @@ def _delivered(metrics: dict[str, Any]) -> Delivered:
         test_balanced_accuracy=_share(metrics.get("test_balanced_accuracy")),
         test_images=_whole(metrics.get("test_images")),
         confusion=_confusion(metrics.get("test_confusion")),
-        epochs=_whole(metrics.get("epochs")),
+        epochs=_number(metrics.get("epochs")),
         seconds=_number(metrics.get("seconds")),
         latency=_number(metrics.get("latency_ms")),
         latency_p95=_number(metrics.get("latency_p95_ms")),
         latency_predicted=_number(metrics.get("latency_predicted_ms")),
         latency_threads=_whole(metrics.get("latency_threads")),
+        teacher=_teacher(metrics.get("distillation")),
+        inheritance=_inheritance(metrics.get("inheritance")),
     )
+
+
+def _teacher(facts: Any) -> str | None:
+    """Teacher, temperature and weight in words."""
+    if not isinstance(facts, dict) or (name := _text(facts.get("teacher"))) is None:
+        return None
+    temperature, weight = _number(facts.get("temperature")), _number(facts.get("weight"))
+    known = temperature is not None and weight is not None
+    return f"{name}, temperature {temperature:g}, weight {weight:g}" if known else name
+
+
+def _inheritance(facts: Any) -> str | None:
+    """Where weights came from, and how many parts of the network are in which state."""
+    if not isinstance(facts, dict) or (donor := _text(facts.get("donor"))) is None:
+        return None
+    parts = facts.get("parts")
+    states = (
+        [_text(part.get("state")) for part in parts if isinstance(part, dict)]
+        if isinstance(parts, list)
+        else []
+    )
+    counts = Counter(state for state in states if state is not None)
+    return "; ".join([donor, ", ".join(f"{count} {state}" for state, count in counts.items())])
 
 
 def _whole(value: Any) -> int | None:

@@ -11,7 +11,7 @@ from gcnas.run.folder import RunFolder
 from gcnas.run.rungs import rungs
 from gcnas.run.workers import Workers, plan_workers
 from gcnas.space import InputShape, SearchSpace
-from gcnas.training import Augmentation, Platform, Recipe
+from gcnas.training import Augmentation, Donor, Platform, Recipe
 
 SHIFT_SHARE = 1 / 12
 """Shifted crops move an image by at most this share of its shorter side."""
@@ -28,6 +28,7 @@ class Context:
         space: The space, fitted to the data and the limits.
         platform: Device and its settings; the threads are those of one worker.
         amounts: Training that candidates and the delivered network get.
+        donor: Network whose weights all networks of the run begin with; None for none.
     """
 
     config: RunConfig
@@ -36,6 +37,7 @@ class Context:
     space: SearchSpace
     platform: Platform
     amounts: Amounts
+    donor: Donor | None = None
 
     @property
     def workers(self) -> Workers:

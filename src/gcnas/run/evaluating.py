@@ -19,7 +19,7 @@ from gcnas.records import TRAINED_EPOCHS, Soft
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
 from gcnas.space import SearchSpace
-from gcnas.training import Platform, Recipe
+from gcnas.training import Donor, Platform, Recipe
 from gcnas.training.candidate import ACCURACY, CandidateTrainer
 
 SHARED_IMAGES = "workers.npy"
@@ -38,6 +38,7 @@ class CandidateSetup:
         reward: Name of the reward.
         fingerprint: Of the space as the run knows it.
         soft: Target that the reward weighs; None for the reward alone.
+        donor: Network whose weights every candidate begins with.
     """
 
     space: SearchSpace
@@ -47,6 +48,7 @@ class CandidateSetup:
     reward: str
     fingerprint: str
     soft: Soft | None = None
+    donor: Donor | None = None
 
     def __call__(self, tell: TellProgress) -> Callable[[Job], Evaluated]:
         """What evaluates jobs in this process.
@@ -58,7 +60,7 @@ class CandidateSetup:
             raise WorkerError(
                 "The file of the space was changed while the run goes on; undo that, and resume the run."
             )
-        trainer = CandidateTrainer(self.space, self._data(), self.recipe, self.platform)
+        trainer = CandidateTrainer(self.space, self._data(), self.recipe, self.platform, self.donor)
         # The first optimiser makes PyTorch import its compiler, seconds that are not the first candidate's.
         self.recipe.optimizer(torch.nn.Linear(1, 1))
         reward = ACCURACY[self.reward]
@@ -109,6 +111,7 @@ def create_executor(context: Context, observer: Observer) -> Executor:
         context.config.reward,
         context.space.fingerprint,
         context.config.soft,
+        context.donor,
     )
     if workers.count == 1:
         return SerialExecutor(setup(observer.trial_progress))

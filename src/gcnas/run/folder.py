@@ -17,7 +17,7 @@ from gcnas.files import write_atomically
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 _BEFORE_LEDGER = re.compile(
-    r"\.lock|logs|cache|(config\.yaml|latency\.json)|\.(config\.yaml|latency\.json)\..*|\.run\.db\.new.*"
+    r"\.lock|logs|cache|config\.yaml|latency\.json|init\..*|\.init\..*|\.(config\.yaml|latency\.json)\..*|\.run\.db\.new.*"
 )
 """What a run that was stopped before it had a ledger leaves behind."""
 
@@ -40,6 +40,7 @@ class RunFolder:
         self.logs = path / "logs"
         self.checkpoints = path / "checkpoints"
         self.scaled = path / "scaled"
+        self.donor = path / "init.safetensors"
 
     @classmethod
     def create(cls, path: Path, *, overwrite: bool = False) -> "RunFolder":

@@ -15,6 +15,7 @@ from gcnas.records import Architecture, Fidelity
 from gcnas.space import SearchSpace
 from gcnas.training.batches import ImageBatches
 from gcnas.training.checkpoint import load_checkpoint, save_checkpoint
+from gcnas.training.inheritance import Donor, inherit
 from gcnas.training.loop import Measurement, measure, train
 from gcnas.training.memory import return_freed_memory
 from gcnas.training.platform import Platform
@@ -50,10 +51,19 @@ class CandidateTrainer:
         dataset: The data; its test split is not touched.
         recipe: The one recipe for all candidates.
         platform: Where to train.
+        donor: Network whose weights every candidate begins with, wherever they fit; None for none.
     """
 
-    def __init__(self, space: SearchSpace, dataset: Dataset, recipe: Recipe, platform: Platform) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        dataset: Dataset,
+        recipe: Recipe,
+        platform: Platform,
+        donor: Donor | None = None,
+    ) -> None:
         self.space, self.dataset, self.recipe, self.platform = space, dataset, recipe, platform
+        self.donor = donor
         torch.set_num_threads(platform.threads)
         self._train = ImageBatches(dataset.train(), platform, recipe.augmentation)
         self._validation = ImageBatches(dataset.validation(), platform)
@@ -96,6 +106,8 @@ class CandidateTrainer:
     ) -> TrainedCandidate:
         deadline = float("inf") if seconds is None else time.monotonic() + seconds
         network = build_seeded(self.space, architecture, self.dataset, self.platform, fidelity.seed)
+        if self.donor is not None:
+            inherit(network, architecture, self.dataset.class_names, self.donor)
         done = 0.0 if start is None else load_checkpoint(network, start, fidelity.epochs)
         schedule = (
             StagedSchedule(fidelity.epochs, done) if self.recipe.stages else EpochSchedule(fidelity.epochs)

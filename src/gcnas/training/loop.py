@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from gcnas.errors import NotFiniteError, OutOfMemoryError, TimeLimitError
 from gcnas.training.batches import ImageBatches
+from gcnas.training.distillation import Distillation
 from gcnas.training.platform import Platform
 from gcnas.training.recipe import Recipe, Schedule
 
@@ -45,6 +46,7 @@ def train(
     seed: int,
     deadline: float = math.inf,
     on_step: Callable[[float], None] | None = None,
+    distillation: Distillation | None = None,
 ) -> TrainingLog:
     """Train a network in place.
 
@@ -57,6 +59,7 @@ def train(
         seed: Seed of order, augmentation and dropout. Dropout draws from torch's global state, which is set.
         deadline: Value of ``time.monotonic()`` after which the training is given up.
         on_step: Called with the progress, from 0 to 1, after each step.
+        distillation: The teacher to learn from besides the labels; None for none.
 
     Raises:
         NotFiniteError: If the loss is not finite.
@@ -74,7 +77,7 @@ def train(
             for images, labels in batches.training(recipe.batch_size, generator):
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate * schedule.rate(progress)
-                loss = _step(network, optimizer, images, labels, recipe, platform)
+                loss = _step(network, optimizer, images, labels, recipe, platform, distillation)
                 step += 1
                 progress = schedule.progress(step, steps_per_epoch)
                 _check(loss, step, progress, deadline)
@@ -92,9 +95,14 @@ def _step(
     labels: Tensor,
     recipe: Recipe,
     platform: Platform,
+    distillation: Distillation | None,
 ) -> Tensor:
     with _autocast(platform):
-        loss = functional.cross_entropy(network(images), labels, label_smoothing=recipe.label_smoothing)
+        logits = network(images)
+        if distillation is None:
+            loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        else:
+            loss = distillation.loss(logits, images, labels, recipe.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)

@@ -1,0 +1,158 @@
+"""Preparing a distillation: the teacher is found or trained, temperature and weight are chosen on validation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from gcnas.config import stream_seed
+from gcnas.delivery.teachers import Known, find_teacher, taught_by
+from gcnas.errors import CandidateError, ConfigurationError
+from gcnas.network import Network
+from gcnas.run.context import Context
+from gcnas.run.observer import Observer
+from gcnas.run.trial import Trial
+from gcnas.training import EpochSchedule, ImageBatches, Schedule, TimedSchedule, measure, train
+from gcnas.training.candidate import build_seeded
+from gcnas.training.distillation import Distillation
+
+TEMPERATURES = (2.0, 4.0)
+WEIGHTS = (0.5, 0.9)
+"""The grid from which temperature and weight are chosen."""
+
+TEACHER_SHARE = 0.45
+"""Share of a wall clock for training the teacher."""
+
+CHOICE_SHARE = 0.15
+"""Share of a wall clock, or of the final epochs for each setting, for choosing temperature and weight."""
+
+MAX_TEMPERATURE = 100.0
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a user asks of a distillation.
+
+    Attributes:
+        teacher: See :func:`~gcnas.delivery.teachers.find_teacher`.
+        temperature: T; None chooses.
+        weight: a; None chooses.
+    """
+
+    teacher: Any
+    temperature: float | None = None
+    weight: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not 0 < self.temperature <= MAX_TEMPERATURE:
+            raise ConfigurationError(
+                f"The temperature is above 0 and at most {MAX_TEMPERATURE:g}, but got {self.temperature}."
+            )
+        if self.weight is not None and not 0 < self.weight <= 1:
+            raise ConfigurationError(
+                f"The weight of a teacher is above 0 and at most 1, but got {self.weight}."
+            )
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A distillation that is ready.
+
+    Attributes:
+        distillation: Teacher, temperature and weight.
+        facts: What reports say about it.
+    """
+
+    distillation: Distillation
+    facts: Mapping[str, Any]
+
+
+def prepare(
+    lesson: Lesson,
+    context: Context,
+    trials: Sequence[Trial],
+    student: Callable[[], Network],
+    seconds: float | None,
+    observer: Observer,
+) -> Taught:
+    """Find or train the teacher, and choose what is not given.
+
+    A teacher made of the run's networks gets the training of a delivered one on all but the test images. It has so
+    seen the validation images on which temperature and weight are chosen; the network that learns has not, and all
+    settings have the same teacher.
+
+    Args:
+        lesson: What the user asks for.
+        context: The run.
+        trials: Its trials.
+        student: Makes the network that learns, with its initial weights.
+        seconds: Wall clock of the whole final training; None where epochs rule.
+        observer: Told what happens.
+
+    Raises:
+        CandidateError: If the teacher, or the network with every setting, cannot be trained.
+        ConfigurationError: If there is no such teacher.
+    """
+    found = find_teacher(lesson.teacher, context, trials)
+    if isinstance(found, Known):
+        teacher = found.teacher
+    else:
+        observer.note(f"The teacher is trained first: {found.name}.")
+        share = None if seconds is None else seconds * TEACHER_SHARE / len(found.trials)
+        teacher = taught_by([_teacher(context, trial, share) for trial in found.trials], context)
+    grid = list(
+        product(
+            TEMPERATURES if lesson.temperature is None else (lesson.temperature,),
+            WEIGHTS if lesson.weight is None else (lesson.weight,),
+        )
+    )
+    settings = [Distillation(teacher, temperature, weight) for temperature, weight in grid]
+    scores = [0.0] if len(settings) == 1 else _scores(settings, context, student, seconds)
+    chosen = settings[scores.index(max(scores))]
+    observer.note(f"Teacher: {found.name}; temperature {chosen.temperature:g}, weight {chosen.weight:g}.")
+    facts = {"teacher": found.name, "temperature": chosen.temperature, "weight": chosen.weight}
+    tried = zip(settings, scores, strict=True) if len(settings) > 1 else ()
+    return Taught(
+        chosen,
+        facts | {"settings": [[s.temperature, s.weight, score] for s, score in tried]},
+    )
+
+
+def _teacher(context: Context, trial: Trial, seconds: float | None) -> Network:
+    seed = stream_seed(context.config.seed, f"teacher {trial.number}") % 2**31
+    network = build_seeded(context.space, trial.proposal.architecture, context.dataset, context.platform, seed)
+    batches = ImageBatches(
+        context.dataset.train_and_validation(), context.platform, context.recipe.augmentation
+    )
+    epochs = context.amounts.final_epochs
+    train(network, batches, context.recipe, _schedule(epochs, seconds), context.platform, seed=seed)
+    return network
+
+
+def _scores(
+    settings: Sequence[Distillation], context: Context, student: Callable[[], Network], seconds: float | None
+) -> list[float]:
+    """Validation accuracy of the network after a short training with each setting; -1 where that failed."""
+    seed = stream_seed(context.config.seed, "distillation") % 2**31
+    batches = ImageBatches(context.dataset.train(), context.platform, context.recipe.augmentation)
+    validation = ImageBatches(context.dataset.validation(), context.platform)
+    epochs = max(1, round(CHOICE_SHARE * context.amounts.final_epochs))
+    share = None if seconds is None else seconds * CHOICE_SHARE / len(settings)
+    scores: list[float] = []
+    problem: CandidateError | None = None
+    for setting in settings:
+        network, schedule = student(), _schedule(epochs, share)
+        try:
+            train(network, batches, context.recipe, schedule, context.platform, seed=seed, distillation=setting)
+            found = measure(network, validation, context.space.fitted.classes, context.platform)
+            scores.append(found.accuracy)
+        except CandidateError as error:
+            scores.append(-1.0)
+            problem = error
+    if problem is not None and max(scores) < 0:
+        raise problem
+    return scores
+
+
+def _schedule(epochs: int, seconds: float | None) -> Schedule:
+    return EpochSchedule(epochs) if seconds is None else TimedSchedule(seconds, epochs)

@@ -1,0 +1,113 @@
+"""Weights to begin with: a trained network whose layers a final training or a search takes over."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from gcnas.delivery.best import MAX_JSON
+from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.export.safetensors_reader import read_safetensors
+from gcnas.files import write_atomically
+from gcnas.run.folder import RunFolder, write_text
+from gcnas.training import Donor
+
+FINE_TUNE_RATE = 0.3
+"""Peak of the learning rate of a network that took over weights, as a share of the run's."""
+
+
+@dataclass(frozen=True)
+class Heritage:
+    """How a final training begins with another network's weights.
+
+    Attributes:
+        donor: Whose.
+        freeze: Passes in which only the parameters are trained that were not taken over.
+        rate: Peak of the learning rate afterwards, as a share of the run's.
+    """
+
+    donor: Donor
+    freeze: int = 0
+    rate: float = FINE_TUNE_RATE
+
+    def __post_init__(self) -> None:
+        if self.freeze < 0:
+            raise ConfigurationError(f"--freeze is a number of epochs from 0 on, but got {self.freeze}.")
+        if not 0 < self.rate <= 1:
+            raise ConfigurationError(f"--fine-tune-rate is above 0 and at most 1, but got {self.rate}.")
+
+
+def inherited_from(path: str | Path, freeze: int | None = None, rate: float | None = None) -> Heritage:
+    """The heritage of a run folder or a weights file; what is None takes its default.
+
+    Raises:
+        GCNASError: One of its children, if there are no such weights, or a number cannot be used.
+    """
+    return Heritage(
+        read_donor(Path(path)),
+        0 if freeze is None else freeze,
+        FINE_TUNE_RATE if rate is None else rate,
+    )
+
+
+def read_donor(path: Path) -> Donor:
+    """Read a trained network to take weights from; nothing is executed.
+
+    Args:
+        path: A run folder (its ``best``), or a safetensors file of a network that was trained here. The classes of a
+            file are read from ``metrics.json`` beside it, if there is one.
+
+    Raises:
+        ConfigurationError: If there is nothing like that.
+        RunFolderError: If it cannot be read.
+    """
+    file = path
+    if path.is_dir():
+        file = next((p for p in (path / "best", path) if (p / "weights.safetensors").is_file()), path)
+        file = file / "weights.safetensors"
+    if not file.is_file():
+        raise ConfigurationError(
+            "Weights are taken over from a run folder with a best network or a .safetensors file, but "
+            f"{path} is neither."
+        )
+    return _read(file, file.parent / "metrics.json", str(path))
+
+
+def keep_donor(folder: RunFolder, donor: Donor) -> None:
+    """Copy a donor into a run folder, so that the run can go on when the donor is gone.
+
+    Raises:
+        RunFolderError: If the disk refuses.
+    """
+    facts = {"name": donor.name, "classes": donor.classes}
+    write_text(folder.donor.with_suffix(".json"), json.dumps(facts) + "\n")
+    try:
+        write_atomically(folder.donor, save(dict(donor.weights)))
+    except OSError as error:
+        raise RunFolderError(f"{folder.donor} cannot be written: {error}.") from error
+
+
+def kept_donor(folder: RunFolder) -> Donor:
+    """The donor that a run began with.
+
+    Raises:
+        RunFolderError: If it cannot be read.
+    """
+    file = folder.donor
+    return _read(file, file.with_suffix(".json"), str(file))
+
+
+def _read(weights: Path, facts: Path, name: str) -> Donor:
+    try:
+        tensors = read_safetensors(weights)
+        known: Any = {}
+        if facts.is_file() and facts.stat().st_size <= MAX_JSON:
+            known = json.loads(facts.read_text(encoding="utf-8"))
+        classes = known.get("classes")
+        return Donor(
+            str(known.get("name") or name), tensors, None if classes is None else tuple(map(str, classes))
+        )
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise RunFolderError(f"The weights in {weights} cannot be taken over: {error}") from error

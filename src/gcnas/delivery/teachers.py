@@ -1,0 +1,200 @@
+"""Teachers for distillation: networks of the run, of another run, an ONNX file, or a user's module."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gcnas.config import RunConfig
+from gcnas.delivery.best import Model, load_best
+from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.export.onnx_teacher import OnnxTeacher
+from gcnas.run.context import Context
+from gcnas.run.folder import RunFolder
+from gcnas.run.trial import Trial, decisive
+from gcnas.space import load_space
+from gcnas.training.distillation import Ensemble, Teacher
+
+ENSEMBLE, TRIAL = "ensemble", "trial="
+
+MEMBERS = 3
+"""Networks of an ensemble."""
+
+GREY = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue, as Pillow's when it makes an image grey."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A teacher that is trained already.
+
+    Attributes:
+        name: For reports.
+        teacher: Gives logits.
+    """
+
+    name: str
+    teacher: Teacher
+
+
+@dataclass(frozen=True)
+class ToTrain:
+    """A teacher made of networks of the run, which are trained first.
+
+    Attributes:
+        name: For reports.
+        trials: Whose networks.
+    """
+
+    name: str
+    trials: tuple[Trial, ...]
+
+
+def find_teacher(given: Any, context: Context, trials: Sequence[Trial]) -> Known | ToTrain:
+    """What a user named as a teacher.
+
+    Args:
+        given: ``ensemble``, ``trial=N``, an ONNX file, a run folder, or from Python a module that maps
+            ``B x C x H x W`` in [0, 1] to logits.
+        context: The run whose network learns.
+        trials: Its trials.
+
+    Raises:
+        ConfigurationError: If there is no such teacher, or it knows other classes.
+        GCNASError: One of its other children, if its files cannot be used.
+    """
+    if callable(given):
+        return Known(type(given).__name__, _checked(_frozen(given, context), type(given).__name__, context))
+    text = str(given)
+    if text == ENSEMBLE:
+        return _ensemble(context, trials)
+    if text.startswith(TRIAL):
+        return _trial(text, trials)
+    path = Path(text)
+    if path.suffix.lower() == ".onnx":
+        return Known(text, _checked(_onnx(path, context), text, context))
+    if (path / "run.db").is_file():
+        return Known(text, _checked(_run(path, context), text, context))
+    raise ConfigurationError(
+        f"A teacher is 'ensemble', 'trial=N', a run folder or an .onnx file, but got {text!r}, which is none of them."
+    )
+
+
+def _ensemble(context: Context, trials: Sequence[Trial]) -> ToTrain:
+    ranked = sorted(decisive(trials), key=lambda trial: -trial.score)
+    best = tuple({t.proposal.fingerprint: t for t in reversed(ranked)}.values())[::-1][:MEMBERS]
+    if not best:
+        raise ConfigurationError(f"{context.folder.path} has no trained network that could teach.")
+    return ToTrain(f"ensemble of trials {', '.join(str(t.number) for t in best)}", best)
+
+
+def _trial(text: str, trials: Sequence[Trial]) -> ToTrain:
+    complete = {str(trial.number): trial for trial in trials if trial.complete}
+    number = text.removeprefix(TRIAL)
+    if number not in complete:
+        raise ConfigurationError(
+            f"There is no complete trial {number} to teach; there are {len(complete)}, see trials.csv."
+        )
+    return ToTrain(f"trial {number}", (complete[number],))
+
+
+def _run(path: Path, context: Context) -> Teacher:
+    folder = RunFolder.open(path)
+    name = RunConfig.from_yaml(folder.config).get("space", "cnn")
+    if name == context.config.space:
+        space = context.space
+    elif str(name).endswith(".py") or ":" in str(name):
+        raise ConfigurationError(
+            f"The space of {path} is code ({name}) and not that of this run, so it is not executed. Give its network "
+            "as an ONNX file: gcnas export RUN --format onnx."
+        )
+    else:
+        space = load_space(str(name))
+    model = load_best(folder, space)
+    _same_classes(model.class_names, str(path), context)
+    return _frozen(_Resized(model), context)
+
+
+def _onnx(path: Path, context: Context) -> Teacher:
+    teacher = OnnxTeacher(path, context.platform.threads)
+    if labels := teacher.metadata.get("labels"):
+        try:
+            names = tuple(map(str, json.loads(labels)))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise RunFolderError(f"The labels in the metadata of {path} are no list: {error}.") from error
+        _same_classes(names, str(path), context)
+    return teacher
+
+
+def _same_classes(names: tuple[str, ...], teacher: str, context: Context) -> None:
+    ours = tuple(context.dataset.class_names)
+    if names != ours:
+        raise ConfigurationError(
+            f"A teacher must know the same classes in the same order: {list(ours)[:5]}… ({len(ours)}), but {teacher} "
+            f"has {list(names)[:5]}… ({len(names)})."
+        )
+
+
+def _checked(teacher: Teacher, name: str, context: Context) -> Teacher:
+    """The teacher, once it has been shown two images.
+
+    Raises:
+        ConfigurationError: If its output has another shape than logits of the run's classes.
+    """
+    images = torch.zeros(2, *context.dataset.image_shape, device=context.platform.device)
+    try:
+        with torch.no_grad():
+            found = tuple(teacher(images).shape)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"The teacher {name} cannot take images {tuple(images.shape)} in [0, 1]: {error}"
+        ) from error
+    wanted = (2, context.space.fitted.classes)
+    if found != wanted:
+        raise ConfigurationError(
+            f"A teacher must give logits (images, classes), {wanted} for two images, but {name} gives {found}."
+        )
+    return teacher
+
+
+def _frozen(teacher: Callable[[Tensor], Tensor], context: Context) -> Teacher:
+    if isinstance(teacher, nn.Module):
+        return teacher.to(context.platform.device).eval().requires_grad_(False)
+    return teacher
+
+
+def taught_by(members: Sequence[nn.Module], context: Context) -> Teacher:
+    """Trained networks as a teacher."""
+    return _frozen(members[0] if len(members) == 1 else Ensemble(members), context)
+
+
+class _Resized(nn.Module):
+    """A delivered network that sees images of another size or with other channels as it was trained to.
+
+    Args:
+        model: The network.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.network = model.network
+        self._channels, *self._size = model.image_shape
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images ``B x C x H x W``."""
+        if images.shape[1] != self._channels:
+            images = _grey(images) if self._channels == 1 else images.expand(-1, self._channels, -1, -1)
+        if list(images.shape[2:]) != self._size:
+            images = functional.interpolate(images, self._size, mode="bilinear", antialias=True)
+        logits: Tensor = self.network(images)
+        return logits
+
+
+def _grey(images: Tensor) -> Tensor:
+    weights = torch.tensor(GREY, device=images.device).reshape(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True)

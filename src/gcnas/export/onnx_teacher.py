@@ -1,0 +1,86 @@
+"""Any ONNX classifier as a function from batches to logits, to learn from."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcnas.errors import ExportError
+from gcnas.export.onnx_extra import quiet, require_onnx
+from gcnas.export.onnx_session import OUTPUT
+
+MAX_BYTES = 2**30
+"""Largest ONNX file that is read."""
+
+_SILENT = 4
+_FLOATS = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(double)": torch.float64}
+
+
+class OnnxTeacher:
+    """An ONNX file with one input and logits or probabilities as its first output.
+
+    A float input gets images ``B x C x H x W`` in [0, 1]; an input of bytes gets ``B x H x W x C`` from 0 to 255, as
+    the files do that are written here. An output called ``probabilities`` holds probabilities; any other one logits.
+
+    Args:
+        path: The file.
+        threads: CPU threads.
+
+    Raises:
+        ExportError: If the extra ``onnx`` is missing, or the file cannot be used.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        require_onnx("A teacher from an ONNX file")
+        with quiet():
+            import onnxruntime
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _SILENT
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        self._path = path
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise ExportError(f"{path} has more than {MAX_BYTES:,} bytes, the most of a teacher.")
+            self._session: Any = onnxruntime.InferenceSession(
+                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except OSError as error:
+            raise ExportError(f"The teacher {path} cannot be read: {error}.") from error
+        except ExportError:
+            raise
+        except Exception as error:
+            raise ExportError(f"The teacher {path} is no ONNX file that can be run: {error}") from error
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or (inputs[0].type != "tensor(uint8)" and inputs[0].type not in _FLOATS):
+            kinds = [(item.name, item.type) for item in inputs]
+            raise ExportError(f"The teacher {path} must have one input of floats or bytes, but has {kinds}.")
+        self._input, self._output = inputs[0], self._session.get_outputs()[0].name
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says about itself."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits ``B x classes`` of images ``B x C x H x W`` in [0, 1].
+
+        Raises:
+            ExportError: If the file does not take such images.
+        """
+        if self._input.type == "tensor(uint8)":
+            fed = (images * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+        else:
+            fed = images.to(_FLOATS[self._input.type])
+        try:
+            found = self._session.run([self._output], {self._input.name: fed.cpu().contiguous().numpy()})[0]
+        except Exception as error:
+            shape = tuple(fed.shape)
+            raise ExportError(
+                f"The teacher {self._path} does not take images of the shape {shape}: its input "
+                f"{self._input.name} is {self._input.shape}. Export it with a batch of any size and this shape."
+            ) from error
+        output = torch.from_numpy(found).float().to(images.device)
+        smallest = math.exp(-50)
+        return output.clamp_min(smallest).log() if self._output == OUTPUT else output

@@ -1,0 +1,120 @@
+"""A delivered network for other images: its layers are taken over, its head is new."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gcnas.api import (
+    DataSource,
+    _find_space,
+    _load_data,
+    _name_of,
+    _run,
+    _saved_config,
+)
+from gcnas.config import RunConfig
+from gcnas.delivery import Model, Refinement, inherited_from, keep_donor, load_best
+from gcnas.errors import ConfigurationError, SpaceError
+from gcnas.records import Architecture
+from gcnas.result import Result
+from gcnas.run.driver import Clock
+from gcnas.run.folder import RunFolder, default_path
+from gcnas.run.observer import Observer
+from gcnas.run.session import new_context
+from gcnas.space import SearchSpace
+
+TRANSFERRED = "transferred"
+"""Name of the one design that the new run evaluates."""
+
+KEPT = (
+    "strategy",
+    "reward",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "onnx",
+    "device",
+    "threads",
+    "seed",
+)
+"""What the new run takes over from the configuration of the old one, besides the space."""
+
+
+def transfer(
+    run: str | Path,
+    data: DataSource,
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    seconds: float | None = None,
+    freeze: int | None = None,
+    fine_tune_rate: float | None = None,
+    space: str | SearchSpace | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Result:
+    """Train the network of a run for other images, beginning with its weights, in a new run folder.
+
+    Nothing is searched: the new run has one trial, the network of ``run`` with a head for the new classes, trained for
+    the validation accuracy, then for delivery. ``gcnas.resume(out, budget=50)`` searches on from there. The limits of
+    ``run`` do not hold; the images get the resolution of its network unless another is given.
+
+    Args:
+        run: The run folder whose ``best`` is transferred.
+        data: The new images, as for :func:`gcnas.search`.
+        out: The new run folder; by default the first free ``runs/<data>-<n>``.
+        overwrite: Whether a run that lies there is deleted first.
+        seconds: Wall clock for everything; by default the number of final epochs rules.
+        freeze: Epochs of the final training in which only what was not taken over is trained; 0 by default.
+        fine_tune_rate: Peak of the learning rate afterwards, as a share of the run's; 0.3 by default.
+        space: The run's space; needed only if it is not a preset, since it is code.
+        observer: Told what happens.
+        options: Other fields of :class:`~gcnas.config.RunConfig`, such as ``final_epochs=50``.
+
+    Raises:
+        GCNASError: One of its children, if the run has no network or the images cannot be used.
+    """
+    clock, observer = Clock(), observer or Observer()
+    source = RunFolder.open(Path(run))
+    heritage = inherited_from(source.path, freeze, fine_tune_rate)
+    saved = _saved_config(source)
+    found_space = _find_space(saved, space)
+    model = load_best(source, found_space)
+    config = _config(saved, model, str(run), _name_of(data), options)
+    found_space = replace(found_space, references={TRANSFERRED: partial(_moved, model.architecture)})
+    folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
+    with folder.locked():
+        dataset = _load_data(config, data, folder)
+        context = replace(new_context(config, dataset, found_space, folder), donor=heritage.donor)
+        keep_donor(folder, heritage.donor)
+        return _run(context, clock, observer, seconds=seconds, refinement=Refinement(heritage=heritage))
+
+
+def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[str, Any]) -> RunConfig:
+    fixed = {
+        "data": data,
+        "space": saved.space,
+        "init_from": run,
+        "budget": 1,
+        "workers": 1,
+        "references": True,
+    }
+    if wrong := fixed.keys() & options.keys():
+        raise ConfigurationError(f"A transfer decides {', '.join(sorted(wrong))} itself; leave it out.")
+    kept = {name: getattr(saved, name) for name in KEPT}
+    shape = {"resolution": model.preprocessing.resolution[0], "fidelity": "full"}
+    return RunConfig.create(**(kept | shape | options | fixed))
+
+
+def _moved(architecture: Architecture, space: SearchSpace) -> Architecture:
+    """The architecture in a space for other images, where it may take another canonical form.
+
+    Raises:
+        SpaceError: If it does not fit.
+    """
+    layers = enumerate(architecture.layers, start=1)
+    moved = space.decode([space.encode_layer(layer, index) for index, layer in layers])
+    if (problem := space.violation(moved)) is not None:
+        raise SpaceError(f"The network cannot be transferred: {problem}.")
+    return moved

@@ -1,0 +1,161 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.delivery.test_final import Notes
+from torch import nn
+
+import gcnas
+from gcnas.data import Preprocessing
+from gcnas.delivery import final
+from gcnas.errors import ConfigurationError, ExportError
+from gcnas.result import Result
+from gcnas.run.observer import Observer
+
+Own = dict[str, Any]
+
+
+@pytest.fixture
+def run(tmp_path: Path, result: Result) -> Path:
+    """A copy of the finished run, to be finalised again."""
+    import shutil
+
+    return Path(shutil.copytree(result.run, tmp_path / "run"))
+
+
+def finalized(run: Path, observer: Observer | None = None, **options: Any) -> Own:
+    found = gcnas.finalize(run, final_epochs=2, observer=observer, onnx=False, **options)
+    return dict(found.metrics)
+
+
+def test_an_ensemble_of_the_runs_best_teaches_and_the_settings_are_chosen(run: Path) -> None:
+    notes = Notes()
+    metrics = finalized(run, notes, distill="ensemble")
+    facts = metrics["distillation"]
+    assert facts["teacher"].startswith("ensemble of trials ")
+    assert len(facts["settings"]) == 4
+    best = max(score for *_, score in facts["settings"])
+    assert [facts["temperature"], facts["weight"], best] in facts["settings"]
+    assert any("Teacher: ensemble" in note for note in notes.notes)
+    page = (run / "report.html").read_text()
+    assert "Teacher" in page
+    assert "ensemble of trials" in page
+
+
+def test_given_settings_are_kept_and_runs_are_equal(run: Path) -> None:
+    options = {"distill": "trial=1", "temperature": 3.0, "distill_weight": 0.4}
+    facts = finalized(run, **options)["distillation"]
+    assert facts == {"teacher": "trial 1", "temperature": 3.0, "weight": 0.4, "settings": []}
+    weights = (run / "best/weights.safetensors").read_bytes()
+    finalized(run, **options)
+    assert (run / "best/weights.safetensors").read_bytes() == weights
+    finalized(run)
+    assert (run / "best/weights.safetensors").read_bytes() != weights
+
+
+def test_a_time_is_for_teacher_and_network_together(run: Path) -> None:
+    metrics = gcnas.finalize(run, final_epochs=10_000, seconds=12.0, onnx=False, distill="ensemble").metrics
+    assert metrics["seconds"] < 16
+    assert metrics["distillation"]["teacher"].startswith("ensemble")
+
+
+def test_another_run_and_its_onnx_file_teach_the_same(run: Path, result: Result) -> None:
+    options = {"temperature": 2.0, "distill_weight": 0.5}
+    by_run = finalized(run, distill=str(result.run), **options)
+    by_file = finalized(run, distill=str(result.run / "best/model.onnx"), **options)
+    assert by_run["distillation"]["teacher"] == str(result.run)
+    # The file takes bytes, so that it sees the same images up to rounding.
+    assert by_run["test_accuracy"] == pytest.approx(by_file["test_accuracy"], abs=0.06)
+
+
+class Bright(nn.Module):
+    """A teacher with an opinion that no label supports: everything is the first class."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = torch.full((len(images), 10), -10.0)
+        logits[:, 0] = 10.0
+        return logits
+
+
+def test_a_users_module_teaches(run: Path) -> None:
+    metrics = finalized(run, distill=Bright(), temperature=1.0, distill_weight=1.0)
+    assert metrics["distillation"]["teacher"] == "Bright"
+    confusion = torch.tensor(metrics["test_confusion"])
+    assert float(confusion[:, 0].sum() / confusion.sum()) > 0.95
+
+
+def test_a_float_onnx_file_of_another_tool_teaches(run: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    make, floats = onnx.helper, onnx.TensorProto.FLOAT
+    weight = make.make_tensor("w", floats, (64, 10), torch.zeros(640).tolist())
+    graph = make.make_graph(
+        [make.make_node("Flatten", ["x"], ["flat"]), make.make_node("MatMul", ["flat", "w"], ["logits"])],
+        "other",
+        [make.make_tensor_value_info("x", floats, ("n", 1, 8, 8))],
+        [make.make_tensor_value_info("logits", floats, ("n", 10))],
+        [weight],
+    )
+    opset = [make.make_opsetid("", 17)]
+    file = tmp_path / "other.onnx"
+    onnx.save(make.make_model(graph, opset_imports=opset, ir_version=8), file)
+    metrics = finalized(run, distill=file, temperature=2.0, distill_weight=0.5)
+    assert metrics["distillation"]["teacher"] == str(file)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"distill": "nobody"}, "A teacher is 'ensemble'"),
+        ({"distill": "trial=77"}, "no complete trial 77"),
+        ({"distill": "ensemble", "temperature": 0.0}, "temperature is above 0"),
+        ({"distill": "ensemble", "distill_weight": 1.5}, "weight of a teacher"),
+        ({"temperature": 2.0}, "name one with --distill"),
+        ({"freeze": 2}, "name --init-from"),
+        ({"distill": nn.Linear(8, 10)}, "must give logits|cannot take images"),
+        ({"distill": nn.Sequential(nn.Flatten(), nn.Linear(64, 7))}, "must give logits"),
+    ],
+)
+def test_what_cannot_teach_is_said_before_anything_is_trained(
+    run: Path, options: Own, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("nothing should be trained")
+
+    monkeypatch.setattr(final, "train", fail)
+    before = (run / "best/metrics.json").read_bytes()
+    with pytest.raises(ConfigurationError, match=message):
+        finalized(run, **options)
+    assert (run / "best/metrics.json").read_bytes() == before
+
+
+def test_a_damaged_onnx_file_is_an_error(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"nothing")
+    with pytest.raises(ExportError, match="no ONNX file"):
+        finalized(run, distill=tmp_path / "bad.onnx")
+
+
+def test_a_teacher_of_other_classes_is_refused(run: Path, result: Result, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    other = Path(shutil.copytree(result.run, tmp_path / "other"))
+    metrics = json.loads((other / "best/metrics.json").read_text())
+    metrics["classes"] = metrics["classes"][::-1]
+    (other / "best/metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ConfigurationError, match="same classes in the same order"):
+        finalized(run, distill=other)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_teacher_of_another_size_sees_resized_images(result: Result, colours: int) -> None:
+    from dataclasses import replace
+
+    from gcnas.delivery.teachers import _Resized
+
+    model = result.model
+    seen: list[torch.Size] = []
+    model = replace(model, preprocessing=Preprocessing((8, 8), 1, (0.5,), (0.5,)))
+    model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    _Resized(model)(torch.rand(2, colours, 20, 20))
+    assert seen == [(2, 1, 8, 8)]

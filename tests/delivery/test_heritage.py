@@ -1,0 +1,96 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.delivery.test_final import Notes
+
+import gcnas
+from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.result import Result
+
+
+@pytest.fixture
+def run(tmp_path: Path, result: Result) -> Path:
+    return Path(shutil.copytree(result.run, tmp_path / "run"))
+
+
+def test_a_final_training_goes_on_from_a_runs_weights(run: Path, result: Result) -> None:
+    notes = Notes()
+    cold = gcnas.finalize(run, final_epochs=1, onnx=False).metrics
+    warm = gcnas.finalize(
+        run, final_epochs=1, onnx=False, init_from=result.run, freeze=2, observer=notes
+    ).metrics
+    facts = warm["inheritance"]
+    assert {part["state"] for part in facts["parts"]} == {"inherited"}
+    # Everything was inherited, so there was nothing to train alone.
+    assert facts["frozen_epochs"] == 0
+    assert warm["test_accuracy"] > cold["test_accuracy"]
+    assert any("inherited: stem" in note for note in notes.notes)
+    assert "Weights from" in (run / "report.html").read_text()
+
+
+def test_frozen_layers_stay_while_the_new_ones_are_trained(
+    run: Path, result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gcnas.delivery import final
+
+    kept: list[tuple[set[str], float]] = []
+    plain = final.train
+
+    def spy(network: Any, *args: Any, **options: Any) -> Any:
+        trained = {name for name, p in network.named_parameters() if p.requires_grad}
+        kept.append((trained, options["recipe"].learning_rate))
+        before = {name: p.detach().clone() for name, p in network.named_parameters()}
+        log = plain(network, *args, **options)
+        moved = {name for name, p in network.named_parameters() if not p.equal(before[name])}
+        assert moved <= trained
+        return log
+
+    monkeypatch.setattr(final, "train", spy)
+    _other_classes(result.run, run.parent / "other")
+    options = {"final_epochs": 1, "onnx": False, "init_from": run.parent / "other"}
+    metrics = gcnas.finalize(run, freeze=2, fine_tune_rate=0.5, **options).metrics
+    assert metrics["inheritance"]["frozen_epochs"] == 2
+    assert metrics["epochs"] == 3
+    assert kept[0][0] == {"head.linear.weight", "head.linear.bias"}
+    assert len(kept[1][0]) > 2
+    assert kept[1][1] == pytest.approx(0.5 * kept[0][1])
+
+
+def _other_classes(run: Path, copy: Path) -> None:
+    import json
+
+    shutil.copytree(run, copy)
+    metrics = json.loads((copy / "best/metrics.json").read_text())
+    metrics["classes"] = [f"other {name}" for name in metrics["classes"]]
+    (copy / "best/metrics.json").write_text(json.dumps(metrics))
+
+
+def test_a_search_inherits_and_goes_on_when_the_donor_is_gone(run: Path, tmp_path: Path) -> None:
+    options = {"epochs": 1, "final_epochs": 1, "threads": 1, "max_params": "60k", "onnx": False}
+    donor = tmp_path / "donor.safetensors"
+    shutil.copy(run / "best/weights.safetensors", donor)
+    warm = gcnas.search("digits", out=tmp_path / "warm", budget=2, init_from=str(donor), **options)
+    cold = gcnas.search("digits", out=tmp_path / "cold", budget=2, **options)
+    assert warm.metrics["validation_accuracy"] > cold.metrics["validation_accuracy"]
+    assert warm.metrics["inheritance"]["donor"] == str(donor)
+    donor.unlink()
+    again = gcnas.resume(tmp_path / "warm", budget=3)
+    assert again.metrics["inheritance"]["donor"] == str(donor)
+    with pytest.raises(ConfigurationError, match="cannot change init_from"):
+        gcnas.resume(tmp_path / "warm", init_from="elsewhere")
+
+
+def test_weights_that_are_none_are_an_error(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is neither"):
+        gcnas.finalize(run, init_from=tmp_path / "nothing")
+    with pytest.raises(ConfigurationError, match="is neither"):
+        gcnas.search("digits", out=tmp_path / "r", budget=1, init_from=str(tmp_path / "nothing"))
+    assert not (tmp_path / "r").exists()
+    (tmp_path / "bad.safetensors").write_bytes(b"123")
+    with pytest.raises(RunFolderError, match="cannot be taken over"):
+        gcnas.finalize(run, init_from=tmp_path / "bad.safetensors")
+    for options in ({"freeze": -1}, {"fine_tune_rate": 0.0}, {"fine_tune_rate": 2.0}):
+        with pytest.raises(ConfigurationError, match="--f"):
+            gcnas.finalize(run, init_from=run, **options)

@@ -1,0 +1,215 @@
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from gcnas.network import Network, build
+from gcnas.records import Architecture
+from gcnas.space import InputShape, SearchSpace
+from gcnas.space.presets import CNN
+from gcnas.training.channels import Spread
+from gcnas.training.inheritance import CUT, FRESH, INHERITED, PARTLY, WIDENED, Donor, Inheritance, inherit
+
+CLASSES = tuple("abcde")
+SPACE = CNN.fit(InputShape(3, 16, 16, 5))
+LayerSpec = tuple[str, dict[str, Any], Sequence[int]]
+
+
+def architecture(*layers: LayerSpec, space: SearchSpace = SPACE) -> Architecture:
+    return Architecture(tuple(space.layer(kind, inputs=tuple(i), **values) for kind, values, i in layers))
+
+
+def network(found: Architecture, seed: int, space: SearchSpace = SPACE) -> Network:
+    channels = space.fitted.channels
+    torch.manual_seed(seed)
+    built = build(space, found, (0.4,) * channels, (0.3,) * channels)
+    for module in built.modules():
+        # As after a training: statistics and scales that are not those of a new network.
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.3)
+    return built.eval()
+
+
+def moved(
+    old: Architecture, new: Architecture, classes: tuple[str, ...] | None = CLASSES
+) -> tuple[Network, Network, Inheritance]:
+    donor, heir = network(old, 0), network(new, 1)
+    found = inherit(heir, new, CLASSES, Donor("donor", donor.state_dict(), classes))
+    return donor, heir, found
+
+
+def states(found: Inheritance) -> dict[str, str]:
+    return {origin.part: origin.state for origin in found.origins}
+
+
+def same_function(donor: Network, heir: Network) -> None:
+    images = torch.rand(8, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(heir(images), donor(images), atol=1e-4, rtol=1e-4)
+
+
+CONV, SEPARABLE, RESIDUAL, BOTTLENECK = "conv2d", "separable_conv2d", "residual_block", "inverted_bottleneck"
+
+
+def test_the_same_network_gets_all_weights() -> None:
+    found = architecture((CONV, {"filters": 24}, [0]), (RESIDUAL, {"filters": 32}, [1]))
+    donor, heir, report = moved(found, found)
+    assert set(states(report).values()) == {INHERITED}
+    assert report.fresh == frozenset()
+    same_function(donor, heir)
+    assert all(
+        torch.equal(a, b) for a, b in zip(donor.state_dict().values(), heir.state_dict().values(), strict=True)
+    )
+
+
+WIDER = {
+    "plain": (
+        [(CONV, {"filters": 16}, [0]), (CONV, {"filters": 16}, [1])],
+        [(CONV, {"filters": 32, "kernel_size": 5}, [0]), (CONV, {"filters": 24}, [1])],
+    ),
+    "separable": (
+        [(CONV, {"filters": 16}, [0]), (SEPARABLE, {"filters": 24}, [1])],
+        [(CONV, {"filters": 24}, [0]), (SEPARABLE, {"filters": 48, "kernel_size": 5}, [1])],
+    ),
+    "residual": (
+        [(CONV, {"filters": 24}, [0]), (RESIDUAL, {"filters": 24}, [1]), (RESIDUAL, {"filters": 32}, [2])],
+        [(CONV, {"filters": 48}, [0]), (RESIDUAL, {"filters": 48}, [1]), (RESIDUAL, {"filters": 64}, [2])],
+    ),
+    "bottleneck": (
+        [
+            (CONV, {"filters": 16}, [0]),
+            (BOTTLENECK, {"filters": 16, "expansion": 2, "squeeze_excite": 0.25}, [1]),
+        ],
+        [
+            (CONV, {"filters": 24}, [0]),
+            (BOTTLENECK, {"filters": 24, "expansion": 4, "squeeze_excite": 0.25}, [1]),
+        ],
+    ),
+    "pool and concatenation": (
+        [
+            (CONV, {"filters": 16}, [0]),
+            ("max_pool", {}, [1]),
+            (CONV, {"filters": 24, "merge": "concat"}, [2, 1]),
+            (BOTTLENECK, {"filters": 32, "expansion": 2, "merge": "concat"}, [3, 2]),
+        ],
+        [
+            (CONV, {"filters": 24}, [0]),
+            ("max_pool", {}, [1]),
+            (CONV, {"filters": 48, "merge": "concat"}, [2, 1]),
+            (BOTTLENECK, {"filters": 64, "expansion": 2, "merge": "concat"}, [3, 2]),
+        ],
+    ),
+    "addition": (
+        [
+            (CONV, {"filters": 16}, [0]),
+            (CONV, {"filters": 24}, [1]),
+            (CONV, {"filters": 24, "merge": "add"}, [2, 1]),
+        ],
+        [
+            (CONV, {"filters": 24}, [0]),
+            (CONV, {"filters": 32}, [1]),
+            (CONV, {"filters": 32, "merge": "add"}, [2, 1]),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WIDER)
+def test_a_wider_network_computes_the_same(case: str) -> None:
+    old, new = (architecture(*layers) for layers in WIDER[case])
+    donor, heir, report = moved(old, new)
+    assert set(states(report).values()) <= {INHERITED, WIDENED}
+    assert WIDENED in states(report).values()
+    same_function(donor, heir)
+
+
+def test_copies_can_become_different_channels() -> None:
+    old, new = (architecture(*layers) for layers in WIDER["plain"])
+    _, heir, _ = moved(old, new)
+    heir.train()
+    heir(torch.rand(8, 3, 16, 16)).square().sum().backward()
+    gradient = heir.get_parameter("layer1.conv.weight").grad
+    assert gradient is not None
+    assert not torch.allclose(gradient[0], gradient[16], rtol=1e-3)
+
+
+def test_narrower_layers_keep_the_first_channels_and_the_centre_of_kernels() -> None:
+    old = architecture((CONV, {"filters": 32, "kernel_size": 5}, [0]))
+    new = architecture((CONV, {"filters": 16, "kernel_size": 3}, [0]))
+    donor, heir, report = moved(old, new)
+    assert states(report) == {"stem": INHERITED, "layer1": CUT, "head": CUT}
+    weight = donor.get_parameter("layer1.conv.weight")[:16, :, 1:4, 1:4]
+    assert torch.equal(heir.get_parameter("layer1.conv.weight"), weight)
+
+
+def test_a_layer_put_in_spoils_nothing_around_it() -> None:
+    old = architecture((CONV, {"filters": 16}, [0]), (SEPARABLE, {"filters": 24}, [1]))
+    new = architecture(
+        (CONV, {"filters": 16}, [0]), (RESIDUAL, {"filters": 16}, [1]), (SEPARABLE, {"filters": 24}, [2])
+    )
+    _, heir, report = moved(old, new)
+    assert states(report) == {
+        "stem": INHERITED,
+        "layer1": INHERITED,
+        "layer2": FRESH,
+        "layer3": INHERITED,
+        "head": INHERITED,
+    }
+    assert [origin.donor for origin in report.origins] == ["stem", "layer1", None, "layer2", "head"]
+    parameters = {name for name, _ in heir.named_parameters() if name.startswith("layer2.")}
+    assert report.fresh == parameters
+
+
+def test_a_part_that_the_donor_lacks_is_fresh() -> None:
+    old = architecture((BOTTLENECK, {"filters": 16, "expansion": 1}, [0]))
+    new = architecture((BOTTLENECK, {"filters": 16, "expansion": 2}, [0]))
+    _, _, report = moved(old, new)
+    assert states(report)["layer1"] == PARTLY
+    assert "layer1.expand.0.weight" in report.fresh
+    assert "layer1.project.weight" not in report.fresh
+    assert "partly fresh: layer1" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("classes", "state"), [(CLASSES, INHERITED), (None, INHERITED), (tuple("vwxyz"), FRESH), (("a",), FRESH)]
+)
+def test_the_head_is_taken_over_for_the_same_classes_only(classes: tuple[str, ...] | None, state: str) -> None:
+    found = architecture((CONV, {"filters": 16}, [0]))
+    _, _, report = moved(found, found, classes)
+    assert states(report)["head"] == state
+
+
+def test_a_grey_network_of_a_colour_network_computes_the_same_on_grey_images_and_back() -> None:
+    grey = CNN.fit(InputShape(1, 16, 16, 5))
+    found = architecture((CONV, {"filters": 16}, [0]))
+    assert found == architecture((CONV, {"filters": 16}, [0]), space=grey)
+    images = torch.rand(4, 1, 16, 16)
+    for old, new in ((SPACE, grey), (grey, SPACE)):
+        donor, heir = network(found, 0, old), network(found, 1, new)
+        inherit(heir, found, CLASSES, Donor("d", donor.state_dict()))
+        with torch.no_grad():
+            outputs = [n(images.expand(-1, s.fitted.channels, -1, -1)) for n, s in ((donor, old), (heir, new))]
+        torch.testing.assert_close(*outputs, atol=1e-4, rtol=1e-4)
+
+
+def test_odd_weights_are_no_error() -> None:
+    found = architecture((CONV, {"filters": 16}, [0]))
+    weights = {"layer1.conv.weight": torch.zeros(3), "layer9999.conv.weight": torch.zeros(1, 1, 1, 1)}
+    heir = network(found, 1)
+    before = {name: tensor.clone() for name, tensor in heir.state_dict().items()}
+    report = inherit(heir, found, CLASSES, Donor("odd", weights))
+    assert set(states(report).values()) == {FRESH}
+    assert all(torch.equal(before[name], tensor) for name, tensor in heir.state_dict().items())
+
+
+def test_shares_of_copies_sum_to_one() -> None:
+    spread = Spread.joined([Spread.between(3, 5), Spread.between(2, 2)])
+    assert spread.index.tolist() == [0, 1, 2, 0, 1, 3, 4]
+    shares = spread.shares(4, torch.Generator().manual_seed(0))
+    sums = torch.zeros(4, 5).index_add_(1, spread.index, shares)
+    torch.testing.assert_close(sums, torch.ones(4, 5))
+    assert torch.equal(shares[:, [2, 5, 6]], torch.ones(4, 3))
