@@ -340,9 +340,12 @@ def test_damaged_pages(path: Path, make_trial: MakeTrial) -> None:
     content = bytearray(path.read_bytes())
     content[4096:] = b"\x5a" * (len(content) - 4096)
     path.write_bytes(content)
-    with pytest.raises(RunFolderError, match=r"is damaged.*\.recover"):
+    with pytest.raises(RunFolderError, match=r"is damaged.*gcnas report.*\.recover"):
         Ledger(path)
-    with LedgerReader(path) as reader, pytest.raises(RunFolderError, match=r"is damaged.*\.recover"):
+    with (
+        LedgerReader(path) as reader,
+        pytest.raises(RunFolderError, match=r"is damaged.*gcnas report.*\.recover"),
+    ):
         reader.trials()
 
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from gcnas.errors import RunFolderError, SpaceError
+from gcnas.errors import DamagedLedgerError, RunFolderError, SpaceError
 from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
 from gcnas.run.schema import FROM_1, SCHEMA, SCHEMA_VERSION, statements
 from gcnas.run.trial import Event, Rejection, Trial
@@ -33,7 +33,8 @@ class LedgerReader:
         path: The ``run.db`` of a run folder.
 
     Raises:
-        RunFolderError: If the file is missing, no ledger, damaged, or written by a newer version.
+        RunFolderError: If the file is missing, no ledger, or written by a newer version.
+        DamagedLedgerError: If it is damaged; the methods that read raise it too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,9 +83,12 @@ class LedgerReader:
         except (sqlite3.DatabaseError, SafetensorError, SpaceError, KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
 
-    def _damaged(self, error: Exception) -> RunFolderError:
-        return RunFolderError(
-            f"{self._path} is damaged ({error}). What can still be read: sqlite3 {self._path.name} .recover"
+    def _damaged(self, error: Exception) -> DamagedLedgerError:
+        run = self._path.parent
+        return DamagedLedgerError(
+            f"{self._path} is damaged ({error}); the run cannot go on from it, {run / 'best'} is as it was. "
+            f"'gcnas report {run}' writes the trials that can still be read into a table; 'sqlite3 {self._path} "
+            ".recover' saves the rest."
         )
 
     def close(self) -> None:
@@ -109,7 +113,7 @@ class LedgerReader:
             self._connection.row_factory = sqlite3.Row
             rows = self._connection.execute("SELECT * FROM trials ORDER BY trial").fetchall()
             self._connection.row_factory = None
-            return [_trial(row) for row in rows]
+            return [trial_of(row) for row in rows]
 
     def rejections(self) -> list[Rejection]:
         """All proposals that were not evaluated, in order."""
@@ -186,6 +190,11 @@ class Ledger(LedgerReader):
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.DatabaseError as error:
+            if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
+                sqlite3.SQLITE_CORRUPT,
+                sqlite3.SQLITE_NOTADB,
+            ):
+                raise self._damaged(error) from error
             raise RunFolderError(
                 f"{self._path} cannot be written ({error}). Everything up to here is kept: make room or "
                 "mend the permissions, then resume."
@@ -353,7 +362,13 @@ def _finish(connection: sqlite3.Connection, trial: Trial) -> None:
         raise ValueError(f"Trial {trial.number} is not in the ledger.")
 
 
-def _trial(row: sqlite3.Row) -> Trial:
+def trial_of(row: sqlite3.Row) -> Trial:
+    """The trial in a row of the table.
+
+    Raises:
+        SpaceError: If its architecture or its decisions are none.
+        KeyError, TypeError, ValueError: If a value is damaged otherwise.
+    """
     proposal = Proposal(
         Architecture.from_json(json.loads(row["architecture"])),
         Trajectory.from_json(json.loads(row["trajectory"])),
