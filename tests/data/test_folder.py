@@ -96,7 +96,7 @@ def test_links_that_lead_back_are_left_out(folder) -> None:
     source = read_folder(root)
     assert source.class_names == ("bird", "cat", "dog")
     assert len(source.images) == 7
-    assert source.other_files == 2  # "itself", and "more", which is no folder of its own
+    assert source.other_files == 1  # "itself"
     assert "all is a link to a folder that it lies in" in " ".join(source.notices)
     assert "above is a link" in " ".join(source.notices)
 

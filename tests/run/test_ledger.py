@@ -389,7 +389,7 @@ def test_full_database(ledger: Ledger, path: Path, make_trial: MakeTrial) -> Non
     pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
     ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(
-        RunFolderError, match=r"cannot be written \(database or disk is full\).*make room.*resume"
+        RunFolderError, match=r"cannot be written \(database or disk is full\).*Make room.*resume"
     ):
         ledger.commit(
             pending=[make_trial(2)],

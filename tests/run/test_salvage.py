@@ -43,11 +43,11 @@ def damage(path: Path, *pages: int) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("places", [[0], [-1], [5], [3, 9], [0, 4, -1]])
+@pytest.mark.parametrize("places", [[0], [-1], [5], [2, 5], [0, 4, -1]])
 def test_all_trials_on_sound_pages_are_read(tmp_path: Path, trials: list[Trial], places: list[int]) -> None:
     path = tmp_path / "run.db"
     pages = leaves(path)
-    assert len(pages) > 12
+    assert len(pages) > 6
     damage(path, *(pages[place] for place in places))
     with pytest.raises(DamagedLedgerError, match=r"is damaged.*gcnas report"):
         Ledger(path)

@@ -1,11 +1,12 @@
 """Immutable records that cross the folders of the package."""
 
 from gcnas.records.architecture import Architecture, HyperparameterValue, Layer
-from gcnas.records.evaluation import TRAINED_EPOCHS, Evaluation, EvaluationState, Fidelity, Proposal
+from gcnas.records.evaluation import DECAY, TRAINED_EPOCHS, Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.records.limits import Cost, Limits
 from gcnas.records.trajectory import STOP, Draw, LayerAction, LayerMask, Trajectory
 
 __all__ = [
+    "DECAY",
     "STOP",
     "TRAINED_EPOCHS",
     "Architecture",

@@ -19,11 +19,15 @@ from safetensors.numpy import save as save_tensors
 from gcnas.errors import DamagedLedgerError, RunFolderError, SpaceError
 from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
 from gcnas.run.schema import FROM_1, SCHEMA, SCHEMA_VERSION, statements
+from gcnas.run.sqlite_errors import is_damage, is_refusal
 from gcnas.run.trial import Event, Rejection, Trial
 from gcnas.strategy import StrategyState
 
 MAX_ATTEMPTS = 2
 """An evaluation during which the process died is repeated once, then failed."""
+
+
+_WAY_OUT = "Make room or mend the permissions, then resume."
 
 
 class LedgerReader:
@@ -83,7 +87,9 @@ class LedgerReader:
         except (sqlite3.DatabaseError, SafetensorError, SpaceError, KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
 
-    def _damaged(self, error: Exception) -> DamagedLedgerError:
+    def _damaged(self, error: Exception) -> RunFolderError:
+        if is_refusal(error):
+            return RunFolderError(f"{self._path} cannot be read ({error}). {_WAY_OUT}")
         run = self._path.parent
         return DamagedLedgerError(
             f"{self._path} is damaged ({error}); the run cannot go on from it, {run / 'best'} is as it was. "
@@ -190,14 +196,10 @@ class Ledger(LedgerReader):
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.DatabaseError as error:
-            if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
-                sqlite3.SQLITE_CORRUPT,
-                sqlite3.SQLITE_NOTADB,
-            ):
+            if is_damage(error):
                 raise self._damaged(error) from error
             raise RunFolderError(
-                f"{self._path} cannot be written ({error}). Everything up to here is kept: make room or "
-                "mend the permissions, then resume."
+                f"{self._path} cannot be written ({error}). Everything up to here is kept. {_WAY_OUT}"
             ) from error
 
     def commit(
@@ -279,7 +281,7 @@ def _open_writer(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if connection is not None:
             connection.close()
-        raise RunFolderError(f"{path} cannot be opened for writing ({error}).") from error
+        raise RunFolderError(f"{path} cannot be opened for writing ({error}). {_WAY_OUT}") from error
     return connection
 
 
@@ -292,7 +294,7 @@ def _create(path: Path, meta: Mapping[str, Any]) -> None:
         _fill(fresh, meta)
         fresh.replace(path)
     except (OSError, sqlite3.DatabaseError) as error:
-        raise RunFolderError(f"{path} cannot be written ({error}).") from error
+        raise RunFolderError(f"{path} cannot be written ({error}). {_WAY_OUT}") from error
 
 
 def _fill(path: Path, meta: Mapping[str, Any]) -> None:
