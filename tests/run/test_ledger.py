@@ -377,7 +377,12 @@ def test_ledger_is_whole_or_not_there(path: Path, monkeypatch: pytest.MonkeyPatc
     assert [item.name for item in path.parent.iterdir()] == [".run.db.new"]
     with Ledger(path, {"name": "second"}) as ledger:
         assert ledger.meta() == {"name": "second"}
-        assert sorted(item.name for item in path.parent.iterdir()) == ["run.db", "run.db-shm", "run.db-wal"]
+        assert sorted(item.name for item in path.parent.iterdir()) == [
+            ".run.db.reserve",
+            "run.db",
+            "run.db-shm",
+            "run.db-wal",
+        ]
     assert [item.name for item in path.parent.iterdir()] == ["run.db"]
 
 

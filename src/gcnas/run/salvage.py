@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gcnas.errors import SpaceError
-from gcnas.run.ledger import trial_of
+from gcnas.run.rows import trial_of
 from gcnas.run.trial import Trial
 
 MAX_MISSES = 1_000
