@@ -79,7 +79,7 @@ WORKERS = ["--workers", "2", "--threads", "2"]
 @pytest.mark.parametrize(
     "sizes",
     [
-        ["600k", "200m"],
+        pytest.param(["600k", "200m"], marks=pytest.mark.slow),
         pytest.param(
             ["24k", "80k", "200k", "400k", "800k", "1200k", "2m", "3m", "4m", "6m", "9m", "13m", "20m", "200m"],
             marks=[pytest.mark.slow, pytest.mark.timeout(1_200)],
