@@ -8,6 +8,7 @@ comes next).
 
 All of the table: ``python benchmarks/kills.py --toy 200 --digits 20`` (seed 0). Results replace
 ``results/kills.csv``; lost, doubled and different must be 0 (different is empty where no such thing is promised).
+The rows kept are of both spaces at once, on a machine busy with other work; ``seconds`` are those of a whole space.
 """
 
 import argparse
