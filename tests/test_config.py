@@ -275,6 +275,12 @@ def test_a_file_of_some_options(tmp_path: Path) -> None:
     assert (config.budget.seconds, config.max_params, config.flip) == (600, 1_500_000, False)
 
 
+# 10^30 numbers in 31 short lines, as references to lists of references.
+BOMB = "\n".join(
+    ["a0: &a0 [0]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30)), "budget: *a29"]
+)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -290,6 +296,8 @@ def test_a_file_of_some_options(tmp_path: Path) -> None:
         "big: " + "9" * 5_000,
         "[" * 5_000,
         "a: &x [*y]",
+        "budget: [1, 2]",
+        BOMB,
     ],
     ids=lambda text: repr(text)[:20],
 )
@@ -302,7 +310,8 @@ def test_files_that_hold_no_options(tmp_path: Path, text: str) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"data: \xff\xfe\xfd")
-    for name in ("latin.yaml", "missing.yaml", "."):
+    (tmp_path / "huge.yaml").write_text("# and so on\n" * 100_000 + "data: digits")
+    for name in ("latin.yaml", "huge.yaml", "missing.yaml", "."):
         with pytest.raises(ConfigurationError, match="cannot be read"):
             RunConfig.from_yaml(tmp_path / name)
 

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -234,8 +234,14 @@ def _saved_config(folder: RunFolder) -> RunConfig:
     Raises:
         ConfigurationError: If it is damaged.
     """
-    # Runs from before there were rungs do not name a fidelity.
-    return RunConfig.create(**({"fidelity": "full"} | RunConfig.from_yaml(folder.config)))
+    try:
+        # Runs from before there were rungs do not name a fidelity.
+        return RunConfig.create(**({"fidelity": "full"} | RunConfig.from_yaml(folder.config)))
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{folder.config} is damaged, or of a newer version. {error} Mend it by hand (a line 'name: value' for "
+            "each option that the search was given, and data); the ledger and best/ are not touched."
+        ) from error
 
 
 FIXED = {
@@ -362,8 +368,10 @@ def _run(
                     left = _seconds_left(context, clock, seconds)
                     _deliver(context, ledger, clock, chosen, left, observer, refinement)
     finally:
-        with suppress(RunFolderError):
+        try:
             _write_tables(folder)
+        except RunFolderError as error:
+            observer.note(str(error))
     observer.finished(folder.path)
     return Result(folder.path, space=context.space)
 

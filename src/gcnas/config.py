@@ -35,6 +35,9 @@ MIN_SECONDS, MAX_SECONDS = 0.001, 1e9
 MAX_COUNT = 10**15
 MAX_MILLISECONDS = 1e6
 
+MAX_FILE = 1_000_000
+"""Bytes of a configuration file that are read."""
+
 
 class Budget(BaseModel):
     """How much a search may cost: a number of evaluations or a wall clock. Exactly one is set.
@@ -270,12 +273,29 @@ class RunConfig(BaseModel):
             ConfigurationError: If the file is missing or does not hold names and values.
         """
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = yaml.safe_load(_text(path))
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from error
         if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
             raise ConfigurationError(f"The configuration {path} must hold lines 'name: value'.")
+        # No option is a list, and a few lines with lists of lists by reference fill the memory once written out.
+        nested = [name for name, value in values.items() if isinstance(value, list | dict | set | tuple)]
+        if nested:
+            raise ConfigurationError(
+                f"The configuration {path} must hold one value a line, but {nested[0]} has several."
+            )
         return values
+
+
+def _text(path: Path) -> str:
+    """The content of a file.
+
+    Raises:
+        OSError, ValueError: If it cannot be read, or is no configuration by its size.
+    """
+    if path.stat().st_size > MAX_FILE:
+        raise ValueError(f"it has more than {MAX_FILE:,} bytes.")
+    return path.read_text(encoding="utf-8")
 
 
 def _problem(problem: ErrorDetails, options: list[str]) -> str:

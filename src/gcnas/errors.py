@@ -29,6 +29,10 @@ class RunFolderError(GCNASError):
     """A run folder is missing, damaged, in use, newer than this version, or of another run."""
 
 
+class DamagedLedgerError(RunFolderError):
+    """The ledger of a run is damaged; some of its trials may still be readable."""
+
+
 class SearchFailedError(GCNASError):
     """The search cannot go on: the first candidates all failed, or none succeeded."""
 

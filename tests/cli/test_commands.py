@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -297,6 +299,36 @@ def test_data_check(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
     assert "bad.jpg" in done.stdout
     assert "above" in done.stdout
     assert f"gcnas search {folder} --budget 10m" in done.stdout
+
+
+def test_damaged_ledger_gives_what_it_still_holds(run_copy: Path, run_gcnas: RunGcnas) -> None:
+    before = _rows(run_copy)
+    with closing(sqlite3.connect(run_copy / "run.db", isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER finished_is_final")
+        connection.execute("UPDATE trials SET architecture = '{' WHERE trial = 2")
+    for command in ("status", "resume"):
+        refused = run_gcnas(command, run_copy, check=False)
+        assert refused.returncode == 1
+        assert "is damaged" in refused.stderr
+        assert f"gcnas report {run_copy}" in refused.stderr
+    done = run_gcnas("report", run_copy, check=False)
+    assert done.returncode == 1
+    assert "3 trials can still be read" in done.stderr
+    with (run_copy / "trials-rescued.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == before[:1] + before[2:]
+    assert _rows(run_copy) == before
+    assert run_gcnas("predict", run_copy, run_copy / "missing.png", check=False).returncode == 1
+
+
+def test_damaged_configuration_is_told(run_copy: Path, run_gcnas: RunGcnas) -> None:
+    for content in (b"data: [", b"\xff\xfe", b"", b"data: digits\nbudget: 4\nwarp: 9"):
+        (run_copy / "config.yaml").write_bytes(content)
+        refused = run_gcnas("resume", run_copy, check=False)
+        assert refused.returncode == 1
+        assert "config.yaml is damaged, or of a newer version" in refused.stderr
+        assert "Mend it by hand" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert "complete" in run_gcnas("status", run_copy).stdout
 
 
 def test_clean(run_copy: Path, run_gcnas: RunGcnas) -> None:

@@ -1,6 +1,7 @@
 """Odd images become plain pixels; damaged ones a reason."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -166,6 +167,21 @@ def test_missing_files_and_folders_give_a_reason(tmp_path: Path) -> None:
             decode(path, (8, 8), 3)
         with pytest.raises(DataError, match=reason):
             inspect(path)
+
+
+@pytest.mark.timeout(20)
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "endless.png").symlink_to("/dev/zero")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    for name, reason in (
+        ("pipe.png", "not a regular"),
+        ("endless.png", "not a regular"),
+        ("loop.png", "symbolic links"),
+    ):
+        for read in (inspect, lambda path: decode(path, (8, 8), 3)):
+            with pytest.raises(DataError, match=reason):
+                read(tmp_path / name)
 
 
 def test_not_finite_floats_are_damage() -> None:

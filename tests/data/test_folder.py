@@ -1,5 +1,6 @@
 """Folders of images, tidy and untidy."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,31 @@ def test_other_layouts_are_refused_with_what_was_found(folder, tmp_path, classes
     with pytest.raises(DataError, match=found) as caught:
         read_folder(folder(classes))
     assert "flowers/" in str(caught.value) or "Rename" in str(caught.value)
+
+
+def test_links_that_lead_back_are_left_out(folder) -> None:
+    root = folder({"cat": 2, "dog": 2})
+    (root / "all").symlink_to(root)
+    (root / "above").symlink_to(root.parent)
+    (root / "itself").symlink_to(root / "itself")
+    (root / "cat" / "more").symlink_to(root)
+    (root / "bird").symlink_to(folder({"birds": 3}, root.parent / "elsewhere") / "birds")
+    source = read_folder(root)
+    assert source.class_names == ("bird", "cat", "dog")
+    assert len(source.images) == 7
+    assert source.other_files == 1  # "itself"
+    assert "all is a link to a folder that it lies in" in " ".join(source.notices)
+    assert "above is a link" in " ".join(source.notices)
+
+
+def test_names_that_are_not_utf8_are_spelt_out(folder) -> None:
+    root = folder({"cat": 2, "dog": 2})
+    cafe = root / os.fsdecode(b"caf\xe9")
+    (root / "dog").rename(cafe)
+    (cafe / "000.png").rename(cafe / os.fsdecode(b"\xff.png"))
+    source = read_folder(root)
+    assert source.class_names == (r"caf\xe9", "cat")
+    for row in range(len(source.images)):
+        source.images.describe(row).encode("utf-8")
+    images = list(source.images.blocks((8, 8), 3))
+    assert not images[0].broken

@@ -1,5 +1,6 @@
 """From all kinds of sources to a data set, and the same facts in the summary."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,6 +267,14 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "a.txt")
     with pytest.raises(DataError, match="there is no"):
         load(tmp_path / "nothing")
+
+
+@pytest.mark.timeout(20)
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    for name in ("a.npz", "a.csv", "pipe"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DataError, match="neither"):
+            load(tmp_path / name)
 
 
 def test_a_folder_called_digits_wins(folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,3 +127,37 @@ def test_text_named_npz_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_text("hello")
     with pytest.raises(DataError, match="cannot be read"):
         read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("comment", [b"", b"said by nobody"])
+def test_a_million_members_are_refused_before_they_are_listed(
+    tmp_path: Path, comment: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than 65,535 members also take the 64-bit form of the record at the end."""
+    path = tmp_path / "many.npz"
+    entry = b"PK\1\2" + bytes(42)  # of the list alone, which is all that is read of it
+    count = 1_000_000
+    size = count * len(entry)
+    large = b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, count, count, size, 0)
+    locator = b"PK\6\7" + struct.pack("<IQI", 0, size, 1)
+    end = (
+        b"PK\5\6"
+        + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, len(comment))
+        + comment
+    )
+    with path.open("wb") as file:
+        for _ in range(100):
+            file.write(entry * (count // 100))
+        file.write(large + locator + end)
+    monkeypatch.setattr(npz.zipfile, "ZipFile", lambda _: pytest.fail("it was opened"))
+    with pytest.raises(DataError, match=r"46,000,000 bytes.*Save only images and labels"):
+        read_npz(path)
+
+
+def test_many_members_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    images = npy(np.zeros((4, 8, 8)))
+    extra = {f"extra{number}": LABELS for number in range(1_000)}
+    path = save(tmp_path / "a.npz", {"images": images, "labels": LABELS, **extra})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"made by hand"
+    assert len(read_npz(path).images) == 4

@@ -57,6 +57,9 @@ def do(deed: str, given: Job) -> None:
             raise MemoryError
         case "run error":
             raise DataError("The images are gone.")
+        case "chatter":
+            for stream in (sys.stdout, sys.stderr):
+                print("a lot to say " * 10_000, file=stream, flush=True)
         case "slow":
             time.sleep(0.5)
 

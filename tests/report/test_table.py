@@ -1,13 +1,15 @@
 import csv
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.report.conftest import MakeRun, likely_score
 
-from gcnas.errors import RunFolderError
+from gcnas.errors import DamagedLedgerError, RunFolderError
 from gcnas.records import Proposal
-from gcnas.report import write_trials_csv
+from gcnas.report import rescue_trials, write_trials_csv
 from gcnas.report.record import read_run
 from gcnas.report.table import COLUMNS
 
@@ -69,3 +71,18 @@ def test_folder_that_cannot_be_written(make_run: MakeRun) -> None:
     with pytest.raises(RunFolderError, match="cannot be written"):
         write_trials_csv(run)
     assert not list(run.glob(".*"))
+
+
+def test_trials_of_a_damaged_ledger_go_into_a_table_of_their_own(make_run: MakeRun) -> None:
+    run = make_run(outcome=outcome)
+    whole = rows(write_trials_csv(run))
+    with closing(sqlite3.connect(run / "run.db", isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER finished_is_final")
+        connection.execute("UPDATE trials SET trajectory = '{' WHERE trial = 2")
+    with pytest.raises(DamagedLedgerError, match="gcnas report"):
+        write_trials_csv(run)
+    path, count = rescue_trials(run)
+    assert path == run / "trials-rescued.csv"
+    assert rows(path) == whole[:1] + whole[2:]
+    assert count == len(whole) - 1
+    assert rows(run / "trials.csv") == whole

@@ -1,6 +1,10 @@
-"""Trials to write."""
+"""Trials to write, and a disk that is too small."""
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from tests.run.toy import TOY
@@ -44,3 +48,50 @@ def make_trial(proposals: list[Proposal]) -> MakeTrial:
         return Trial(number, proposal, TOY.cost(proposal.architecture), fidelity, evaluation, elapsed=elapsed)
 
     return make
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A file system of its own."""
+
+    path: Path
+
+    def resize(self, size: str) -> None:
+        """Change how much fits on it, such as ``300k``."""
+        self._remount(f"size={size}")
+
+    def make_read_only(self) -> None:
+        """Refuse all writing, that of root too."""
+        self._remount("ro")
+
+    def make_writable(self) -> None:
+        self._remount("rw")
+
+    def fill(self) -> Path:
+        """Take all the room that is left; gives the file that does."""
+        ballast = self.path / "ballast"
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(512))
+        return ballast
+
+    def _remount(self, option: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{option}", str(self.path)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk of 1 MB; the test is skipped where none may be mounted."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    try:
+        command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
+        mounted = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        pytest.skip(f"a small disk cannot be mounted: {error}")
+    if mounted.returncode != 0:
+        pytest.skip(f"a small disk cannot be mounted (that takes root): {mounted.stderr.strip()}")
+    try:
+        yield SmallDisk(path)
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)

@@ -340,9 +340,12 @@ def test_damaged_pages(path: Path, make_trial: MakeTrial) -> None:
     content = bytearray(path.read_bytes())
     content[4096:] = b"\x5a" * (len(content) - 4096)
     path.write_bytes(content)
-    with pytest.raises(RunFolderError, match=r"is damaged.*\.recover"):
+    with pytest.raises(RunFolderError, match=r"is damaged.*gcnas report.*\.recover"):
         Ledger(path)
-    with LedgerReader(path) as reader, pytest.raises(RunFolderError, match=r"is damaged.*\.recover"):
+    with (
+        LedgerReader(path) as reader,
+        pytest.raises(RunFolderError, match=r"is damaged.*gcnas report.*\.recover"),
+    ):
         reader.trials()
 
 
@@ -374,7 +377,12 @@ def test_ledger_is_whole_or_not_there(path: Path, monkeypatch: pytest.MonkeyPatc
     assert [item.name for item in path.parent.iterdir()] == [".run.db.new"]
     with Ledger(path, {"name": "second"}) as ledger:
         assert ledger.meta() == {"name": "second"}
-        assert sorted(item.name for item in path.parent.iterdir()) == ["run.db", "run.db-shm", "run.db-wal"]
+        assert sorted(item.name for item in path.parent.iterdir()) == [
+            ".run.db.reserve",
+            "run.db",
+            "run.db-shm",
+            "run.db-wal",
+        ]
     assert [item.name for item in path.parent.iterdir()] == ["run.db"]
 
 
@@ -386,7 +394,7 @@ def test_full_database(ledger: Ledger, path: Path, make_trial: MakeTrial) -> Non
     pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
     ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(
-        RunFolderError, match=r"cannot be written \(database or disk is full\).*make room.*resume"
+        RunFolderError, match=r"cannot be written \(database or disk is full\).*Make room.*resume"
     ):
         ledger.commit(
             pending=[make_trial(2)],

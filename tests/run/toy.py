@@ -70,7 +70,9 @@ def evaluate(job: Job) -> Evaluated:
         score *= 0.5 + 0.1 * job.fidelity.epochs / 9 + 0.1 * luck(architecture, str(job.fidelity))
     if job.keep is not None:
         job.keep.parent.mkdir(exist_ok=True)
-        job.keep.write_text(architecture.fingerprint)
+        fresh = job.keep.with_name(f".{job.keep.name}")
+        fresh.write_text(architecture.fingerprint)
+        fresh.replace(job.keep)
     if job.start is not None and job.start.exists():
         assert job.start.read_text() == architecture.fingerprint
         score += 1e-6  # what had to begin anew would end elsewhere

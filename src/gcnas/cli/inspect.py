@@ -52,10 +52,19 @@ def report(
     ] = None,
     space: SpaceOption = None,
 ) -> None:
-    """Write report.html and trials.csv anew from the ledger."""
-    from gcnas.report import write_report, write_trials_csv
+    """Write report.html and trials.csv anew from the ledger; from a damaged one, trials-rescued.csv."""
+    from gcnas.errors import DamagedLedgerError
+    from gcnas.report import read_run, rescue_trials, write_report, write_trials_csv
     from gcnas.space import load_space
 
-    table = write_trials_csv(run)
+    try:
+        table = write_trials_csv(run)
+        read_run(run)
+    except DamagedLedgerError as error:
+        rescued, count = rescue_trials(run)
+        raise DamagedLedgerError(
+            f"{run / 'run.db'} is damaged. {count} trials can still be read and are in {rescued}; an older "
+            f"trials.csv and {run / 'best'} are as they were. Start a new search to go on."
+        ) from error
     page = write_report(run, against, space=None if space is None else load_space(space))
     typer.echo(f"{page}\n{table}")

@@ -1,6 +1,7 @@
 """One image, from a file of any usual kind to (H, W, C) uint8."""
 
 import io
+import stat
 import struct
 import warnings
 import zlib
@@ -82,8 +83,13 @@ def decode(source: Path | bytes | Image.Image, resolution: tuple[int, int], chan
 
 
 def _open(source: Path | bytes) -> Image.Image:
-    if isinstance(source, Path) and source.stat().st_size == 0:
-        raise DataError("the file is empty")
+    if isinstance(source, Path):
+        status = source.stat()
+        # Opening a pipe would wait for a writer for ever; Pillow says the rest, that of folders too.
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise DataError("not a regular file")
+        if status.st_size == 0:
+            raise DataError("the file is empty")
     image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     try:
         _check_size(image)

@@ -51,9 +51,9 @@ def read_folder(root: Path) -> Source:
         raise DataError(f"{_LAYOUT}; found {_contents(root)} in {root}.{_nested_hint(root)}")
     labels, class_names = number_classes(names, str(root))
     return Source(
-        name=root.resolve().name or "images",
+        name=in_utf8(root.resolve().name) or "images",
         kind="folder",
-        images=FileImages(tuple(paths), tuple(str(path.relative_to(root)) for path in paths)),
+        images=FileImages(tuple(paths), tuple(in_utf8(str(path.relative_to(root))) for path in paths)),
         labels=labels,
         class_names=class_names,
         given=np.repeat([part.split for part in found], [len(part.paths) for part in found]).astype(np.int8),
@@ -86,6 +86,11 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
     names: list[str] = []
     notices: list[str] = []
     classes = _folders(folder)
+    for loop in [
+        path for path in classes if path.is_symlink() and folder.resolve().is_relative_to(path.resolve())
+    ]:
+        notices.append(f"{in_utf8(loop.name)} is a link to a folder that it lies in, and was left out.")
+        classes.remove(loop)
     direct, others = _images_in(folder)
     if direct and classes:
         notices.append(f"{len(direct):,} images beside the class folders were left out: they have no class.")
@@ -97,9 +102,9 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
             images += here
             others += more
         if not images:
-            notices.append(f"{class_folder.relative_to(root)}/ has no images and was left out.")
+            notices.append(f"{in_utf8(str(class_folder.relative_to(root)))}/ has no images and was left out.")
         paths += images
-        names += [class_folder.name] * len(images)
+        names += [in_utf8(class_folder.name)] * len(images)
     return _Found(split, tuple(paths), tuple(names), others, tuple(notices))
 
 
@@ -126,6 +131,11 @@ def visible(name: str) -> bool:
     return not name.startswith(".") and name not in _RUBBISH
 
 
+def in_utf8(name: str) -> str:
+    """A name that can be written anywhere: bytes of it that are not UTF-8 are spelt out in hexadecimal."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _contents(root: Path) -> str:
     folders = _folders(root)
     images, others = _images_in(root)
@@ -145,5 +155,5 @@ def _nested_hint(root: Path) -> str:
 
 
 def _listed(names: Iterable[str], limit: int = 5) -> str:
-    names = sorted(names)
+    names = sorted(map(in_utf8, names))
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

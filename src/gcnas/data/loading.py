@@ -184,6 +184,8 @@ def open_source(source: Any) -> Source:
     readers = {".csv": read_table, ".npz": read_npz}
     if not path.exists():
         raise DataError(f"Data is a folder, a .csv or .npz file, or 'digits'; there is no {source}.")
+    if not path.is_file():
+        raise DataError(f"Data is a folder or a regular file; {source} is neither. Copy it into one.")
     if path.suffix.lower() not in readers:
         raise DataError(f"Data is a folder, a .csv or .npz file, or 'digits'; given: the file {source}.")
     return readers[path.suffix.lower()](path)

@@ -23,6 +23,13 @@ MAX_RATIO = 250
 
 RATIO_FROM = 64 * 2**20
 
+MAX_DIRECTORY = 2**20
+"""Bytes that the names and places of all arrays may take in the file; each array takes some hundred."""
+
+# The record at the end of an archive; its 64-bit form stands before it, and a comment may follow.
+_RECORD = 22
+_END_BYTES = 76 + _RECORD + 2**16
+
 # The longest header that NumPy itself accepts from files that are not trusted.
 _MAX_HEADER = 10_000
 DAMAGED = (
@@ -48,6 +55,7 @@ def read_npz(path: Path) -> Source:
         DataError: The file is damaged, too large, pickled, or has no images and labels.
     """
     try:
+        _check_directory(path)
         with zipfile.ZipFile(path) as archive:
             members = {i.filename[:-4]: i for i in archive.infolist() if i.filename.endswith(".npy")}
             selection = select(members)
@@ -56,6 +64,28 @@ def read_npz(path: Path) -> Source:
     except DAMAGED as error:
         raise DataError(f"{path} cannot be read as .npz (numpy.savez): {error}.") from error
     return read_arrays(arrays, selection, path.stem, "npz")
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a list of members so long that reading it alone would fill the memory.
+
+    The record at the end says how long it is (APPNOTE.TXT of the zip format, 4.3.14 and 4.3.16).
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END_BYTES))
+        end = file.read()
+    plain = end[-_RECORD:-18] == b"PK\5\6" and end[-2:] == b"\0\0"
+    place = len(end) - _RECORD if plain else end.rfind(b"PK\5\6")
+    if not 0 <= place <= len(end) - _RECORD:
+        return  # no archive, as zipfile will say
+    size = int.from_bytes(end[place + 12 : place + 16], "little")
+    if end[place - 20 : place - 16] == b"PK\6\7" and end[place - 76 : place - 72] == b"PK\6\6":
+        size = int.from_bytes(end[place - 36 : place - 28], "little")
+    if size > MAX_DIRECTORY:
+        raise DataError(
+            f"The list of the arrays in {path} takes {size:,} bytes; more than {MAX_DIRECTORY:,} are not read. "
+            "Save only images and labels in it."
+        )
 
 
 def _check_sizes(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path) -> None:

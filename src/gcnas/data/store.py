@@ -55,13 +55,23 @@ def decoded(
         yield _consume(images, resolution, channels, keep), lambda _, rows: pixels[rows]
         return
     folder = _cache_folder(cache, size)
-    with TemporaryDirectory(dir=folder, prefix="decoding-") as temporary:
+    with _disk_refuses(folder), TemporaryDirectory(dir=folder, prefix="decoding-") as temporary:
         path = Path(temporary) / "pixels"
         with path.open("wb") as file:
             # Plain writes: a full disk is then an OSError and not a bus error, as it is through a map.
             facts = _consume(images, resolution, channels, lambda block: _write(file.write, block.pixels))
         staged = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
         yield facts, lambda name, rows: _to_file(folder / f"{name}.npy", staged, rows)
+
+
+@contextmanager
+def _disk_refuses(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"The images cannot be kept in {folder}: {error}. Make room, or give a smaller resolution."
+        ) from error
 
 
 def decode_only(images: Images, resolution: tuple[int, int], channels: int) -> Decoded:
@@ -124,11 +134,15 @@ def _cache_folder(cache: Path | None, size: int) -> Path:
 def _to_file(path: Path, staged: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Write rows as ``.npy`` and map them; the name appears only once the file is whole."""
     unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *staged.shape[1:])}
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            _write(file.write, staged[rows[start : start + _ROWS_AT_ONCE]])
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *staged.shape[1:])}
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                _write(file.write, staged[rows[start : start + _ROWS_AT_ONCE]])
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
     mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped

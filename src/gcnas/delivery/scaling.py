@@ -135,7 +135,8 @@ class Scaler:
         """The network of one size, trained unless a folder of the same one is there."""
         scaled = self._grown(coefficients, phi)
         cost, origin = self._cost(scaled), self._origin(coefficients, phi)
-        row = ScaledRow(phi, scaled.resolution, scaled.architecture.depth, **asdict(cost))
+        sizes = (cost.parameters, cost.multiply_adds, cost.activations)
+        row = ScaledRow(phi, scaled.resolution, scaled.architecture.depth, *sizes)
         if phi and (broken := self.limits.violation(cost)):
             self.note(f"phi {phi} is left out: beyond the limit on {broken}")
             return replace(row, reason=f"beyond the limit on {broken}")

@@ -5,10 +5,12 @@ Nothing here imports torch: what the worker is set up with does, if it needs it.
 
 import faulthandler
 import fcntl
+import io
 import os
 import pickle
 import select
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -93,10 +95,27 @@ def main(connection: int, parent: int) -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_DIE, encoding="ascii")
     faulthandler.enable()
+    sys.stdout, sys.stderr = _lenient(1), _lenient(2)
     for descriptor in (connection, parent):
         os.set_inheritable(descriptor, False)
     with suppress(EOFError, ConnectionError):
         _serve(Connection(connection))
+
+
+class _Lenient(io.FileIO):
+    """A file that loses what the disk has no room for."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _lenient(descriptor: int) -> io.TextIOWrapper:
+    """What is printed goes there at once; a log on a full disk is no failure of a candidate."""
+    file = _Lenient(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def refuse_in_worker() -> None:

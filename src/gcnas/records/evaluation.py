@@ -11,6 +11,9 @@ from gcnas.records.trajectory import Trajectory
 TRAINED_EPOCHS = "trained_epochs"
 """Name of the metric that says how many epochs an evaluation itself trained."""
 
+DECAY = 1 / 4
+"""Share of a training that can be gone on with in which the rate falls; before it, weights are stored."""
+
 
 @dataclass(frozen=True)
 class Fidelity:

@@ -7,7 +7,7 @@ from gcnas.report.layers import LayerRow, describe, layer_table
 from gcnas.report.reasons import Reasons, reasons
 from gcnas.report.record import RunRecord, read_run
 from gcnas.report.summary import RunSummary, summarize
-from gcnas.report.table import write_trials_csv
+from gcnas.report.table import rescue_trials, write_trials_csv
 
 __all__ = [
     "FrontPoint",
@@ -21,6 +21,7 @@ __all__ = [
     "layer_table",
     "read_run",
     "reasons",
+    "rescue_trials",
     "summarize",
     "write_report",
     "write_trials_csv",

@@ -2,11 +2,13 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from gcnas.report.layers import describe
 from gcnas.run.folder import write_text
 from gcnas.run.ledger import LedgerReader
+from gcnas.run.salvage import readable_trials
 from gcnas.run.trial import Trial
 
 COLUMNS = (
@@ -42,11 +44,30 @@ def write_trials_csv(run: Path) -> Path:
     """
     with LedgerReader(run / "run.db") as ledger:
         trials = ledger.trials()
+    return write_text(run / "trials.csv", _table(trials))
+
+
+def rescue_trials(run: Path) -> tuple[Path, int]:
+    """Write the trials of a damaged ledger that can still be read as ``trials-rescued.csv``.
+
+    An older ``trials.csv`` may hold more of them, so it stays.
+
+    Returns:
+        The file, and the number of trials in it.
+
+    Raises:
+        RunFolderError: If the folder cannot be written.
+    """
+    trials = readable_trials(run / "run.db")
+    return write_text(run / "trials-rescued.csv", _table(trials)), len(trials)
+
+
+def _table(trials: Sequence[Trial]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(_row(trial) for trial in trials)
-    return write_text(run / "trials.csv", text.getvalue())
+    return text.getvalue()
 
 
 def _row(trial: Trial) -> tuple[str | int, ...]:

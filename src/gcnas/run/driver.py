@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from gcnas.errors import LimitsTooTightError, SearchFailedError
+from gcnas.errors import LimitsTooTightError, RunFolderError, SearchFailedError
 from gcnas.execution import Executor, Job, Outcome
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.run.checkpoints import Checkpoints
@@ -119,9 +120,10 @@ class Driver:
             while self._pending:
                 for outcome in self._executor.wait():
                     self._settle(outcome)
-        except KeyboardInterrupt:
+        except (Exception, KeyboardInterrupt):
             # Nobody died: what was under way does not use up one of its attempts.
-            self._ledger.take_back_attempts(self._started)
+            with suppress(RunFolderError):  # a full disk may refuse this too
+                self._ledger.take_back_attempts(self._started)
             raise
         finally:
             self._executor.close()

@@ -120,8 +120,9 @@ class RunFolder:
         Raises:
             RunFolderError: If the disk refuses; then the old folder stays.
         """
-        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=self.path))
+        fresh = None
         try:
+            fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=self.path))
             fill(fresh)
             fresh.chmod(0o755)
             for file in fresh.iterdir():
@@ -129,9 +130,13 @@ class RunFolder:
             target.parent.mkdir(exist_ok=True)
             _swap(fresh, target, target.with_name(f"{target.name}.old"))
         except OSError as error:
-            raise RunFolderError(f"{target} cannot be written: {error}. The old one is kept.") from error
+            raise RunFolderError(
+                f"{target} cannot be written: {error}. The old one is kept. Make room or mend the permissions, then "
+                f"'gcnas resume {self.path}' goes on."
+            ) from error
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            if fresh is not None:
+                shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _is_free(path: Path) -> bool:

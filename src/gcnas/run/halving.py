@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from gcnas.errors import LimitsTooTightError
-from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
+from gcnas.records import DECAY, Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
 from gcnas.run.middleware import Middleware
 from gcnas.run.recommendation import REFERENCE
 from gcnas.run.rungs import ETA
 from gcnas.run.trial import Trial
 from gcnas.strategy import Strategy
-from gcnas.training.recipe import DECAY
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from gcnas.errors import RunFolderError, SpaceError
-from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
+from gcnas.errors import DamagedLedgerError, RunFolderError, SpaceError
+from gcnas.run.reserve import Reserve
+from gcnas.run.rows import finish_trial, insert_trial, trial_of
 from gcnas.run.schema import FROM_1, SCHEMA, SCHEMA_VERSION, statements
+from gcnas.run.sqlite_errors import is_damage, is_refusal
 from gcnas.run.trial import Event, Rejection, Trial
 from gcnas.strategy import StrategyState
 
 MAX_ATTEMPTS = 2
 """An evaluation during which the process died is repeated once, then failed."""
+
+
+_WAY_OUT = "Make room or mend the permissions, then resume."
 
 
 class LedgerReader:
@@ -33,7 +38,8 @@ class LedgerReader:
         path: The ``run.db`` of a run folder.
 
     Raises:
-        RunFolderError: If the file is missing, no ledger, damaged, or written by a newer version.
+        RunFolderError: If the file is missing, no ledger, or written by a newer version.
+        DamagedLedgerError: If it is damaged; the methods that read raise it too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,8 +89,13 @@ class LedgerReader:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> RunFolderError:
-        return RunFolderError(
-            f"{self._path} is damaged ({error}). What can still be read: sqlite3 {self._path.name} .recover"
+        if is_refusal(error):
+            return RunFolderError(f"{self._path} cannot be read ({error}). {_WAY_OUT}")
+        run = self._path.parent
+        return DamagedLedgerError(
+            f"{self._path} is damaged ({error}); the run cannot go on from it, {run / 'best'} is as it was. "
+            f"'gcnas report {run}' writes the trials that can still be read into a table; 'sqlite3 {self._path} "
+            ".recover' saves the rest."
         )
 
     def close(self) -> None:
@@ -109,7 +120,7 @@ class LedgerReader:
             self._connection.row_factory = sqlite3.Row
             rows = self._connection.execute("SELECT * FROM trials ORDER BY trial").fetchall()
             self._connection.row_factory = None
-            return [_trial(row) for row in rows]
+            return [trial_of(row) for row in rows]
 
     def rejections(self) -> list[Rejection]:
         """All proposals that were not evaluated, in order."""
@@ -154,6 +165,12 @@ class Ledger(LedgerReader):
             _create(path, meta or {})
         super().__init__(path)
         self._migrate()
+        self._reserve = Reserve(path.with_name(f".{path.name}.reserve"))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reserve.release()
+        super().close()
 
     def _migrate(self) -> None:
         """Bring a ledger of an older version to this one, in one transaction."""
@@ -186,9 +203,10 @@ class Ledger(LedgerReader):
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                raise self._damaged(error) from error
             raise RunFolderError(
-                f"{self._path} cannot be written ({error}). Everything up to here is kept: make room or "
-                "mend the permissions, then resume."
+                f"{self._path} cannot be written ({error}). Everything up to here is kept. {_WAY_OUT}"
             ) from error
 
     def commit(
@@ -214,9 +232,9 @@ class Ledger(LedgerReader):
         """
         with self._transaction() as connection:
             for trial in finished:
-                _finish(connection, trial)
+                finish_trial(connection, trial)
             for trial in pending:
-                _insert(connection, trial)
+                insert_trial(connection, trial)
             connection.executemany(
                 "INSERT INTO rejections (trials_before, fingerprint, source, reason, detail) "
                 "VALUES (?, ?, ?, ?, ?)",
@@ -238,7 +256,8 @@ class Ledger(LedgerReader):
             connection.execute("UPDATE trials SET attempts = attempts + 1 WHERE trial = ?", (trial,))
 
     def take_back_attempts(self, trials: Iterable[int]) -> None:
-        """Count one attempt less for those of the trials that are still pending."""
+        """Count one attempt less for those of the trials that are still pending; called when a run ends."""
+        self._reserve.release()  # it may end because the disk is full
         with self._transaction() as connection:
             connection.executemany(
                 "UPDATE trials SET attempts = attempts - 1 WHERE trial = ? AND state = 'pending' AND attempts > 0",
@@ -270,7 +289,7 @@ def _open_writer(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if connection is not None:
             connection.close()
-        raise RunFolderError(f"{path} cannot be opened for writing ({error}).") from error
+        raise RunFolderError(f"{path} cannot be opened for writing ({error}). {_WAY_OUT}") from error
     return connection
 
 
@@ -283,7 +302,7 @@ def _create(path: Path, meta: Mapping[str, Any]) -> None:
         _fill(fresh, meta)
         fresh.replace(path)
     except (OSError, sqlite3.DatabaseError) as error:
-        raise RunFolderError(f"{path} cannot be written ({error}).") from error
+        raise RunFolderError(f"{path} cannot be written ({error}). {_WAY_OUT}") from error
 
 
 def _fill(path: Path, meta: Mapping[str, Any]) -> None:
@@ -305,80 +324,3 @@ def _fill(path: Path, meta: Mapping[str, Any]) -> None:
 def _contiguous(tensors: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
     # safetensors writes the memory of an array as it lies, which scrambles a transposed one.
     return {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-
-
-def _insert(connection: sqlite3.Connection, trial: Trial) -> None:
-    proposal, cost = trial.proposal, trial.cost
-    connection.execute(
-        "INSERT INTO trials (trial, fingerprint, source, state, architecture, trajectory, depth, parameters, "
-        "multiply_adds, activations, epochs, seed, continues) "
-        "VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            trial.number,
-            proposal.fingerprint,
-            proposal.source,
-            json.dumps(proposal.architecture.to_json()),
-            json.dumps(proposal.trajectory.to_json()),
-            proposal.architecture.depth,
-            cost.parameters,
-            cost.multiply_adds,
-            cost.activations,
-            trial.fidelity.epochs,
-            trial.fidelity.seed,
-            trial.continues,
-        ),
-    )
-
-
-def _finish(connection: sqlite3.Connection, trial: Trial) -> None:
-    evaluation = trial.evaluation
-    if evaluation is None:
-        raise ValueError(f"Trial {trial.number} has no evaluation.")
-    updated = connection.execute(
-        "UPDATE trials SET state = ?, score = ?, metrics = ?, error_kind = ?, error = ?, seconds = ?, "
-        "elapsed = ? WHERE trial = ?",
-        (
-            str(evaluation.state),
-            evaluation.score,
-            json.dumps(dict(evaluation.metrics)),
-            evaluation.error_kind,
-            # Names of files in another encoding hold surrogates, which SQLite refuses.
-            None if evaluation.error is None else evaluation.error.encode(errors="replace").decode(),
-            evaluation.seconds,
-            trial.elapsed,
-            trial.number,
-        ),
-    )
-    if updated.rowcount != 1:
-        raise ValueError(f"Trial {trial.number} is not in the ledger.")
-
-
-def _trial(row: sqlite3.Row) -> Trial:
-    proposal = Proposal(
-        Architecture.from_json(json.loads(row["architecture"])),
-        Trajectory.from_json(json.loads(row["trajectory"])),
-        row["source"],
-    )
-    fidelity = Fidelity(row["epochs"], row["seed"])
-    evaluation = None
-    if row["state"] != "pending":
-        evaluation = Evaluation(
-            proposal,
-            EvaluationState(row["state"]),
-            row["score"],
-            fidelity,
-            json.loads(row["metrics"]),
-            row["error_kind"],
-            row["error"],
-            row["seconds"],
-        )
-    return Trial(
-        row["trial"],
-        proposal,
-        Cost(row["parameters"], row["multiply_adds"], row["activations"]),
-        fidelity,
-        evaluation,
-        row["attempts"],
-        row["elapsed"],
-        row["continues"] if "continues" in row.keys() else None,  # noqa: SIM118 - a row of sqlite3 is no mapping
-    )

@@ -11,7 +11,7 @@ from torch import Tensor
 from gcnas.data import Dataset
 from gcnas.errors import BuildError
 from gcnas.network import Network, build
-from gcnas.records import Architecture, Fidelity
+from gcnas.records import DECAY, Architecture, Fidelity
 from gcnas.space import SearchSpace
 from gcnas.training.batches import ImageBatches
 from gcnas.training.checkpoint import load_checkpoint, save_checkpoint
@@ -19,7 +19,7 @@ from gcnas.training.inheritance import Donor, inherit
 from gcnas.training.loop import Measurement, measure, train
 from gcnas.training.memory import return_freed_memory
 from gcnas.training.platform import Platform
-from gcnas.training.recipe import DECAY, EpochSchedule, Recipe, StagedSchedule
+from gcnas.training.recipe import EpochSchedule, Recipe, StagedSchedule
 
 ACCURACY = {"accuracy": "accuracy", "balanced-accuracy": "balanced_accuracy"}
 """The figure of a :class:`Measurement` that each reward is."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gcnas.records import DECAY
 from gcnas.training.batches import Augmentation
 
 WARM_UP = 0.15
@@ -17,9 +18,6 @@ WARM_UP = 0.15
 
 FINAL_RATE = 0.002
 """Rate at the end, as a share of the peak."""
-
-DECAY = 1 / 4
-"""Share of a training that can be gone on with in which the rate falls; before it, weights are stored."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+"""Reading what a damaged ledger still holds."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from gcnas.errors import SpaceError
+from gcnas.run.rows import trial_of
+from gcnas.run.trial import Trial
+
+MAX_MISSES = 1_000
+"""Behind so many numbers in a row without a readable trial there is no other."""
+
+
+def readable_trials(path: Path) -> list[Trial]:
+    """The trials of a ledger that can still be read, in the order of their numbers.
+
+    The table is read from both ends up to the damage, and what lies between one by one: a trial is found as long as
+    its own page and those above it in the tree are sound. Nothing is written.
+
+    Args:
+        path: The ``run.db`` of a run folder.
+    """
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        found = {row["trial"]: row for row in _rows(connection)}
+    trials = (_trial(found[number]) for number in sorted(found))
+    return [trial for trial in trials if trial is not None]
+
+
+def _rows(connection: sqlite3.Connection) -> Iterator[sqlite3.Row]:
+    low, high = 0, None
+    for row in _until_damage(connection, "SELECT * FROM trials ORDER BY trial"):
+        low = row["trial"]
+        yield row
+    for row in _until_damage(connection, "SELECT * FROM trials WHERE trial > ? ORDER BY trial DESC", low):
+        high = row["trial"]
+        yield row
+    number, misses = low + 1, 0
+    while number < high if high is not None else misses < MAX_MISSES:
+        rows = list(_until_damage(connection, "SELECT * FROM trials WHERE trial = ?", number))
+        yield from rows
+        number, misses = number + 1, 0 if rows else misses + 1
+
+
+def _until_damage(connection: sqlite3.Connection, query: str, *values: int) -> Iterator[sqlite3.Row]:
+    try:
+        yield from connection.execute(query, values)
+    except sqlite3.DatabaseError:
+        return
+
+
+def _trial(row: sqlite3.Row) -> Trial | None:
+    try:
+        return trial_of(row)
+    except (SpaceError, KeyError, TypeError, ValueError):
+        return None
