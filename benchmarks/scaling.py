@@ -11,6 +11,7 @@ case to ``benchmarks/results/scaling.csv``; each case has a process of its own, 
 Where a problem has no seconds, an evaluation takes a log-normal time (mean ``--seconds``, deviation of its logarithm
 0.5) that depends on network and seed. The clock is simulated, but the driver's own time passes on it as well: workers
 stand idle while the driver is busy. ``driver_ms`` is that time for one evaluation, all but the look-up of its result;
+it and all others of this kind are processor time on one thread, so that other work on the machine does not count;
 ``per_second`` is how many evaluations it would keep up with. ``first_ms`` and ``last_ms`` are of the first and the
 last tenth of the evaluations: they show what grows. ``demand`` is how many results a second so many workers would
 deliver if they never waited. Regret is the best score there is minus the best found by then.
@@ -116,24 +117,24 @@ class Workers(TableExecutor):
     def __init__(self, problem: Any, capacity: int) -> None:
         super().__init__(cast("Any", problem), capacity)
         self.driver_seconds = self.busy = 0.0
-        self._left = time.perf_counter()
+        self._left = time.process_time()
 
     def submit(self, job: Job) -> None:
         """Begin a job, after the time that the driver took before."""
         self._enter()
         super().submit(job)
-        self._left = time.perf_counter()
+        self._left = time.process_time()
 
     def wait(self, seconds: float | None = None) -> list[Outcome]:
         """Results, after the time that the driver took before."""
         self._enter()
         outcomes = super().wait(seconds)
         self.busy += sum(outcome.evaluation.seconds for outcome in outcomes)
-        self._left = time.perf_counter()
+        self._left = time.process_time()
         return outcomes
 
     def _enter(self) -> None:
-        took = time.perf_counter() - self._left
+        took = time.process_time() - self._left
         self.driver_seconds += took
         self.clock += took
 
@@ -176,11 +177,11 @@ class Watch(Observer):
 
     def _timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return call(*args, **kwargs)
             finally:
-                self.parts[name] = self.parts.get(name, 0.0) + time.perf_counter() - start
+                self.parts[name] = self.parts.get(name, 0.0) + time.process_time() - start
                 self.calls[name] = self.calls.get(name, 0) + 1
                 self.largest = max(self.largest, len(kwargs.get("finished", ())))
 
