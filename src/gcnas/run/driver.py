@@ -287,6 +287,7 @@ class Driver:
                 learning=self._group.learning,
                 state=self._strategy.state_dict(),
             )
+            self._started.difference_update(trial.number for trial in self._group.finished)
             self._group.written()
 
     def _drain_rejections(self, trials_before: int) -> list[Rejection]:
