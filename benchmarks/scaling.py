@@ -70,7 +70,7 @@ CASES = [
     *(f"nb201:random:{workers}:2000" for workers in (1, 10, 100, 1_000)),
     *(f"nb201:gcnas:{workers}:60" for workers in (1, 10)),
     "nb201:gcnas:100:150",
-    "cnn:gcnas:100:60",
+    "cnn:gcnas:10:80",
 ]
 
 
