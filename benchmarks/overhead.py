@@ -100,7 +100,6 @@ def measured_parts(watch: Stopwatch) -> Iterator[None]:
     parts = [
         ("propose", Unique, "ask"),
         ("ledger", Ledger, "commit"),
-        ("ledger", Ledger, "count_attempt"),
         ("best", api, "write_searched"),
         ("tables and report", api, "_write_tables"),
         ("final training", api, "_deliver"),

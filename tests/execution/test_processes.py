@@ -326,3 +326,13 @@ def test_ctrl_c_is_the_drivers_alone(tmp_path: Path, repository: Path) -> None:
         time.sleep(0.3)
         assert not any(map(gone, workers))
         process.kill()
+
+
+def test_waiting_no_longer_than_told(begin: Begin) -> None:
+    executor = begin()
+    executor.submit(job(1))
+    start = time.monotonic()
+    assert executor.wait(0.0) == []  # the worker is being started
+    assert time.monotonic() - start < 1.0
+    (outcome,) = executor.wait(60.0)
+    assert outcome.job.trial == 1

@@ -108,3 +108,13 @@ def test_what_the_table_lacks_is_infeasible_and_takes_no_time(table: Table, key:
 def test_there_is_at_least_one_worker(table: Table) -> None:
     with pytest.raises(GCNASError, match="0"):
         TableExecutor(table, capacity=0)
+
+
+def test_waiting_no_longer_than_told(table: Table) -> None:
+    executor = TableExecutor(table, capacity=2)
+    for number, key in enumerate(_keys(table, 5, 2)):
+        executor.submit(_job(table, number, key))
+    assert executor.wait(1.5) == []
+    assert executor.clock == 1.5
+    assert [outcome.job.trial for outcome in executor.wait(10.0)] == [1]
+    assert executor.clock == 2.0

@@ -18,6 +18,10 @@ def trial(number: int, proposal: Proposal, score: float | None, fidelity: Fideli
     return Trial(number, proposal, Cost(1), fidelity, evaluation)
 
 
+def trained(trials: list[Trial]) -> dict[tuple[str, Fidelity], int]:
+    return {(t.proposal.fingerprint, t.fidelity): t.number for t in trials if t.complete}
+
+
 class Kept:
     """A folder of checkpoints of a thousand bytes."""
 
@@ -57,12 +61,12 @@ def test_paths_follow_the_rungs(tmp_path: Path, proposals: list[Proposal]) -> No
 
 def test_hopeless_are_deleted(tmp_path: Path, twelve: list[Trial]) -> None:
     kept = Kept(tmp_path)
-    kept.checkpoints.prune([], [])  # there is no folder yet
+    kept.checkpoints.prune({}, [])  # there is no folder yet
     kept.finish(twelve[:3])
-    kept.checkpoints.prune(twelve[:3], [])
+    kept.checkpoints.prune(trained(twelve[:3]), [])
     assert kept.left() == [1, 2, 3]
     kept.finish(twelve[3:])
-    kept.checkpoints.prune(twelve, [])
+    kept.checkpoints.prune(trained(twelve), [])
     assert kept.left() == list(range(1, 11))  # twice 12 / 3 + 1
 
 
@@ -71,16 +75,16 @@ def test_what_is_gone_on_with_is_kept_until_that_is_done(tmp_path: Path, twelve:
     kept.finish(twelve)
     longer = replace(trial(13, twelve[0].proposal, None, RUNGS[1]), continues=1)
     kept.ladder.enter(longer.proposal, 1)
-    kept.checkpoints.prune(twelve, [longer])
+    kept.checkpoints.prune(trained(twelve), [longer])
     assert 1 in kept.left()
-    kept.checkpoints.prune([*twelve, trial(13, twelve[0].proposal, 0.9, RUNGS[1])], [])
+    kept.checkpoints.prune(trained([*twelve, trial(13, twelve[0].proposal, 0.9, RUNGS[1])]), [])
     assert 1 not in kept.left()
 
 
 def test_room_is_bounded(tmp_path: Path, twelve: list[Trial]) -> None:
     kept = Kept(tmp_path, megabytes=0.0035)
     kept.finish(twelve)
-    kept.checkpoints.prune(twelve, [])
+    kept.checkpoints.prune(trained(twelve), [])
     assert kept.left() == [1, 2, 3]
 
 
@@ -89,7 +93,7 @@ def test_half_written_files_are_left_to_who_writes_them(tmp_path: Path, twelve: 
     kept.finish(twelve)
     half = tmp_path / ".13.safetensors.abc"
     half.write_bytes(b"w")
-    kept.checkpoints.prune(twelve, [trial(13, twelve[0].proposal, None, RUNGS[1])])
+    kept.checkpoints.prune(trained(twelve), [trial(13, twelve[0].proposal, None, RUNGS[1])])
     assert half.exists()
-    kept.checkpoints.prune(twelve, [])
+    kept.checkpoints.prune(trained(twelve), [])
     assert not half.exists()

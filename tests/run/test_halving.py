@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.run.toy import TOY
 
@@ -167,3 +168,30 @@ def test_trials_are_all_that_it_must_know(proposals: list[Proposal]) -> None:
         trials.append(Trial(number, evaluation.proposal, cost, proposal.fidelity, evaluation))
         strategy.tell([evaluation])
     assert {t.fidelity.epochs for t in trials} == {1, 3, 9}
+
+
+def test_ladder_in_order_is_the_rule_by_definition(proposals: list[Proposal]) -> None:
+    """Entries that come and go one at a time give what sorting all of them would."""
+    random, ladder = np.random.default_rng(0), Ladder(RUNGS)
+    scores: list[dict[str, float]] = [{}, {}, {}]
+    seen: list[set[str]] = [set(), set(), set()]
+    for _ in range(400):
+        rung = int(random.integers(3))
+        proposal = proposals[int(random.integers(len(proposals)))]
+        known = proposal.fingerprint
+        if random.random() < 0.3:
+            ladder.enter(proposal, rung)
+        elif known not in scores[rung]:
+            score = None if random.random() < 0.2 else float(random.integers(4))
+            ladder.finish(result(replace(proposal, fidelity=RUNGS[rung]), score))
+            scores[rung][known] = -np.inf if score is None else score
+        else:
+            continue
+        seen[rung].add(known)
+        for lower in range(2):
+            ranked = sorted(scores[lower], key=lambda f, s=scores[lower]: (-s[f], f))  # type: ignore[misc]
+            able = [f for f in ranked if np.isfinite(scores[lower][f]) and f not in seen[lower + 1]]
+            assert [e.proposal.fingerprint for e in ladder.ranked(lower)] == ranked
+            assert [e.proposal.fingerprint for e in ladder.waiting(lower)] == able
+            best = ranked[: len(ranked) // 3]
+            assert [e.proposal.fingerprint for e in ladder.promotable(lower)] == [f for f in able if f in best]

@@ -126,8 +126,8 @@ def test_file_names_in_another_encoding_are_kept_readable(ledger: Ledger, make_t
 def test_attempts_are_counted_while_pending(ledger: Ledger, make_trial: MakeTrial) -> None:
     finished(ledger, make_trial(1, 0.5))
     ledger.commit(pending=[make_trial(2), make_trial(3)])
-    for trial in (2, 2, 3):
-        ledger.count_attempt(trial)
+    ledger.count_attempts([2, 3])
+    ledger.count_attempts([2])
     ledger.take_back_attempts([1, 2])
     ledger.take_back_attempts([3])
     ledger.take_back_attempts([3])
@@ -162,7 +162,7 @@ def test_finishing_twice_is_refused(ledger: Ledger, make_trial: MakeTrial) -> No
     with pytest.raises(RunFolderError, match="cannot be changed"):
         ledger.commit(finished=[make_trial(1, 0.9)])
     with pytest.raises(RunFolderError, match="cannot be changed"):
-        ledger.count_attempt(1)
+        ledger.count_attempts([1])
     assert ledger.trials() == [make_trial(1, 0.5)]
 
 

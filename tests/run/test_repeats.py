@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
@@ -25,8 +27,14 @@ def trials(proposals: list[Proposal]) -> list[Trial]:
     return [*full, trial(5, proposals[5], 0.8, source=REFERENCE), trial(6, proposals[6], 0.99, Fidelity(3, 7))]
 
 
-def repeats(limits: Limits | None = None, trials: int | None = 100, seconds: float | None = None) -> Repeats:
-    return Repeats(FULL, AGAIN.seed, limits or Limits(), trials, seconds)
+def repeats(
+    known: list[Trial], limits: Limits | None = None, budget: int | None = 100, seconds: float | None = None
+) -> Repeats:
+    found = Repeats(FULL, AGAIN.seed, limits or Limits(), budget, seconds)
+    for trial in known:
+        found.note(replace(trial, evaluation=None))
+        found.note(trial)
+    return found
 
 
 def numbers(found: list[Proposal], trials: list[Trial]) -> list[int]:
@@ -35,29 +43,40 @@ def numbers(found: list[Proposal], trials: list[Trial]) -> list[int]:
 
 
 def test_best_and_best_design_by_people_come_first(trials: list[Trial]) -> None:
-    assert numbers(repeats().left(trials), trials) == [2, 5, 4]
-    assert numbers(repeats(Limits(parameters=3)).left(trials), trials) == [2, 3, 1]
+    assert numbers(repeats(trials).left(), trials) == [2, 5, 4]
+    assert numbers(repeats(trials, Limits(parameters=3)).left(), trials) == [2, 3, 1]
 
 
 @pytest.mark.parametrize(("budget", "count"), [(19, 0), (20, 2), (29, 2), (30, 3), (1_000, 3), (None, 3)])
 def test_share_of_the_trials(trials: list[Trial], budget: int | None, count: int) -> None:
-    assert len(repeats(trials=budget).left(trials)) == count
+    assert len(repeats(trials, budget=budget).left()) == count
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(80, 0), (90, 2), (130, 2), (136, 3)])
 def test_share_of_the_time(trials: list[Trial], seconds: float, count: int) -> None:
     """A full training takes nine seconds, and a fifth of the time is for repeats."""
-    found = repeats(trials=None, seconds=seconds)
-    assert len(found.left(trials)) == count
-    assert found.seconds(trials) == 9.0 * count
+    found = repeats(trials, budget=None, seconds=seconds)
+    assert len(found.left()) == count
+    assert found.seconds() == 9.0 * count
 
 
 def test_repeats_that_were_made_are_not_made_again(trials: list[Trial]) -> None:
     first = trial(7, trials[1].proposal, 0.5, AGAIN)
-    assert repeats().is_repeat(first)
-    assert not repeats().is_repeat(trials[1])
-    assert numbers(repeats().left([*trials, first]), trials) == [5, 4]
+    assert repeats([]).is_repeat(first)
+    assert not repeats([]).is_repeat(trials[1])
+    known = repeats(trials)
+    assert numbers(known.left(), trials) == [2, 5, 4]
+    known.note(replace(first, evaluation=None))  # it is under way
+    assert numbers(known.left(), trials) == [5, 4]
+
+
+def test_a_better_network_takes_the_place_of_another(trials: list[Trial]) -> None:
+    known = repeats(trials[:3])
+    assert numbers(known.left(), trials) == [2, 3, 1]
+    for later in trials[3:]:
+        known.note(later)
+    assert numbers(known.left(), trials) == [2, 5, 4]
 
 
 def test_one_network_alone_is_not_repeated(trials: list[Trial]) -> None:
-    assert repeats().left(trials[:1]) == []
+    assert repeats(trials[:1]).left() == []

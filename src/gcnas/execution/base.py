@@ -50,7 +50,8 @@ class Executor(ABC):
 
     Contract:
         - ``submit`` takes a job without waiting for it; at most ``capacity`` are under way.
-        - ``wait`` blocks until at least one job is done and gives all that are; each job once.
+        - ``wait`` blocks until at least one job is done and gives all that are; each job once. With more than one
+          under way it may be told to come back after some seconds, then without any.
         - A job never raises: its failure is an outcome. ``KeyboardInterrupt`` may pass; the jobs under way are
           then lost.
     """
@@ -65,8 +66,13 @@ class Executor(ABC):
         """Take a job."""
 
     @abstractmethod
-    def wait(self) -> list[Outcome]:
-        """Wait for results."""
+    def wait(self, seconds: float | None = None) -> list[Outcome]:
+        """Wait for results.
+
+        Args:
+            seconds: Longest time to wait; None for as long as it takes. An executor that runs its one job in here
+                need not look at it.
+        """
 
     def close(self) -> None:  # noqa: B027 - an executor that holds nothing has nothing to free
         """Free what the executor holds; jobs under way are lost."""

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,16 +87,24 @@ class ProcessExecutor(Executor):
         self._jobs.append(job)
         self._dispatch()
 
-    def wait(self) -> list[Outcome]:
+    def wait(self, seconds: float | None = None) -> list[Outcome]:
         """Wait until a job is done, and give all that are.
+
+        Args:
+            seconds: Longest time to wait.
 
         Raises:
             WorkerError: If workers cannot be set up.
             GCNASError: What a job raised that ends the run.
         """
         outcomes: list[Outcome] = []
+        end = None if seconds is None else time.monotonic() + seconds
         while (self._jobs or self._running) and not outcomes:
-            outcomes += self._receive(*self._messages.get())
+            try:
+                message = self._messages.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                break
+            outcomes += self._receive(*message)
             while not self._messages.empty():
                 outcomes += self._receive(*self._messages.get())
         return outcomes

@@ -37,7 +37,7 @@ class SerialExecutor(Executor):
         """Put a job in the queue."""
         self._jobs.append(job)
 
-    def wait(self) -> list[Outcome]:
+    def wait(self, seconds: float | None = None) -> list[Outcome]:  # noqa: ARG002 - it waits for nobody
         """Run the oldest job."""
         return [attempt(self._evaluate, self._jobs.popleft(), self._clock)] if self._jobs else []
 

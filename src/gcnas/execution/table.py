@@ -43,11 +43,16 @@ class TableExecutor(Executor):
         self._submitted += 1
         heapq.heappush(self._running, (end, self._submitted, Outcome(job, evaluation)))
 
-    def wait(self) -> list[Outcome]:
-        """Move the clock to the next job that is done, and give all that are done then."""
+    def wait(self, seconds: float | None = None) -> list[Outcome]:
+        """Move the clock to the next job that is done, and give all that are done then.
+
+        Args:
+            seconds: The clock moves on by at most so many simulated seconds.
+        """
         done: list[Outcome] = []
         if self._running:
-            self.clock = self._running[0][0]
+            end = max(self.clock, self._running[0][0])
+            self.clock = end if seconds is None else min(end, self.clock + seconds)
         while self._running and self._running[0][0] <= self.clock:
             done.append(heapq.heappop(self._running)[2])
         return done

@@ -1,9 +1,10 @@
 """The checkpoints of a run: which are there to go on from, and which can be deleted."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gcnas.records import Fidelity
 from gcnas.run.halving import Ladder
 from gcnas.run.rungs import ETA
 from gcnas.run.trial import Trial
@@ -38,18 +39,18 @@ class Checkpoints:
         rung = self._ladder.rung(trial.fidelity)
         return None if rung is None or rung + 1 == len(self._ladder.rungs) else self._path(trial.number)
 
-    def prune(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
+    def prune(self, trained: Mapping[tuple[str, Fidelity], int], pending: Sequence[Trial]) -> None:
         """Delete what nobody is likely to go on from; those of trials under way stay.
 
         Args:
-            finished: Trials with evaluations.
-            pending: Trials without.
+            trained: Number of the complete trial of each fingerprint and fidelity.
+            pending: Trials under way.
         """
         if not self._folder.is_dir():
             return
         used = [path for trial in pending for path in (self.start(trial), self.keep(trial)) if path is not None]
         room = self._bytes - sum(_size(path) for path in used)
-        for path in self._promising(finished):
+        for path in self._promising(trained):
             room -= _size(path)
             if room >= 0:
                 used.append(path)
@@ -59,18 +60,17 @@ class Checkpoints:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    def _promising(self, finished: Sequence[Trial]) -> list[Path]:
+    def _promising(self, trained: Mapping[tuple[str, Fidelity], int]) -> list[Path]:
         """Checkpoints worth keeping, the highest rung first, then the best."""
-        numbers = {(t.proposal.fingerprint, t.fidelity): t.number for t in finished}
         found = []
         for rung in reversed(range(len(self._ladder.rungs) - 1)):
             fidelity, ranked = self._ladder.rungs[rung], self._ladder.ranked(rung)
             most = SPARE * (len(ranked) // ETA + 1)
             designs = self._ladder.promotable(rung)
             for entry in dict.fromkeys([*designs, *ranked[:most]]):
-                fingerprint = entry.proposal.fingerprint
-                if not self._ladder.went_on(rung, fingerprint):
-                    found.append(self._path(numbers[fingerprint, fidelity]))
+                known = (entry.proposal.fingerprint, fidelity)
+                if known in trained and not self._ladder.went_on(rung, entry.proposal.fingerprint):
+                    found.append(self._path(trained[known]))
         return found
 
     def _path(self, number: int) -> Path:

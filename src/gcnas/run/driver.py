@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
 from gcnas.errors import LimitsTooTightError, RunFolderError, SearchFailedError
@@ -12,10 +11,12 @@ from gcnas.execution import Executor, Job, Outcome
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.run.checkpoints import Checkpoints
 from gcnas.run.costs import priced
+from gcnas.run.group import Group
+from gcnas.run.history import History
 from gcnas.run.ledger import MAX_ATTEMPTS, Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.repeats import Repeats
-from gcnas.run.trial import Rejection, Trial, best_trial
+from gcnas.run.trial import Rejection, Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy
 
@@ -24,6 +25,9 @@ FIRST_FAILURES = 5
 
 GRACE = 1.1
 """A candidate under way may run this far past the end of the search."""
+
+PRUNE = 0.01
+"""Checkpoints are looked through after so many more trials, as a share of those that are finished."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +96,21 @@ class Driver:
         self._checkpoints, self._repeats = checkpoints, repeats
         trials = priced(space, ledger.trials())
         self._count = len(trials)
-        self._finished = [trial for trial in trials if trial.evaluation is not None]
+        self._history = History(space.limits, (trial for trial in trials if trial.evaluation is not None))
         self._pending = {trial.number: trial for trial in trials if trial.evaluation is None}
+        if repeats is not None:
+            for trial in trials:
+                repeats.note(trial)
         self._started: set[int] = set()
+        self._group = Group(clock, alone=executor.capacity == 1)
+        self._pruned = 0
         self._exhausted = False
         self.interrupted = False
 
     @property
     def best(self) -> Trial | None:
         """The best trial so far."""
-        return best_trial(self._finished, self._space.limits)
+        return self._history.best
 
     def run(self) -> Trial:
         """Search until the budget is spent, the space is exhausted, or :attr:`interrupted` is set.
@@ -118,8 +127,10 @@ class Driver:
             self._prune()
             self._take_up()
             while self._pending:
-                for outcome in self._executor.wait():
+                for outcome in self._wait():
                     self._settle(outcome)
+            self._flush()
+            self._prune()
         except (Exception, KeyboardInterrupt):
             # Nobody died: what was under way does not use up one of its attempts.
             with suppress(RunFolderError):  # a full disk may refuse this too
@@ -131,14 +142,27 @@ class Driver:
             raise SearchFailedError(self._why_nothing())
         return self.best
 
+    def _wait(self) -> list[Outcome]:
+        """Results that arrived, or none if what waits for the ledger is due before."""
+        try:
+            outcomes = self._executor.wait(self._group.patience)
+        except BaseException:
+            self._flush()  # whatever ends the run, what is finished is kept
+            raise
+        if not outcomes:
+            self._flush()
+        return outcomes
+
     def _take_up(self) -> None:
         """Start what an earlier process left pending, give up what it died of, and ask for the rest."""
         left = list(self._pending.values())
         fatal = [trial for trial in left if trial.attempts >= MAX_ATTEMPTS and not self._executor.isolated]
-        for trial in left:
-            if trial not in fatal:
-                self._submit(trial)
-        self._commit([], self._ask())
+        again = [replace(trial, attempts=trial.attempts + 1) for trial in left if trial not in fatal]
+        if again:
+            self._ledger.count_attempts(trial.number for trial in again)
+        for trial in again:
+            self._submit(trial)
+        self._commit([], self._ask(), at_once=True)
         for trial in fatal:
             self._settle(Outcome(self._job(trial), _died(trial)))
 
@@ -148,7 +172,7 @@ class Driver:
             self._pending.pop(outcome.job.trial), evaluation=outcome.evaluation, elapsed=self._clock()
         )
         previous = self.best
-        self._finished.append(trial)
+        self._remember(trial)
         if self._repeats is None or not self._repeats.is_repeat(trial):
             self._strategy.tell([outcome.evaluation])
         problem = None
@@ -157,12 +181,20 @@ class Driver:
                 self._keep_best(trial, outcome.weights)
             except Exception as error:  # noqa: BLE001 - raised again once the evaluation is safe
                 problem = error
-        self._commit([trial], self._ask())
-        self._prune()
+        # Not later than the first results, nor than the improvement that now lies in `best`.
+        at_once = self.best is not previous or self._history.count <= FIRST_FAILURES
+        self._commit([trial], self._ask(), at_once=at_once)
+        if self._history.count > (1 + PRUNE) * self._pruned:
+            self._prune()
         self._observer.trial_finished(trial, self.best)
         if problem is not None:
             raise problem
         self._check_first_failures()
+
+    def _remember(self, trial: Trial) -> None:
+        self._history.add(trial)
+        if self._repeats is not None:
+            self._repeats.note(trial)
 
     def _ask(self) -> list[Trial]:
         """New trials for the places that are free."""
@@ -201,8 +233,7 @@ class Driver:
         """Repeats that are left for the end, and their seconds."""
         if self._repeats is None:
             return [], 0.0
-        known = [*self._finished, *self._pending.values()]
-        return self._repeats.left(known), self._repeats.seconds(known)
+        return self._repeats.left(), self._repeats.seconds()
 
     def _searching(self) -> bool:
         """Whether anything but repeats is under way."""
@@ -217,49 +248,50 @@ class Driver:
 
     def _number(self, proposal: Proposal) -> Trial:
         self._count += 1
-        cost, before = self._space.cost(proposal.architecture), self._shorter(proposal)
+        cost, before = self._space.cost(proposal.architecture), self._history.shorter(proposal)
         proposal, fidelity = replace(proposal, fidelity=None), proposal.fidelity or self._fidelity
-        return Trial(self._count, proposal, cost, fidelity, continues=None if before is None else before.number)
-
-    def _shorter(self, proposal: Proposal) -> Trial | None:
-        """The longest shorter training of a network that a proposal can go on from."""
-        wanted = proposal.fidelity
-        if wanted is None:
-            return None
-        shorter = (
-            trial
-            for trial in self._finished
-            if trial.complete
-            and trial.proposal.fingerprint == proposal.fingerprint
-            and trial.fidelity.seed == wanted.seed
-            and trial.fidelity.epochs < wanted.epochs
-        )
-        return max(shorter, key=lambda trial: trial.fidelity.epochs, default=None)
+        trial = Trial(self._count, proposal, cost, fidelity, attempts=1, continues=before)
+        if self._repeats is not None:
+            self._repeats.note(trial)
+        return trial
 
     def _out_of_time(self, reserved: float) -> bool:
         """Whether the time left would not hold another candidate of the usual length, with the least training."""
         if self._stop.seconds is None:
             return False
-        least = min((trial.fidelity.epochs for trial in self._finished), default=0)
-        seconds = [t.evaluation.seconds for t in self._finished if t.evaluation and t.fidelity.epochs == least]
-        usual = median(seconds) if seconds else 0.0
-        return self._clock() + usual + reserved > self._stop.seconds
+        return self._clock() + self._history.usual_seconds() + reserved > self._stop.seconds
 
     def _prune(self) -> None:
+        self._pruned = self._history.count
         if self._checkpoints is not None:
-            self._checkpoints.prune(self._finished, list(self._pending.values()))
+            self._checkpoints.prune(self._history.trained, list(self._pending.values()))
 
-    def _commit(self, finished: list[Trial], asked: list[Trial]) -> None:
-        """One transaction: what finished, what was asked, and the strategy after both."""
-        self._ledger.commit(
-            finished=finished,
-            pending=asked,
-            rejections=self._drain_rejections(self._count - len(asked)),
-            learning=[(len(self._finished), figures) for figures in self._strategy.figures()],
-            state=self._strategy.state_dict(),
+    def _commit(self, finished: list[Trial], asked: list[Trial], *, at_once: bool) -> None:
+        """Put what finished and what was asked into the group for the ledger, and start what was asked."""
+        self._group.add(
+            finished,
+            asked,
+            self._drain_rejections(self._count - len(asked)),
+            [(self._history.count, figures) for figures in self._strategy.figures()],
         )
+        self._started.update(trial.number for trial in asked)
+        if at_once or self._group.due:
+            self._flush()
         for trial in asked:
             self._submit(trial)
+
+    def _flush(self) -> None:
+        """One transaction: what finished, what was asked, and the strategy after both."""
+        if self._group:
+            self._ledger.commit(
+                finished=self._group.finished,
+                pending=self._group.asked,
+                rejections=self._group.rejections,
+                learning=self._group.learning,
+                state=self._strategy.state_dict(),
+            )
+            self._started.difference_update(trial.number for trial in self._group.finished)
+            self._group.written()
 
     def _drain_rejections(self, trials_before: int) -> list[Rejection]:
         drained = [replace(rejection, trials_before=trials_before) for rejection in self._rejections]
@@ -267,10 +299,8 @@ class Driver:
         return drained
 
     def _submit(self, trial: Trial) -> None:
-        trial = replace(trial, attempts=trial.attempts + 1)
         self._pending[trial.number] = trial
         self._started.add(trial.number)
-        self._ledger.count_attempt(trial.number)
         self._observer.trial_started(trial)
         self._executor.submit(self._job(trial))
 
@@ -284,19 +314,19 @@ class Driver:
         return Job(trial.number, trial.proposal, trial.fidelity, limit, start, keep)
 
     def _check_first_failures(self) -> None:
-        if len(self._finished) == FIRST_FAILURES and not any(trial.complete for trial in self._finished):
+        if self._history.count == FIRST_FAILURES and not self._history.complete:
             raise SearchFailedError(self._why_nothing())
 
     def _why_nothing(self) -> str:
-        failed = [trial.evaluation for trial in self._finished if trial.evaluation and not trial.complete]
-        if not self._finished:
+        count, first = self._history.count, self._history.first_failure
+        if not count:
             return "No candidate was evaluated: the budget is too small for even one. Give it more."
-        if len(failed) < len(self._finished):
+        if self._history.complete or first is None:
             return (
-                f"None of the {len(self._finished)} candidates is within the limits, which were changed. Raise "
+                f"None of the {count} candidates is within the limits, which were changed. Raise "
                 "them, or give the search a larger budget."
             )
-        return f"All {len(failed)} candidates failed. The first failure was {failed[0].error_kind}: {failed[0].error}"
+        return f"All {count} candidates failed. The first failure was {first.error_kind}: {first.error}"
 
 
 def _died(trial: Trial) -> Evaluation:

@@ -1,5 +1,7 @@
 """How long a candidate will take, from the run's own evaluations."""
 
+from bisect import insort
+
 import numpy as np
 
 from gcnas.records import Architecture, Evaluation, EvaluationState
@@ -7,6 +9,28 @@ from gcnas.space import SearchSpace
 
 MIN_OBSERVATIONS = 4
 """Evaluations needed before anything is predicted."""
+
+REFIT = 0.02
+"""The model is fitted again after so many more evaluations, as a share of those that it knows: a fit reads them all."""
+
+
+class RunningMedian:
+    """The median of numbers that come one at a time."""
+
+    def __init__(self) -> None:
+        self._sorted: list[float] = []
+
+    def add(self, value: float) -> None:
+        """Take one more number."""
+        insort(self._sorted, value)
+
+    @property
+    def value(self) -> float:
+        """The median; 0 without numbers."""
+        if not self._sorted:
+            return 0.0
+        middle = len(self._sorted) // 2
+        return (self._sorted[middle] + self._sorted[~middle]) / 2
 
 
 class DurationModel:
@@ -24,6 +48,7 @@ class DurationModel:
         self._features: list[tuple[float, float, float]] = []
         self._seconds: list[float] = []
         self._weights: np.ndarray | None = None
+        self._fitted = 0
 
     def learn(self, evaluation: Evaluation) -> None:
         """Learn the seconds of an epoch from an evaluation, if it is complete."""
@@ -35,14 +60,13 @@ class DurationModel:
         """Learn from an evaluation."""
         self._features.append(self._describe(architecture))
         self._seconds.append(seconds)
-        self._weights = None
 
     def predict(self, architecture: Architecture) -> float | None:
         """Seconds, or None while too little is known."""
         if len(self._seconds) < MIN_OBSERVATIONS:
             return None
-        if self._weights is None:
-            self._weights = self._fit()
+        if self._weights is None or len(self._seconds) > (1 + REFIT) * self._fitted:
+            self._weights, self._fitted = self._fit(), len(self._seconds)
         return float(np.dot(self._describe(architecture), self._weights))
 
     def _fit(self) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Little training for most, more for the best: asynchronous successive halving around any strategy."""
 
 import math
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from statistics import median
+from dataclasses import dataclass, field, replace
 
 from gcnas.errors import LimitsTooTightError
 from gcnas.records import DECAY, Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
+from gcnas.run.duration import RunningMedian
 from gcnas.run.middleware import Middleware
 from gcnas.run.recommendation import REFERENCE
 from gcnas.run.rungs import ETA
@@ -29,6 +30,62 @@ class Entry:
     seconds: float
 
 
+def _place(entry: Entry) -> tuple[float, str]:
+    """Orders entries, the best first; of equal scores an order that does not depend on time."""
+    return -entry.score, entry.proposal.fingerprint
+
+
+@dataclass
+class Rung:
+    """A rung's entries, kept in order: a network more, or one that goes on, costs no sorting.
+
+    Attributes:
+        finished: By fingerprint.
+        ranked: All, the best first.
+        waiting: Those with a score that did not go on, the best first.
+        designs: Those by people, the best first.
+        reached: Fingerprints of all that were proposed here.
+        seconds: Median seconds of an epoch.
+    """
+
+    finished: dict[str, Entry] = field(default_factory=dict)
+    ranked: list[Entry] = field(default_factory=list)
+    waiting: list[Entry] = field(default_factory=list)
+    designs: list[Entry] = field(default_factory=list)
+    reached: set[str] = field(default_factory=set)
+    seconds: RunningMedian = field(default_factory=RunningMedian)
+
+    def add(self, entry: Entry, *, waits: bool) -> None:
+        """Take what finished, once for each network."""
+        fingerprint = entry.proposal.fingerprint
+        if fingerprint in self.finished:
+            return
+        self.finished[fingerprint] = entry
+        insort(self.ranked, entry, key=_place)
+        if waits and math.isfinite(entry.score):
+            insort(self.waiting, entry, key=_place)
+        if entry.proposal.source == REFERENCE:
+            insort(self.designs, entry, key=_place)
+        if entry.seconds:
+            self.seconds.add(entry.seconds)
+
+    def leave(self, fingerprint: str) -> None:
+        """Note that a network goes on."""
+        entry = self.finished.get(fingerprint)
+        if entry is None:
+            return
+        index = bisect_left(self.waiting, _place(entry), key=_place)
+        if index < len(self.waiting) and self.waiting[index] is entry:
+            del self.waiting[index]
+
+    def top(self) -> list[Entry]:
+        """Those among the best 1/eta that did not go on."""
+        share = len(self.ranked) // ETA
+        if not share:
+            return []
+        return self.waiting[: bisect_right(self.waiting, _place(self.ranked[share - 1]), key=_place)]
+
+
 class Ladder:
     """Which networks are on which rung, and which go on.
 
@@ -42,8 +99,7 @@ class Ladder:
 
     def __init__(self, rungs: Sequence[Fidelity]) -> None:
         self.rungs = list(rungs)
-        self.finished: list[dict[str, Entry]] = [{} for _ in rungs]
-        self._reached: list[set[str]] = [set() for _ in rungs]
+        self._rungs = [Rung() for _ in rungs]
 
     def rung(self, fidelity: Fidelity | None) -> int | None:
         """Index of a fidelity's rung; None if it is none of them."""
@@ -51,7 +107,9 @@ class Ladder:
 
     def enter(self, proposal: Proposal, rung: int) -> None:
         """Note that a network is proposed on a rung."""
-        self._reached[rung].add(proposal.fingerprint)
+        self._rungs[rung].reached.add(proposal.fingerprint)
+        if rung:
+            self._rungs[rung - 1].leave(proposal.fingerprint)
 
     def finish(self, evaluation: Evaluation) -> None:
         """Note what became of a network on a rung; what is on none of the rungs is ignored."""
@@ -62,16 +120,17 @@ class Ladder:
         seconds = evaluation.seconds / max(evaluation.trained_epochs, 1e-9) if complete else 0.0
         score = float(evaluation.score) if complete and evaluation.score is not None else -math.inf
         proposal = replace(evaluation.proposal, fidelity=None)
-        self._reached[rung].add(proposal.fingerprint)
-        self.finished[rung][proposal.fingerprint] = Entry(proposal, score, seconds)
+        self.enter(proposal, rung)
+        waits = not self.went_on(rung, proposal.fingerprint)
+        self._rungs[rung].add(Entry(proposal, score, seconds), waits=waits)
 
     def ranked(self, rung: int) -> list[Entry]:
         """What finished on a rung, the best first; of equal scores an order that does not depend on time."""
-        return sorted(self.finished[rung].values(), key=lambda e: (-e.score, e.proposal.fingerprint))
+        return self._rungs[rung].ranked
 
     def went_on(self, rung: int, fingerprint: str) -> bool:
         """Whether a network was proposed on the next rung."""
-        return rung + 1 < len(self.rungs) and fingerprint in self._reached[rung + 1]
+        return rung + 1 < len(self.rungs) and fingerprint in self._rungs[rung + 1].reached
 
     def further_epochs(self, rung: int) -> float:
         """Passes that a network trains from the checkpoint of a rung to the end of the next one."""
@@ -81,16 +140,19 @@ class Ladder:
         """Passes that a network trains from the beginning to the end of the top rung."""
         return self.rungs[0].epochs + sum(map(self.further_epochs, range(len(self.rungs) - 1)))
 
+    def usual_seconds(self) -> float:
+        """Median seconds of an epoch on the lowest rung; 0 before anything finished there."""
+        return self._rungs[0].seconds.value
+
     def waiting(self, rung: int) -> list[Entry]:
         """Who could go on from a rung and did not, the best first."""
-        return [e for e in self.ranked(rung) if self._may_go_on(e, rung)]
+        return self._rungs[rung].waiting
 
     def promotable(self, rung: int) -> list[Entry]:
         """Who may go on from a rung, the best first."""
-        ranked = self.ranked(rung)
-        top = ranked[: len(ranked) // ETA]
-        designs = [entry for entry in ranked if entry.proposal.source == REFERENCE and entry not in top]
-        return [e for e in (*designs, *top) if self._may_go_on(e, rung)]
+        top = self._rungs[rung].top()
+        designs = [e for e in self._rungs[rung].designs if e not in top and self._may_go_on(e, rung)]
+        return [*designs, *top]
 
     def _may_go_on(self, entry: Entry, rung: int) -> bool:
         return math.isfinite(entry.score) and not self.went_on(rung, entry.proposal.fingerprint)
@@ -163,9 +225,7 @@ class SuccessiveHalving(Middleware):
 
     def _closing(self) -> bool:
         """Whether there is no time left to bring a new network to the top: then those that are there go on."""
-        seconds = [entry.seconds for entry in self._ladder.finished[0].values() if entry.seconds]
-        whole = self._ladder.whole_epochs() * (median(seconds) if seconds else 0.0)
-        return whole > self._seconds_left()
+        return self._ladder.whole_epochs() * self._ladder.usual_seconds() > self._seconds_left()
 
     def _first(self, candidates: Callable[[int], list[Entry]]) -> Proposal | None:
         for rung in reversed(range(len(self._ladder.rungs) - 1)):

@@ -1,7 +1,8 @@
 """The ledger: a run's single record, an SQLite file with a single writer.
 
 One transaction holds the results that arrived, the state of the strategy that has learnt from them, and the
-proposals now pending. A run killed at any instant therefore resumes to the same proposals.
+proposals now pending. A run killed at any instant therefore resumes to the same proposals. Where many results arrive
+at once, :mod:`gcnas.run.group` decides which of them share a transaction.
 """
 
 import json
@@ -221,8 +222,8 @@ class Ledger(LedgerReader):
         """Write in one transaction what finished, what is pending from now on, and what the strategy learnt.
 
         Args:
-            finished: Trials with their evaluations; each must be pending in the ledger.
-            pending: New trials.
+            finished: Trials with their evaluations; each must be pending in the ledger, or new.
+            pending: New trials, with the attempts made or about to be made.
             rejections: Proposals that were not evaluated.
             learning: Figures of the strategy's updates, each with the number of trials before it.
             state: The strategy after all of this.
@@ -231,10 +232,10 @@ class Ledger(LedgerReader):
             RunFolderError: If the file cannot be written; then nothing of it is.
         """
         with self._transaction() as connection:
-            for trial in finished:
-                finish_trial(connection, trial)
             for trial in pending:
                 insert_trial(connection, trial)
+            for trial in finished:
+                finish_trial(connection, trial)
             connection.executemany(
                 "INSERT INTO rejections (trials_before, fingerprint, source, reason, detail) "
                 "VALUES (?, ?, ?, ?, ?)",
@@ -250,10 +251,12 @@ class Ledger(LedgerReader):
                     (json.dumps(state.values), save_tensors(_contiguous(state.tensors))),
                 )
 
-    def count_attempt(self, trial: int) -> None:
-        """Count one more attempt to evaluate a pending trial."""
+    def count_attempts(self, trials: Iterable[int]) -> None:
+        """Count one more attempt to evaluate each of these pending trials."""
         with self._transaction() as connection:
-            connection.execute("UPDATE trials SET attempts = attempts + 1 WHERE trial = ?", (trial,))
+            connection.executemany(
+                "UPDATE trials SET attempts = attempts + 1 WHERE trial = ?", [(trial,) for trial in trials]
+            )
 
     def take_back_attempts(self, trials: Iterable[int]) -> None:
         """Count one attempt less for those of the trials that are still pending; called when a run ends."""

@@ -2,10 +2,11 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from gcnas.errors import LimitsTooTightError
-from gcnas.records import Architecture, Evaluation, EvaluationState, Proposal
+from gcnas.records import Architecture, Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.run.duration import DurationModel
 from gcnas.run.recommendation import REFERENCE
 from gcnas.run.trial import Rejection, Trial
@@ -147,16 +148,25 @@ class WithinLimits(Filter):
         )
 
 
+class Known(NamedTuple):
+    """What a repeat of a network is told; not the network itself, which would hold much memory for each."""
+
+    score: float | None
+    fidelity: Fidelity | None
+    metrics: Mapping[str, float]
+    error_kind: str | None
+
+
 class Unique(Filter):
     """Lets every network pass once; a repeat is told the score that the network got."""
 
     def __init__(self, inner: Strategy, log: list[Rejection], known: Iterable[Trial]) -> None:
         super().__init__(inner, log)
-        self._known: dict[str, Evaluation | None] = {}
+        self._known: dict[str, Known | None] = {}
         for trial in known:
             # Of a network that goes on, the last result is told until there is a new one.
             if trial.evaluation is not None or trial.proposal.fingerprint not in self._known:
-                self._known[trial.proposal.fingerprint] = trial.evaluation
+                self._known[trial.proposal.fingerprint] = _known(trial.evaluation)
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """A duplicate if the network was proposed before."""
@@ -166,19 +176,12 @@ class Unique(Filter):
         earlier = self._known[proposal.fingerprint]
         if earlier is None:
             return Evaluation(proposal, EvaluationState.DUPLICATE, error="still under way")
-        return Evaluation(
-            proposal,
-            EvaluationState.DUPLICATE,
-            earlier.score,
-            earlier.fidelity,
-            earlier.metrics,
-            earlier.error_kind,
-        )
+        return Evaluation(proposal, EvaluationState.DUPLICATE, *earlier)
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Remember the evaluations and pass them on."""
         for evaluation in evaluations:
-            self._known[evaluation.proposal.fingerprint] = evaluation
+            self._known[evaluation.proposal.fingerprint] = _known(evaluation)
         super().tell(evaluations)
 
 
@@ -215,6 +218,12 @@ class WithinTime(Filter):
         for evaluation in evaluations:
             self._model.learn(evaluation)
         super().tell(evaluations)
+
+
+def _known(evaluation: Evaluation | None) -> Known | None:
+    if evaluation is None:
+        return None
+    return Known(evaluation.score, evaluation.fidelity, evaluation.metrics, evaluation.error_kind)
 
 
 def _infeasible(proposal: Proposal, violation: str) -> Evaluation:

@@ -1,7 +1,8 @@
 """Training the most promising networks once more with another seed, before one of them is delivered."""
 
 import math
-from collections.abc import Sequence
+from bisect import insort
+from collections.abc import Iterator
 from dataclasses import replace
 
 from gcnas.records import Fidelity, Limits, Proposal
@@ -38,43 +39,52 @@ class Repeats:
         self._full, self._fidelity, self._limits = full, Fidelity(full.epochs, seed), limits
         self._most = REPEATED if trials is None else min(REPEATED, int(SHARE * trials))
         self._seconds = math.inf if seconds is None else TIME_SHARE * seconds
+        self._ranked: list[Trial] = []
+        self._design: Trial | None = None
+        self._made: set[str] = set()
+        self._known: list[Trial] | None = None
 
-    def left(self, trials: Sequence[Trial]) -> list[Proposal]:
-        """Proposals of repeats that were not made yet, in the order in which they matter.
+    def note(self, trial: Trial) -> None:
+        """Note a trial, once when it is asked for and once when it is finished."""
+        if self.is_repeat(trial):
+            self._made.add(trial.proposal.fingerprint)
+        elif trial.complete and trial.fidelity == self._full and self._limits.violation(trial.cost) is None:
+            insort(self._ranked, trial, key=_place)
+            if trial.proposal.source == REFERENCE:
+                self._design = min(self._design or trial, trial, key=_place)
+            self._known = None
 
-        Args:
-            trials: All trials, pending ones too.
-        """
-        chosen = self._chosen(trials)
-        made = {t.proposal.fingerprint for t in trials if t.fidelity == self._fidelity}
-        return [
-            replace(t.proposal, fidelity=self._fidelity) for t in chosen if t.proposal.fingerprint not in made
-        ]
+    def left(self) -> list[Proposal]:
+        """Proposals of repeats that were not made yet, in the order in which they matter."""
+        return [replace(trial.proposal, fidelity=self._fidelity) for trial in self._left()]
 
-    def seconds(self, trials: Sequence[Trial]) -> float:
+    def seconds(self) -> float:
         """Wall clock that the repeats left will take."""
-        left = {proposal.fingerprint for proposal in self.left(trials)}
-        return sum(self._cost(t) for t in self._chosen(trials) if t.proposal.fingerprint in left)
+        return sum(map(self._cost, self._left()))
 
     def is_repeat(self, trial: Trial) -> bool:
         """Whether a trial is one: strategies are not told, since it is no news about the space."""
         return trial.fidelity == self._fidelity
 
-    def _chosen(self, trials: Sequence[Trial]) -> list[Trial]:
-        full = [
-            t
-            for t in trials
-            if t.complete and t.fidelity == self._full and self._limits.violation(t.cost) is None
-        ]
-        ranked = sorted(full, key=lambda t: (-t.score, t.number))
-        designs = [t for t in ranked if t.proposal.source == REFERENCE][:1]
-        first = [*ranked[:1], *designs, *ranked[1:]]
+    def _left(self) -> list[Trial]:
+        if self._known is None:
+            self._known = self._chosen()
+        return [trial for trial in self._known if trial.proposal.fingerprint not in self._made]
+
+    def _chosen(self) -> list[Trial]:
         chosen: list[Trial] = []
-        for trial in dict.fromkeys(t.number for t in first):
-            candidate = next(t for t in ranked if t.number == trial)
-            if len(chosen) < self._most and sum(map(self._cost, [*chosen, candidate])) <= self._seconds:
-                chosen.append(candidate)
+        for trial in self._by_importance():
+            if len(chosen) == self._most:
+                break
+            if sum(map(self._cost, [*chosen, trial])) <= self._seconds:
+                chosen.append(trial)
         return chosen if len(chosen) > 1 else []
+
+    def _by_importance(self) -> Iterator[Trial]:
+        """The best, the best design by people, and then the others."""
+        first = {t.number: t for t in (*self._ranked[:1], self._design) if t is not None}
+        yield from first.values()
+        yield from (trial for trial in self._ranked if trial.number not in first)
 
     def _cost(self, trial: Trial) -> float:
         """Seconds of a full training, from those of its own last stage."""
@@ -82,3 +92,8 @@ class Repeats:
         if evaluation is None:
             return 0.0
         return evaluation.seconds / max(evaluation.trained_epochs, 1e-9) * self._full.epochs
+
+
+def _place(trial: Trial) -> tuple[float, int]:
+    """Orders trials, the best first."""
+    return -trial.score, trial.number

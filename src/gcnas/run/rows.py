@@ -12,8 +12,8 @@ def insert_trial(connection: sqlite3.Connection, trial: Trial) -> None:
     proposal, cost = trial.proposal, trial.cost
     connection.execute(
         "INSERT INTO trials (trial, fingerprint, source, state, architecture, trajectory, depth, parameters, "
-        "multiply_adds, activations, epochs, seed, continues) "
-        "VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "multiply_adds, activations, epochs, seed, attempts, continues) "
+        "VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             trial.number,
             proposal.fingerprint,
@@ -26,6 +26,7 @@ def insert_trial(connection: sqlite3.Connection, trial: Trial) -> None:
             cost.activations,
             trial.fidelity.epochs,
             trial.fidelity.seed,
+            trial.attempts,
             trial.continues,
         ),
     )
