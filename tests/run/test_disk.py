@@ -114,10 +114,10 @@ def test_real_search_on_a_disk_that_grows(small_disk: SmallDisk, sizes: list[str
 
 def test_best_without_room_keeps_the_old_one(small_disk: SmallDisk) -> None:
     folder = RunFolder.create(small_disk.path / "run")
-    folder.write_best(lambda fresh: (fresh / "model.py").write_text("1") and None)
+    folder.replace(folder.best, lambda fresh: (fresh / "model.py").write_text("1") and None)
     small_disk.fill()
     with pytest.raises(RunFolderError, match=r"cannot be written.*old one is kept.*Make room.*gcnas resume"):
-        folder.write_best(lambda fresh: (fresh / "model.py").write_text("2" * 10_000) and None)
+        folder.replace(folder.best, lambda fresh: (fresh / "model.py").write_text("2" * 10_000) and None)
     assert (folder.best / "model.py").read_text() == "1"
     assert {item.name for item in folder.path.iterdir()} == {"best", "logs"}
 
@@ -129,7 +129,7 @@ def test_best_without_room_for_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
     folder = RunFolder.create(tmp_path / "run")
     monkeypatch.setattr("gcnas.run.folder.tempfile.mkdtemp", refuse)
     with pytest.raises(RunFolderError, match=r"No space left.*Make room"):
-        folder.write_best(lambda _: None)
+        folder.replace(folder.best, lambda _: None)
 
 
 def test_report_without_room_is_told_and_the_result_is_there(
@@ -210,7 +210,7 @@ def test_run_on_a_read_only_disk_is_read_and_not_gone_on_with(
         with pytest.raises(RunFolderError, match="cannot be made"):
             api.search("digits", out=small_disk.path / "other", budget=2)
         with pytest.raises(RunFolderError, match=r"best cannot be written.*mend the permissions"):
-            folder.write_best(lambda _: None)
+            folder.replace(folder.best, lambda _: None)
         with pytest.raises(RunFolderError, match="cannot be"):
             Ledger(folder.ledger)
     finally:
