@@ -93,7 +93,7 @@ def test_references_come_first_and_can_be_left_out(tmp_path: Path) -> None:
     result = gcnas.search("digits", out=tmp_path / "run", budget=4, **SMALL)
     assert [t.proposal.source for t in result.trials] == ["reference", "reference", "reference", "start"]
     alone = gcnas.search("digits", out=tmp_path / "alone", budget=2, references=False, **SMALL)
-    assert {t.proposal.source for t in alone.trials} == {"policy"}
+    assert {t.proposal.source for t in alone.trials} == {"start"}
 
 
 def test_existing_runs_are_not_overwritten_by_accident(tmp_path: Path) -> None:
@@ -147,12 +147,13 @@ def test_run_from_before_there_were_rungs_goes_on_as_it_began(tmp_path: Path) ->
         gcnas.resume(run, data=_arrays(), budget=6, fidelity="rungs")
 
 
-def test_candidates_climb_rungs_by_default(tmp_path: Path) -> None:
+def test_candidates_climb_rungs_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcnas.run.rungs.LEAST_STEPS", 1)
     result = gcnas.search(
         _arrays(), out=tmp_path / "run", budget=6, **SMALL | {"epochs": 3, "strategy": "random"}
     )
-    assert [trial.fidelity.epochs for trial in result.trials][:4] == [1, 1, 1, 3]
-    assert result.trials[3].continues in (1, 2, 3)
+    assert [trial.fidelity.epochs for trial in result.trials] == [1, 3] * 3
+    assert [trial.continues for trial in result.trials] == [None, 1, None, 3, None, 5]
 
 
 def test_finalize_chooses_within_limits_of_its_own(tmp_path: Path) -> None:

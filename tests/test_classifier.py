@@ -226,7 +226,7 @@ def test_random_state() -> None:
         ({"image_shape": (4, 16)}, IMAGES, r"X holds \(8, 8\)"),
         ({"image_shape": (8, 4, 2)}, IMAGES.reshape(90, 64), "1, 3 or 4 channels"),
         ({"pixel_range": (1, 1)}, IMAGES, "black below white"),
-        ({"budget": "soon"}, IMAGES, "number of candidates"),
+        ({"budget": "soon"}, IMAGES, "number of evaluations"),
         ({"strategy": "luck"}, IMAGES, "luck"),
     ],
 )  # fmt: skip

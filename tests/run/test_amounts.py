@@ -20,7 +20,7 @@ def config(**options: object) -> RunConfig:
         ("full", 4_000, 10),
         ("rungs", 4_000, 30),
         ("full", 100, 30),
-        ("rungs", 100, 90),
+        ("rungs", 100, 30),
         ("full", 10**6, 3),
         ("rungs", 10**6, 3),
     ],
@@ -30,11 +30,16 @@ def test_number_of_trials_leaves_the_epochs_to_the_data(fidelity: str, images: i
 
 
 def test_wall_clock_holds_several_full_trainings() -> None:
-    """Half of 400 s at 1,000 images a second: 200,000 images, an eighth or a fifth of which a candidate gets."""
+    """Half of 400 s at 2,500 images a second: 500,000 images, a fifth of which a candidate gets on rungs."""
     full = choose_amounts(config(budget="400s", fidelity="full"), 4_000, lambda: 1_000.0)
-    rungs = choose_amounts(config(budget="400s"), 4_000, lambda: 1_000.0)
-    assert (full.epochs, rungs.epochs) == (6, 10)
+    rungs = choose_amounts(config(budget="400s"), 4_000, lambda: 2_500.0)
+    assert (full.epochs, rungs.epochs) == (6, 25)
     assert full.candidate_seconds == rungs.candidate_seconds == 50.0
+
+
+def test_too_little_time_for_two_rungs_is_shared_alike() -> None:
+    full = choose_amounts(config(budget="400s", fidelity="full"), 4_000, lambda: 1_000.0)
+    assert choose_amounts(config(budget="400s"), 4_000, lambda: 1_000.0) == full
 
 
 def test_what_is_fixed_is_kept() -> None:
@@ -54,8 +59,9 @@ def test_what_is_fixed_is_kept() -> None:
     ],
 )
 def test_each_worker_gets_its_trainings(fidelity: str, workers: int, seconds_of_a_training: float) -> None:
-    amounts = choose_amounts(config(budget="600s", fidelity=fidelity), 10_000, lambda: 800.0, workers)
-    assert amounts.epochs == int(seconds_of_a_training * 800 / 10_000)
+    speed = {"full": 800.0, "rungs": 1_400.0}[fidelity]
+    amounts = choose_amounts(config(budget="600s", fidelity=fidelity), 10_000, lambda: speed, workers)
+    assert amounts.epochs == int(seconds_of_a_training * speed / 10_000)
     assert amounts.search_seconds == 300
     assert amounts.candidate_seconds == 75
 

@@ -65,7 +65,7 @@ def left_behind(folder: Path) -> dict[str, Any]:
         for column in ("seconds", "elapsed", "attempts"):
             del row[column]
     metrics = json.loads((folder / "best" / "metrics.json").read_text())
-    del metrics["seconds"]
+    metrics = {name: value for name, value in metrics.items() if name != "seconds" and "latency" not in name}
     with LedgerReader(folder / "run.db") as ledger:
         state = ledger.strategy_state()
         return {

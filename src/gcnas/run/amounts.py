@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from gcnas.config import RunConfig
+from gcnas.records import Fidelity
+from gcnas.run.rungs import rungs
 
 CANDIDATE_IMAGES = {"full": 40_000, "rungs": 120_000}
 """Images that a candidate sees in its full training, unless the budget or the size of the data says otherwise.
@@ -66,7 +69,18 @@ def choose_amounts(
             rules.
         workers: Candidates trained at once, each at that speed.
     """
-    fidelity = config.fidelity
+    images_per_second = cache(images_per_second)
+    if config.fidelity == "rungs":
+        amounts = _amounts(config, "rungs", images, images_per_second, workers)
+        if len(rungs(Fidelity(amounts.epochs), max(1, images // config.batch_size))) > 1:
+            return amounts
+    # Where there is time for one rung only, every candidate gets the same.
+    return _amounts(config, "full", images, images_per_second, workers)
+
+
+def _amounts(
+    config: RunConfig, fidelity: str, images: int, images_per_second: Callable[[], float], workers: int
+) -> Amounts:
     epochs = config.epochs or _clamp(CANDIDATE_IMAGES[fidelity] / images, CANDIDATE_EPOCHS[fidelity])
     final_images = FINAL_IMAGES if config.budget.seconds is None else MOST_FINAL_IMAGES
     final_epochs = config.final_epochs or _clamp(final_images / images, FINAL_EPOCHS)
