@@ -76,10 +76,10 @@ def test_budget_in_seconds_holds_for_everything(tmp_path: Path) -> None:
     import time
 
     start = time.monotonic()
-    result = gcnas.search("digits", out=tmp_path / "run", budget="20s", threads=1)
-    assert time.monotonic() - start < 26
+    result = gcnas.search("digits", out=tmp_path / "run", budget="30s", threads=1, onnx=False)
+    assert time.monotonic() - start < 40
     assert result.test_accuracy is not None
-    assert result.metrics["seconds"] > 20 / 3
+    assert result.metrics["seconds"] > 30 / 3
 
 
 def test_configuration_file_reproduces_a_run(tmp_path: Path) -> None:

@@ -7,42 +7,35 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any
 
 from gcnas.config import RunConfig
-from gcnas.data import Dataset
-from gcnas.data import load as load_data
 from gcnas.delivery import (
     Heritage,
     Lesson,
     Refinement,
     inherited_from,
     keep_donor,
-    kept_donor,
     read_donor,
     write_searched,
 )
 from gcnas.delivery import finalize as deliver
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.execution.worker import refuse_in_worker
+from gcnas.opening import ARRAYS, DataSource, find_space, load_data, name_of, reopen, saved_config, space_name
 from gcnas.records import Limits
 from gcnas.report import write_report, write_trials_csv
 from gcnas.result import Result
 from gcnas.run.context import Context
 from gcnas.run.costs import priced, with_costs
 from gcnas.run.driver import Clock, Driver
-from gcnas.run.folder import RunFolder, default_path, write_text
-from gcnas.run.ledger import Ledger, LedgerReader
+from gcnas.run.folder import RunFolder, default_path
+from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.recommendation import nothing_within, recommend
-from gcnas.run.session import Session, elapsed, known_context, new_context, open_ledger, open_session
+from gcnas.run.session import Session, elapsed, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
-from gcnas.space import SearchSpace, load_space
-
-DataSource: TypeAlias = Any
-"""A name or path, or arrays: ``(images, labels)`` or a mapping as in an npz file."""
-
-ARRAYS = "<arrays>"
+from gcnas.space import SearchSpace
 
 
 def search(
@@ -74,16 +67,16 @@ def search(
     """
     refuse_in_worker()
     clock, observer = Clock(), observer or Observer()
-    config = RunConfig.create(data=_name_of(data), space=_space_name(space), **options)
-    found_space = _find_space(config, space)
+    config = RunConfig.create(data=name_of(data), space=space_name(space), **options)
+    found_space = find_space(config, space)
     donor = None if config.init_from is None else read_donor(Path(config.init_from))
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.locked():
-        dataset = _load_data(config, data, folder)
+        dataset = load_data(config, data, folder)
         context = replace(new_context(config, dataset, found_space, folder, observer), donor=donor)
         if donor is not None:
             keep_donor(folder, donor)
-        return _run(context, clock, observer)
+        return run_to_the_end(context, clock, observer)
 
 
 def resume(
@@ -115,7 +108,7 @@ def resume(
         with Ledger(folder.ledger) as ledger:
             clock = Clock(elapsed(ledger))
         context = reopen(folder, data, space, changes, observer)
-        return _run(context, clock, observer, changes)
+        return run_to_the_end(context, clock, observer, changes)
 
 
 def finalize(
@@ -225,118 +218,10 @@ def load(run: str | Path, *, space: str | SearchSpace | None = None) -> Result:
         RunFolderError: If there is no run.
     """
     folder = RunFolder.open(Path(run))
-    return Result(folder.path, space=_find_space(_saved_config(folder), space))
+    return Result(folder.path, space=find_space(saved_config(folder), space))
 
 
-def _saved_config(folder: RunFolder) -> RunConfig:
-    """The configuration of a run folder.
-
-    Raises:
-        ConfigurationError: If it is damaged.
-    """
-    try:
-        # Runs from before there were rungs do not name a fidelity.
-        return RunConfig.create(**({"fidelity": "full"} | RunConfig.from_yaml(folder.config)))
-    except ConfigurationError as error:
-        raise ConfigurationError(
-            f"{folder.config} is damaged, or of a newer version. {error} Mend it by hand (a line 'name: value' for "
-            "each option that the search was given, and data); the ledger and best/ are not touched."
-        ) from error
-
-
-FIXED = {
-    "init_from",
-    "strategy",
-    "fidelity",
-    "epochs",
-    "reward",
-    "soft",
-    "latency_threads",
-    "references",
-    "resolution",
-    "channels",
-    "flip",
-    "seed",
-    "device",
-} | {
-    "validation_fraction",
-    "test_fraction",
-    "batch_size",
-    "learning_rate",
-    "weight_decay",
-}
-"""What may not change when a run goes on, beside the data and the space."""
-
-
-def same_data(folder: RunFolder, data: DataSource | None) -> Dataset:
-    """The data of a run, loaded again for reading alone.
-
-    Raises:
-        ConfigurationError: If they were arrays and are not given.
-        RunFolderError: If they are others now.
-    """
-    config = _saved_config(folder)
-    dataset = _load_data(config, _data_of(config, folder, data), folder)
-    with LedgerReader(folder.ledger) as ledger:
-        known = ledger.meta()["data"]["fingerprint"]
-    if dataset.fingerprint != known:
-        raise RunFolderError(
-            f"The data of {folder.path} has changed since the run began (or this version reads it otherwise); "
-            "name the same images with --data (in Python: data=…)."
-        )
-    return dataset
-
-
-def images_at(
-    folder: RunFolder, config: RunConfig, data: DataSource | None, resolution: tuple[int, int]
-) -> Dataset:
-    """The data of a run, loaded anew at another height and width.
-
-    Raises:
-        ConfigurationError: If they were arrays and are not given, or there is no such resolution.
-    """
-    return _load_data(config, _data_of(config, folder, data), folder, resolution)
-
-
-def _data_of(config: RunConfig, folder: RunFolder, data: DataSource | None) -> DataSource:
-    if data is None and config.data == ARRAYS:
-        raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
-    return config.data if data is None else data
-
-
-def reopen(
-    folder: RunFolder,
-    data: DataSource | None,
-    space: str | SearchSpace | None,
-    changes: dict[str, Any],
-    observer: Observer,
-) -> Context:
-    """The surroundings of a run that goes on; the caller holds its lock.
-
-    Raises:
-        ConfigurationError: If something is to change that may not.
-        RunFolderError: If the data or the space are others now.
-    """
-    if fixed := FIXED & changes.keys():
-        raise ConfigurationError(
-            f"A run that goes on cannot change {', '.join(sorted(fixed))}; start a new one."
-        )
-    saved = _saved_config(folder)
-    source = _data_of(saved, folder, data)
-    where = {} if data is None else {"data": _name_of(data)}
-    config = saved.changed(**where, **changes)
-    found_space = _find_space(saved, space)
-    dataset = _load_data(config, source, folder)
-    with Ledger(folder.ledger) as ledger:
-        meta = ledger.meta()
-    context = known_context(config, dataset, found_space, folder, meta, observer)
-    if config.init_from is not None:
-        context = replace(context, donor=kept_donor(folder))
-    write_text(folder.config, config.to_yaml())
-    return context
-
-
-def _run(
+def run_to_the_end(
     context: Context,
     clock: Clock,
     observer: Observer,
@@ -438,46 +323,6 @@ def _write_tables(folder: RunFolder) -> None:
     if folder.ledger.is_file():
         write_trials_csv(folder.path)
         write_report(folder.path)
-
-
-def _load_data(
-    config: RunConfig, data: DataSource, folder: RunFolder, resolution: tuple[int, int] | None = None
-) -> Dataset:
-    return load_data(
-        data,
-        resolution=resolution or config.resolution,
-        channels=config.channels,
-        seed=config.seed,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-        cache=folder.path / "cache",
-    )
-
-
-def _name_of(data: DataSource) -> str:
-    return str(data) if isinstance(data, str | Path) else ARRAYS
-
-
-def _space_name(space: str | SearchSpace) -> str:
-    return space if isinstance(space, str) else space.name
-
-
-def _find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpace:
-    """The space that was given, or the preset in the configuration.
-
-    A space of the user's own is code; that a run folder names it is no reason to execute it.
-
-    Raises:
-        ConfigurationError: If the run's space is no preset and none is given.
-    """
-    if isinstance(given, SearchSpace):
-        return given
-    if given is None and (config.space.endswith(".py") or ":" in config.space):
-        raise ConfigurationError(
-            f"The space of this run is code ({config.space}), which is executed only if you name it again: "
-            "--space FILE.py:NAME (in Python: space=…)."
-        )
-    return load_space(given or config.space)
 
 
 @contextmanager

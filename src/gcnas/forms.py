@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from gcnas.api import DataSource, load, same_data
+from gcnas.api import load
 from gcnas.delivery import (
     MAX_DROP,
     BenchmarkRow,
@@ -16,6 +16,7 @@ from gcnas.delivery import (
     measure_forms,
 )
 from gcnas.errors import ConfigurationError
+from gcnas.opening import DataSource, same_data
 from gcnas.run.folder import RunFolder
 from gcnas.run.observer import Observer
 from gcnas.space import SearchSpace

@@ -5,17 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gcnas.api import (
-    DataSource,
-    _find_space,
-    _load_data,
-    _name_of,
-    _run,
-    _saved_config,
-)
+from gcnas.api import run_to_the_end
 from gcnas.config import RunConfig
 from gcnas.delivery import Model, Refinement, inherited_from, keep_donor, load_best
 from gcnas.errors import ConfigurationError, SpaceError
+from gcnas.opening import DataSource, find_space, load_data, name_of, saved_config
 from gcnas.records import Architecture
 from gcnas.result import Result
 from gcnas.run.driver import Clock
@@ -78,17 +72,19 @@ def transfer(
     clock, observer = Clock(), observer or Observer()
     source = RunFolder.open(Path(run))
     heritage = inherited_from(source.path, freeze, fine_tune_rate)
-    saved = _saved_config(source)
-    found_space = _find_space(saved, space)
+    saved = saved_config(source)
+    found_space = find_space(saved, space)
     model = load_best(source, found_space)
-    config = _config(saved, model, str(run), _name_of(data), options)
+    config = _config(saved, model, str(run), name_of(data), options)
     found_space = replace(found_space, references={TRANSFERRED: partial(_moved, model.architecture)})
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.locked():
-        dataset = _load_data(config, data, folder)
+        dataset = load_data(config, data, folder)
         context = replace(new_context(config, dataset, found_space, folder), donor=heritage.donor)
         keep_donor(folder, heritage.donor)
-        return _run(context, clock, observer, seconds=seconds, refinement=Refinement(heritage=heritage))
+        return run_to_the_end(
+            context, clock, observer, seconds=seconds, refinement=Refinement(heritage=heritage)
+        )
 
 
 def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[str, Any]) -> RunConfig:

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gcnas.api import DataSource, choose_trial, images_at, load, reopen
+from gcnas.api import choose_trial, load
 from gcnas.config import Budget, parse_count
 from gcnas.delivery import Model
 from gcnas.delivery.scaling import ScaledRow, Scaler, deliver_grown, short
 from gcnas.errors import ConfigurationError
+from gcnas.opening import DataSource, images_at, reopen
 from gcnas.records import Limits
 from gcnas.report import write_report
 from gcnas.run.driver import Clock

@@ -1,0 +1,172 @@
+"""What a run is opened with: its configuration, its data, its space."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from gcnas.config import RunConfig
+from gcnas.data import Dataset, load
+from gcnas.delivery import kept_donor
+from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.run.context import Context
+from gcnas.run.folder import RunFolder, write_text
+from gcnas.run.ledger import Ledger, LedgerReader
+from gcnas.run.observer import Observer
+from gcnas.run.session import known_context
+from gcnas.space import SearchSpace, load_space
+
+DataSource: TypeAlias = Any
+"""A name or path, or arrays: ``(images, labels)`` or a mapping as in an npz file."""
+
+ARRAYS = "<arrays>"
+
+
+FIXED = {
+    "init_from",
+    "strategy",
+    "fidelity",
+    "epochs",
+    "reward",
+    "soft",
+    "latency_threads",
+    "references",
+    "resolution",
+    "channels",
+    "flip",
+    "seed",
+    "device",
+} | {
+    "validation_fraction",
+    "test_fraction",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+}
+"""What may not change when a run goes on, beside the data and the space."""
+
+
+def saved_config(folder: RunFolder) -> RunConfig:
+    """The configuration of a run folder.
+
+    Raises:
+        ConfigurationError: If it is damaged.
+    """
+    try:
+        # Runs from before there were rungs do not name a fidelity.
+        return RunConfig.create(**({"fidelity": "full"} | RunConfig.from_yaml(folder.config)))
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{folder.config} is damaged, or of a newer version. {error} Mend it by hand (a line 'name: value' for "
+            "each option that the search was given, and data); the ledger and best/ are not touched."
+        ) from error
+
+
+def same_data(folder: RunFolder, data: DataSource | None) -> Dataset:
+    """The data of a run, loaded again for reading alone.
+
+    Raises:
+        ConfigurationError: If they were arrays and are not given.
+        RunFolderError: If they are others now.
+    """
+    config = saved_config(folder)
+    dataset = load_data(config, _data_of(config, folder, data), folder)
+    with LedgerReader(folder.ledger) as ledger:
+        known = ledger.meta()["data"]["fingerprint"]
+    if dataset.fingerprint != known:
+        raise RunFolderError(
+            f"The data of {folder.path} has changed since the run began (or this version reads it otherwise); "
+            "name the same images with --data (in Python: data=…)."
+        )
+    return dataset
+
+
+def images_at(
+    folder: RunFolder, config: RunConfig, data: DataSource | None, resolution: tuple[int, int]
+) -> Dataset:
+    """The data of a run, loaded anew at another height and width.
+
+    Raises:
+        ConfigurationError: If they were arrays and are not given, or there is no such resolution.
+    """
+    return load_data(config, _data_of(config, folder, data), folder, resolution)
+
+
+def _data_of(config: RunConfig, folder: RunFolder, data: DataSource | None) -> DataSource:
+    if data is None and config.data == ARRAYS:
+        raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
+    return config.data if data is None else data
+
+
+def reopen(
+    folder: RunFolder,
+    data: DataSource | None,
+    space: str | SearchSpace | None,
+    changes: dict[str, Any],
+    observer: Observer,
+) -> Context:
+    """The surroundings of a run that goes on; the caller holds its lock.
+
+    Raises:
+        ConfigurationError: If something is to change that may not.
+        RunFolderError: If the data or the space are others now.
+    """
+    if fixed := FIXED & changes.keys():
+        raise ConfigurationError(
+            f"A run that goes on cannot change {', '.join(sorted(fixed))}; start a new one."
+        )
+    saved = saved_config(folder)
+    source = _data_of(saved, folder, data)
+    where = {} if data is None else {"data": name_of(data)}
+    config = saved.changed(**where, **changes)
+    found_space = find_space(saved, space)
+    dataset = load_data(config, source, folder)
+    with Ledger(folder.ledger) as ledger:
+        meta = ledger.meta()
+    context = known_context(config, dataset, found_space, folder, meta, observer)
+    if config.init_from is not None:
+        context = replace(context, donor=kept_donor(folder))
+    write_text(folder.config, config.to_yaml())
+    return context
+
+
+def load_data(
+    config: RunConfig, data: DataSource, folder: RunFolder, resolution: tuple[int, int] | None = None
+) -> Dataset:
+    """The data, as a run of this configuration reads them."""
+    return load(
+        data,
+        resolution=resolution or config.resolution,
+        channels=config.channels,
+        seed=config.seed,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        cache=folder.path / "cache",
+    )
+
+
+def name_of(data: DataSource) -> str:
+    """What the configuration calls the data."""
+    return str(data) if isinstance(data, str | Path) else ARRAYS
+
+
+def space_name(space: str | SearchSpace) -> str:
+    """What the configuration calls the space."""
+    return space if isinstance(space, str) else space.name
+
+
+def find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpace:
+    """The space that was given, or the preset in the configuration.
+
+    A space of the user's own is code; that a run folder names it is no reason to execute it.
+
+    Raises:
+        ConfigurationError: If the run's space is no preset and none is given.
+    """
+    if isinstance(given, SearchSpace):
+        return given
+    if given is None and (config.space.endswith(".py") or ":" in config.space):
+        raise ConfigurationError(
+            f"The space of this run is code ({config.space}), which is executed only if you name it again: "
+            "--space FILE.py:NAME (in Python: space=…)."
+        )
+    return load_space(given or config.space)
