@@ -325,6 +325,20 @@ def test_candidates_get_the_time_that_is_left(tmp_path: Path, monkeypatch: pytes
     assert [job.seconds for job in jobs] == pytest.approx([GRACE * 50, GRACE * 50 - 20])
 
 
+def test_designs_by_people_get_twice_the_time_limit(tmp_path: Path) -> None:
+    jobs = list[Job]()
+
+    def note(job: Job) -> Evaluated:
+        jobs.append(job)
+        return evaluate(job)
+
+    def limited(driver: Driver) -> None:
+        driver._stop = replace(driver._stop, candidate_seconds=10.0)
+
+    run_toy(tmp_path, trials=4, score=note, prepare=limited)
+    assert [job.seconds for job in jobs] == [20.0, 20.0, 10.0, 10.0]
+
+
 def test_one_slow_candidate_does_not_end_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is usual is a median."""
     clock, jobs = FakeClock(), list[Job]()

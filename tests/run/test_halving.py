@@ -127,6 +127,9 @@ def test_what_no_longer_fits_does_not_go_on(proposals: list[Proposal]) -> None:
     evaluate(strategy, [0.5, 0.7, 0.6])
     left[0] = 2.3
     assert epochs_of(strategy.ask(1)) == [3]
+    designs = [replace(p, source=REFERENCE) for p in proposals[:1]]
+    strategy = around(Listed([*designs, *proposals[1:]]), limit=1.2)
+    assert epochs_of(evaluate(strategy, [0.5, 0.6])) == [1, 3]  # designs by people get twice the time
     best = TOY.cost(proposals[1].architecture).parameters
     strategy = around(Listed(proposals), limits=Limits(parameters=best - 1))
     evaluate(strategy, [0.5, 0.7, 0.6])

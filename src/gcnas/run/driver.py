@@ -15,6 +15,7 @@ from gcnas.run.group import Group
 from gcnas.run.history import History
 from gcnas.run.ledger import MAX_ATTEMPTS, Ledger
 from gcnas.run.observer import Observer
+from gcnas.run.recommendation import time_limit
 from gcnas.run.repeats import Repeats
 from gcnas.run.trial import Rejection, Trial
 from gcnas.space import SearchSpace
@@ -306,6 +307,8 @@ class Driver:
 
     def _job(self, trial: Trial) -> Job:
         limit = self._stop.candidate_seconds
+        if limit is not None:
+            limit = time_limit(trial.proposal, limit)
         if self._stop.seconds is not None:
             left = GRACE * self._stop.seconds - self._clock()
             limit = max(left, 1.0) if limit is None else max(min(limit, left), 1.0)

@@ -9,7 +9,7 @@ from gcnas.errors import LimitsTooTightError
 from gcnas.records import DECAY, Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
 from gcnas.run.duration import RunningMedian
 from gcnas.run.middleware import Middleware
-from gcnas.run.recommendation import REFERENCE
+from gcnas.run.recommendation import REFERENCE, time_limit
 from gcnas.run.rungs import ETA
 from gcnas.run.trial import Trial
 from gcnas.strategy import Strategy
@@ -238,7 +238,7 @@ class SuccessiveHalving(Middleware):
     def _affordable(self, entry: Entry, rung: int) -> bool:
         seconds = entry.seconds * self._ladder.further_epochs(rung)
         within = self._limits.violation(self._cost(entry.proposal)) is None
-        return within and seconds <= min(self._limit, self._seconds_left())
+        return within and seconds <= min(time_limit(entry.proposal, self._limit), self._seconds_left())
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Note all, and tell the strategy those that it can compare."""

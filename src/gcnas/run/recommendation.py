@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from statistics import mean
 
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
-from gcnas.records import METRICS, Limits
+from gcnas.records import METRICS, Limits, Proposal
 from gcnas.run.trial import Trial, decisive
 
 REFERENCE = "reference"
 """Source of the designs by people."""
+
+PATIENCE = 2
+"""Designs by people get so many times the time limit of other candidates."""
+
+
+def time_limit(proposal: Proposal, seconds: float) -> float:
+    """Time limit of an evaluation: longer for designs by people, so that a slow hour does not take one out."""
+    return PATIENCE * seconds if proposal.source == REFERENCE else seconds
 
 
 def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -> Trial | None:
