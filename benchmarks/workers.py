@@ -2,12 +2,12 @@
 
 Both evaluate the same candidates: random networks of the space ``cnn`` within ResNet-8's limits (78,000 parameters,
 9.4 M multiply-adds), one epoch on 2,000 images of Fashion-MNIST (1,600 of them for training). A pair is one block of
-four candidates, evaluated by the one and then by the other; the order alternates from pair to pair, so that what
+forty candidates, evaluated by the one and then by the other; the order alternates from pair to pair, so that what
 else the machine does falls on both. Both are set up before the first pair (``start_seconds`` of the two workers is
 kept), and the processes are reused. The sum of a block's
 scores is kept; between one thread and two it differs by rounding that training makes larger.
 
-All of the closing note: ``python benchmarks/workers.py --pairs 3`` (networks of seed 0, data of seed 0). The data are
+All of the closing note: ``python benchmarks/workers.py --pairs 4`` (networks of seed 0, data of seed 0). The data are
 read from the folder in GCNAS_DATA or ``../shared/data``. Results replace ``results/workers.csv``; ``load`` is the
 system's load average after the block: beyond two, other programs compete, and threads waiting for each other lose most.
 """
@@ -40,7 +40,7 @@ DATA = Path(os.environ.get("GCNAS_DATA") or ROOT.parent / "shared" / "data") / "
 RESULTS = ROOT / "benchmarks" / "results" / "workers.csv"
 COLUMNS = "pair order arm workers threads candidates seconds an_hour scores load start_seconds".split()
 ARMS = {"two workers": 2, "one worker": 1}
-BLOCK = 4
+BLOCK = 40
 
 
 def fashion() -> tuple[np.ndarray, np.ndarray]:
