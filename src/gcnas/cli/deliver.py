@@ -10,6 +10,9 @@ from gcnas.cli.display import create_display
 from gcnas.cli.options import (
     ActivationsOption,
     DataOption,
+    FinalEpochsOption,
+    FineTuneOption,
+    FreezeOption,
     LatencyOption,
     MacsOption,
     ParamsOption,
@@ -17,7 +20,9 @@ from gcnas.cli.options import (
     SizeOption,
     SpaceOption,
     ThreadsOption,
+    TimeOption,
     given,
+    seconds_of,
 )
 from gcnas.errors import ConfigurationError, DataError
 
@@ -42,11 +47,8 @@ def finalize(
     max_activations: ActivationsOption = None,
     max_size: SizeOption = None,
     max_latency: LatencyOption = None,
-    time: Annotated[str | None, typer.Option("--time", metavar="TIME", help="Wall clock, such as 10m.")] = None,
-    final_epochs: Annotated[
-        int | None,
-        typer.Option("--final-epochs", metavar="N", help="Passes over the data (most, under a time)."),
-    ] = None,
+    time: TimeOption = None,
+    final_epochs: FinalEpochsOption = None,
     data: DataOption = None,
     space: SpaceOption = None,
     threads: ThreadsOption = None,
@@ -75,20 +77,8 @@ def finalize(
             "--init-from", metavar="RUN|FILE.safetensors", help="Take over these weights where they fit."
         ),
     ] = None,
-    freeze: Annotated[
-        int | None,
-        typer.Option(
-            "--freeze", metavar="N", help="Epochs that train only what was not taken over. [default: 0]"
-        ),
-    ] = None,
-    fine_tune_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--fine-tune-rate",
-            metavar="X",
-            help="Learning rate after --init-from, as a share of the run's. [default: 0.3]",
-        ),
-    ] = None,
+    freeze: FreezeOption = None,
+    fine_tune_rate: FineTuneOption = None,
 ) -> None:
     """Train a network of the run for delivery, open the test split, and replace best/ (scaled/phi-N with --phi).
 
@@ -96,12 +86,9 @@ def finalize(
     front RUN' shows what there is to choose from.
     """
     from gcnas import api
-    from gcnas.config import Budget
     from gcnas.scaling import finalize_scaled
 
-    seconds = None if time is None else Budget.parse(time).seconds
-    if time is not None and seconds is None:
-        raise ConfigurationError(f"--time is a time such as 90s or 10m, but got {time!r}.")
+    seconds = seconds_of(time)
     limits = given(
         max_params=max_params,
         max_macs=max_macs,

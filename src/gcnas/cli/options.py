@@ -5,6 +5,8 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from gcnas.errors import ConfigurationError
+
 RunArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
 SpaceOption: TypeAlias = Annotated[
     str | None,
@@ -56,6 +58,39 @@ WorkerMemoryOption: TypeAlias = Annotated[
         help="Most memory of each of several workers, such as 2G. [default: 80 % of the machine's, shared]",
     ),
 ]
+TimeOption: TypeAlias = Annotated[
+    str | None, typer.Option("--time", metavar="TIME", help="Wall clock, such as 10m.")
+]
+FinalEpochsOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--final-epochs", metavar="N", help="Passes over the data (most, under a time)."),
+]
+FreezeOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--freeze", metavar="N", help="Epochs that train only what was not taken over. [default: 0]"),
+]
+FineTuneOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--fine-tune-rate",
+        metavar="X",
+        help="Learning rate of what begins with other weights, as a share of the run's. [default: 0.3]",
+    ),
+]
+
+
+def seconds_of(time: str | None) -> float | None:
+    """Seconds of ``--time``; None if it was not given.
+
+    Raises:
+        ConfigurationError: If it is no time.
+    """
+    from gcnas.config import Budget
+
+    seconds = None if time is None else Budget.parse(time).seconds
+    if time is not None and seconds is None:
+        raise ConfigurationError(f"--time is a time such as 90s or 10m, but got {time!r}.")
+    return seconds
 
 
 def given(**options: Any) -> dict[str, Any]:

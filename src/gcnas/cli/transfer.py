@@ -6,8 +6,17 @@ from typing import Annotated
 import typer
 
 from gcnas.cli.display import create_display
-from gcnas.cli.options import RunArgument, SpaceOption, ThreadsOption, given
-from gcnas.errors import ConfigurationError
+from gcnas.cli.options import (
+    FinalEpochsOption,
+    FineTuneOption,
+    FreezeOption,
+    RunArgument,
+    SpaceOption,
+    ThreadsOption,
+    TimeOption,
+    given,
+    seconds_of,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,26 +34,13 @@ def transfer(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="New run folder. [default: runs/DATA-N]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that lies there.")] = False,
-    time: Annotated[str | None, typer.Option("--time", metavar="TIME", help="Wall clock, such as 10m.")] = None,
+    time: TimeOption = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", help="Training for the validation accuracy.")
     ] = None,
-    final_epochs: Annotated[
-        int | None,
-        typer.Option("--final-epochs", metavar="N", help="Passes over the data (most, under a time)."),
-    ] = None,
-    freeze: Annotated[
-        int | None,
-        typer.Option(
-            "--freeze", metavar="N", help="Epochs that train only what was not taken over. [default: 0]"
-        ),
-    ] = None,
-    fine_tune_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--fine-tune-rate", metavar="X", help="Learning rate, as a share of the run's. [default: 0.3]"
-        ),
-    ] = None,
+    final_epochs: FinalEpochsOption = None,
+    freeze: FreezeOption = None,
+    fine_tune_rate: FineTuneOption = None,
     resolution: Annotated[
         int | None,
         typer.Option("--resolution", metavar="N", help="Side of the images. [default: that of RUN's network]"),
@@ -56,12 +52,9 @@ def transfer(
 
     Its head is new where the classes are others; nothing is searched. 'gcnas resume DIR --budget 50' searches on.
     """
-    from gcnas.config import Budget
     from gcnas.other_data import transfer as move
 
-    seconds = None if time is None else Budget.parse(time).seconds
-    if time is not None and seconds is None:
-        raise ConfigurationError(f"--time is a time such as 90s or 10m, but got {time!r}.")
+    seconds = seconds_of(time)
     options = given(
         epochs=epochs,
         final_epochs=final_epochs,
