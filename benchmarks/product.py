@@ -1,17 +1,21 @@
-"""The tool as a product: delivered test accuracy in a fixed time on one core, beside a plain ResNet-8.
+"""The tool as a product: delivered test accuracy in a fixed time, beside what a user would do instead.
 
-Arms, each with the same images, the same recipe, one thread and the same wall clock for everything:
+Arms, each with the same images, the same wall clock for everything, the same cores and the same limits:
 
-- ``gcnas``: ``gcnas search`` with its defaults and the limits of the set.
-- ``resnet8``: ResNet-8 (16-32-64), no search; all the time is its final training on the same images.
+- ``gcnas``, ``optuna:tpe``, ``random``: ``gcnas search --strategy …`` with its defaults, one worker a core.
+- ``optuna-pruned``: Optuna with a median pruner on a hand-written space of convolutions, pooling and a hidden layer, as
+  its tutorials do it: Adam or SGD, learning rate and dropout searched too, 10 epochs a trial, trials above the limits
+  pruned before they train. After two thirds of the time the best trial's network is trained anew on all images with
+  its own optimiser for the rest of the time.
+- ``resnet8``: ResNet-8 (16-32-64), no search; all the time is its final training with the recipe of gcnas.
 
 Sets: ``fashion`` (5,000 training images of fashion_mnist.npz drawn with seed 0, all 10,000 test images; limits
-78,000 parameters and 9.4 M multiply-adds), ``flowers`` (folder, 32x32) and ``cifar`` (cifar10_small.npz), both with
-the limits 79,000 parameters and 12.6 M multiply-adds, in which ResNet-8 fits.
+78,000 parameters and 9.4 M multiply-adds), ``flowers`` (folder, 32x32), ``cifar`` (cifar10_small.npz) and ``xrays``
+(pneumonia_xray_balanced.npz), with the limits 79,000 parameters and 12.6 M multiply-adds, in which ResNet-8 fits.
 
-All jobs of the closing note: ``python benchmarks/product.py --jobs 2`` (two processes, one thread each). A job that
-stands in the result file already is not run again. The data are read from the folder in GCNAS_DATA or
-``../shared/data``.
+``python benchmarks/product.py --sets fashion --arms gcnas resnet8 --seeds 0 1 --seconds 480 --cores 1 --jobs 2``
+(two processes, one thread each). A job that stands in the result file already is not run again. The data are read from
+the folder in GCNAS_DATA or ``../shared/data``.
 """
 
 import argparse
@@ -22,23 +26,58 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
+import torch
+from PIL import Image
+
+from gcnas import training
+from gcnas.config import RunConfig
+from gcnas.data import Dataset, load
+from gcnas.network import count_multiply_adds, count_parameters
+from gcnas.run.amounts import Amounts
+from gcnas.run.context import Context, fit_space
+from gcnas.run.folder import RunFolder
+from gcnas.space import SearchSpace
+from gcnas.space.presets.cnn import CNN, resnet8
+from gcnas.training.candidate import build_seeded
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("GCNAS_DATA") or ROOT.parent / "shared" / "data") / "images"
 RESULTS = ROOT / "benchmarks" / "results" / "product.csv"
 COLUMNS = (
-    "set arm seed seconds test_accuracy validation_accuracy parameters multiply_adds trials candidate_epochs "
+    "set arm seed seconds cores test_accuracy validation_accuracy parameters multiply_adds trials candidate_epochs "
     "final_epochs source best_reference_validation wall_seconds"
 ).split()
-JOBS = [
-    *(("fashion", arm, seed) for seed in (0, 1, 2) for arm in ("gcnas", "resnet8")),
-    *((name, arm, 0) for name in ("cifar", "flowers") for arm in ("gcnas", "resnet8")),
-]
-LIMITS = {"fashion": (78_000, 9_400_000), "cifar": (79_000, 12_600_000), "flowers": (79_000, 12_600_000)}
+LIMITS = {
+    "fashion": (78_000, 9_400_000),
+    "cifar": (79_000, 12_600_000),
+    "cifar8000": (79_000, 12_600_000),
+    "flowers": (79_000, 12_600_000),
+    "xrays": (78_000, 9_400_000),
+}
+STRATEGIES = ("gcnas", "optuna:tpe", "random")
+PRUNED_EPOCHS = 10
+SEARCH_SHARE = 2 / 3
+"""Of the time of the arm with pruning; the rest is for training the best network anew."""
+
+RESERVE = 0.06
+"""Share of the wall clock for loading and for the test."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm with one seed on one set, in so many seconds on so many cores."""
+
+    name: str
+    arm: str
+    seed: int
+    seconds: float
+    cores: int
 
 
 def prepare(name: str, folder: Path) -> tuple[str, dict[str, Any]]:
@@ -47,32 +86,60 @@ def prepare(name: str, folder: Path) -> tuple[str, dict[str, Any]]:
         return str(DATA / "flowers"), {"resolution": 32}
     if name == "cifar":
         return str(DATA / "cifar10_small.npz"), {}
-    path = folder / "fashion_5000.npz"
-    arrays = np.load(DATA / "fashion_mnist.npz")
-    chosen = np.random.RandomState(0).permutation(60_000)[:5_000]
-    np.savez(
-        path,
-        train_images=arrays["train_images"][chosen],
-        train_labels=arrays["train_labels"][chosen],
-        test_images=arrays["test_images"],
-        test_labels=arrays["test_labels"],
-    )
+    if name == "xrays":
+        return str(DATA / "pneumonia_xray_balanced.npz"), {}
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        arrays = _cifar8000() if name == "cifar8000" else _fashion()
+        np.savez(path, allow_pickle=False, **arrays)
     return str(path), {}
 
 
-def run_gcnas(name: str, seed: int, seconds: float, folder: Path) -> dict[str, Any]:
-    """The product, with its defaults."""
+def _fashion() -> dict[str, np.ndarray]:
+    arrays = np.load(DATA / "fashion_mnist.npz")
+    chosen = np.random.RandomState(0).permutation(60_000)[:5_000]
+    return {
+        "train_images": arrays["train_images"][chosen],
+        "train_labels": arrays["train_labels"][chosen],
+        "test_images": arrays["test_images"],
+        "test_labels": arrays["test_labels"],
+    }
+
+
+def _cifar8000() -> dict[str, np.ndarray]:
+    """8,000 of the first 40,000 training images, drawn with seed 0; the other 10,000 are the test."""
+    sheets = [_sheet(DATA / "cifar10" / f"train_{number:02d}.webp") for number in range(50)]
+    images, labels = np.concatenate(sheets), np.load(DATA / "cifar10" / "labels.npz")["train_labels"]
+    chosen = np.random.RandomState(0).permutation(40_000)[:8_000]
+    return {
+        "train_images": images[chosen],
+        "train_labels": labels[chosen],
+        "test_images": images[40_000:],
+        "test_labels": labels[40_000:],
+    }
+
+
+def _sheet(path: Path) -> np.ndarray:
+    """The 1,000 images of a sheet of 25 rows of 40."""
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    return pixels.reshape(25, 32, 40, 32, 3).transpose(0, 2, 1, 3, 4).reshape(1_000, 32, 32, 3)
+
+
+def run_search(job: Job, folder: Path) -> dict[str, Any]:
+    """The product, with its defaults, and one worker a core."""
     import gcnas
 
-    data, options = prepare(name, folder)
-    parameters, multiply_adds = LIMITS[name]
+    data, options = prepare(job.name, folder)
+    parameters, multiply_adds = LIMITS[job.name]
     result = gcnas.search(
         data,
         out=folder / "run",
-        budget=f"{seconds:g}s",
+        strategy=job.arm,
+        budget=f"{job.seconds:g}s",
         max_params=parameters,
         max_macs=multiply_adds,
-        seed=seed,
+        seed=job.seed,
+        workers=job.cores,
         threads=1,
         **options,
     )
@@ -91,34 +158,47 @@ def run_gcnas(name: str, seed: int, seconds: float, folder: Path) -> dict[str, A
     }
 
 
-def run_resnet8(name: str, seed: int, seconds: float, folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Scene:
+    """What the arms without a search of ours need: the images, the space, the recipe and the device."""
+
+    dataset: Dataset
+    space: SearchSpace
+    recipe: training.Recipe
+    platform: training.Platform
+
+    @classmethod
+    def set(cls, job: Job, folder: Path) -> "Scene":
+        """That of a job."""
+        data, options = prepare(job.name, folder)
+        config = RunConfig.create(data=data, seed=job.seed, threads=job.cores, **options)
+        dataset = load(data, resolution=config.resolution, seed=job.seed, cache=folder)
+        platform = training.Platform.probe(threads=job.cores)
+        space = fit_space(CNN, dataset, config)
+        recipe = Context(config, RunFolder(folder), dataset, space, platform, Amounts(1, 1)).recipe
+        return cls(dataset, space, recipe, platform)
+
+    def test(self, network: torch.nn.Module) -> float:
+        """Test accuracy."""
+        batches = training.ImageBatches(self.dataset.open_test("benchmark", lambda _: None), self.platform)
+        return training.measure(network, batches, self.dataset.classes, self.platform).accuracy
+
+
+def run_resnet8(job: Job, folder: Path) -> dict[str, Any]:
     """No search: the same recipe, all the time."""
     start = time.monotonic()
-    from gcnas import training
-    from gcnas.config import RunConfig
-    from gcnas.data import load
-    from gcnas.run.amounts import Amounts
-    from gcnas.run.context import Context, fit_space
-    from gcnas.run.folder import RunFolder
-    from gcnas.space.presets.cnn import CNN, resnet8
-    from gcnas.training.candidate import build_seeded
-
-    data, options = prepare(name, folder)
-    config = RunConfig.create(data=data, seed=seed, threads=1, **options)
-    dataset = load(data, resolution=config.resolution, seed=seed, cache=folder)
-    platform = training.Platform.probe(threads=1)
-    space = fit_space(CNN, dataset, config)
-    recipe = Context(config, RunFolder(folder), dataset, space, platform, Amounts(1, 1)).recipe
-    architecture = resnet8(space)
-    network = build_seeded(space, architecture, dataset, platform, seed)
-    batches = training.ImageBatches(dataset.train_and_validation(), platform, recipe.augmentation)
-    usable = seconds - (time.monotonic() - start) - 0.06 * seconds
+    scene = Scene.set(job, folder)
+    architecture = resnet8(scene.space)
+    network = build_seeded(scene.space, architecture, scene.dataset, scene.platform, job.seed)
+    batches = training.ImageBatches(
+        scene.dataset.train_and_validation(), scene.platform, scene.recipe.augmentation
+    )
+    usable = job.seconds - (time.monotonic() - start) - RESERVE * job.seconds
     schedule = training.TimedSchedule(usable, 10_000)
-    log = training.train(network, batches, recipe, schedule, platform, seed=seed)
-    test = training.ImageBatches(dataset.open_test("benchmark", lambda _: None), platform)
-    cost = space.cost(architecture)
+    log = training.train(network, batches, scene.recipe, schedule, scene.platform, seed=job.seed)
+    cost = scene.space.cost(architecture)
     return {
-        "test_accuracy": training.measure(network, test, dataset.classes, platform).accuracy,
+        "test_accuracy": scene.test(network),
         "parameters": cost.parameters,
         "multiply_adds": cost.multiply_adds,
         "trials": 0,
@@ -127,37 +207,137 @@ def run_resnet8(name: str, seed: int, seconds: float, folder: Path) -> dict[str,
     }
 
 
-def run_one(name: str, arm: str, seed: int, seconds: float, output: Path) -> None:
+def run_pruned(job: Job, folder: Path) -> dict[str, Any]:
+    """Optuna with a median pruner on a hand-written space, then the best network anew."""
+    start = time.monotonic()
+    scene = Scene.set(job, folder)
+    dataset, device = scene.dataset, scene.platform
+    seen = training.ImageBatches(dataset.train(), device, scene.recipe.augmentation)
+    held_out = training.ImageBatches(dataset.validation(), device)
+
+    def objective(trial: optuna.Trial) -> float:
+        network, optimizer = hand_written(trial, scene)
+        if any(spent > limit for spent, limit in zip(_cost(network, scene), LIMITS[job.name], strict=True)):
+            raise optuna.TrialPruned
+        generator = torch.Generator().manual_seed(job.seed)
+        accuracy = 0.0
+        for epoch in range(PRUNED_EPOCHS):
+            _epoch(network, optimizer, seen, generator)
+            accuracy = training.measure(network, held_out, dataset.classes, device).accuracy
+            trial.report(accuracy, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return accuracy
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler, pruner = optuna.samplers.TPESampler(seed=job.seed), optuna.pruners.MedianPruner()
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+    left = SEARCH_SHARE * job.seconds - (time.monotonic() - start)
+    study.optimize(objective, timeout=left)
+    best = study.best_trial
+    network, optimizer = hand_written(optuna.trial.FixedTrial(best.params), scene)
+    everything = training.ImageBatches(dataset.train_and_validation(), device, scene.recipe.augmentation)
+    generator, epochs = torch.Generator().manual_seed(job.seed), 0
+    end = start + (1 - RESERVE) * job.seconds
+    while time.monotonic() < end:
+        _epoch(network, optimizer, everything, generator)
+        epochs += 1
+    parameters, multiply_adds = _cost(network, scene)
+    return {
+        "test_accuracy": scene.test(network),
+        "validation_accuracy": best.value,
+        "parameters": parameters,
+        "multiply_adds": multiply_adds,
+        "trials": len(study.trials),
+        "candidate_epochs": PRUNED_EPOCHS,
+        "final_epochs": epochs,
+        "source": "optuna",
+    }
+
+
+def hand_written(trial: optuna.trial.BaseTrial, scene: Scene) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """A network of one to four convolutions and a hidden layer, and its optimiser."""
+    shape = scene.space.fitted
+    channels, side = shape.channels, min(shape.height, shape.width)
+    layers: list[torch.nn.Module] = []
+    for number in range(trial.suggest_int("layers", 1, 4)):
+        filters = trial.suggest_categorical(f"filters_{number}", [8, 16, 32, 64])
+        kernel = trial.suggest_categorical(f"kernel_{number}", [3, 5])
+        layers += [
+            torch.nn.Conv2d(channels, filters, kernel, padding=kernel // 2),
+            torch.nn.BatchNorm2d(filters),
+        ]
+        layers.append(torch.nn.ReLU())
+        if side >= 4 and trial.suggest_categorical(f"pool_{number}", [True, False]):
+            layers.append(torch.nn.MaxPool2d(2))
+            side //= 2
+        layers.append(torch.nn.Dropout2d(trial.suggest_float(f"dropout_{number}", 0.0, 0.3)))
+        channels = filters
+    hidden = trial.suggest_int("hidden", 16, 128, log=True)
+    layers += [torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(channels * 16, hidden)]
+    layers += [torch.nn.ReLU(), torch.nn.Linear(hidden, shape.classes)]
+    network = torch.nn.Sequential(*layers)
+    rate = trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
+    if trial.suggest_categorical("optimizer", ["Adam", "SGD"]) == "Adam":
+        return network, torch.optim.Adam(network.parameters(), rate)
+    return network, torch.optim.SGD(network.parameters(), rate, momentum=0.9)
+
+
+def _epoch(
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: training.ImageBatches,
+    generator: torch.Generator,
+) -> None:
+    network.train()
+    for images, labels in batches.training(64, generator):
+        loss = torch.nn.functional.cross_entropy(network(images), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def _cost(network: torch.nn.Module, scene: Scene) -> tuple[int, int]:
+    """Parameters and multiply-adds."""
+    shape = scene.space.fitted
+    size = (shape.channels, shape.height, shape.width)
+    return count_parameters(network), count_multiply_adds(network, size)
+
+
+def run_one(job: Job, output: Path) -> None:
     """Run one job and append its row."""
     start = time.monotonic()
+    runners = {"resnet8": run_resnet8, "optuna-pruned": run_pruned}
     with tempfile.TemporaryDirectory() as folder:
-        row = (run_gcnas if arm == "gcnas" else run_resnet8)(name, seed, seconds, Path(folder))
-    row |= {"set": name, "arm": arm, "seed": seed, "seconds": seconds}
+        row = runners.get(job.arm, run_search)(job, Path(folder))
+    row |= {"set": job.name, "arm": job.arm, "seed": job.seed, "seconds": job.seconds, "cores": job.cores}
     row["wall_seconds"] = round(time.monotonic() - start, 1)
     fresh = not output.exists()
     with output.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if fresh:
             writer.writeheader()
         writer.writerow(row)
     print(row, flush=True)
 
 
-def run_all(seconds: float, output: Path, processes: int) -> None:
+def run_all(jobs: list[Job], output: Path, processes: int) -> None:
     """Run the jobs that are not in the result file yet, each in a process of its own."""
     done = set()
     if output.exists():
         with output.open(newline="") as file:
-            done = {(row["set"], row["arm"], int(row["seed"])) for row in csv.DictReader(file)}
+            for row in csv.DictReader(file):
+                facts = int(row["seed"]), float(row["seconds"]), int(row["cores"])
+                done.add(Job(row["set"], row["arm"], *facts))
 
-    def start(job: tuple[str, str, int]) -> int:
-        name, arm, seed = job
-        command = [sys.executable, __file__, "--set", name, "--arm", arm, "--seed", str(seed)]
-        command += ["--seconds", str(seconds), "--out", str(output)]
-        return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
+    def start(job: Job) -> int:
+        command = [sys.executable, __file__, "--sets", job.name, "--arms", job.arm, "--seeds", str(job.seed)]
+        command += ["--seconds", str(job.seconds), "--cores", str(job.cores), "--out", str(output), "--here"]
+        environment = os.environ | {"OMP_NUM_THREADS": str(job.cores)}
+        return subprocess.run(command, env=environment, check=False).returncode
 
     with ThreadPoolExecutor(processes) as pool:
-        codes = list(pool.map(start, [job for job in JOBS if job not in done]))
+        codes = list(pool.map(start, [job for job in jobs if job not in done]))
     if any(codes):
         sys.exit(f"{sum(map(bool, codes))} of {len(codes)} jobs failed")
 
@@ -165,17 +345,26 @@ def run_all(seconds: float, output: Path, processes: int) -> None:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=sorted(LIMITS))
-    parser.add_argument("--arm", choices=["gcnas", "resnet8"])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=480.0)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--sets", nargs="+", choices=sorted(LIMITS), default=["fashion", "cifar"])
+    arms = [*STRATEGIES, "optuna-pruned", "resnet8"]
+    parser.add_argument("--arms", nargs="+", choices=arms, default=arms)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seconds", type=float, default=900.0)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1, help="jobs at a time")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    if arguments.set is None:
-        run_all(arguments.seconds, arguments.out, arguments.jobs)
+    parser.add_argument("--here", action="store_true", help="run the first job in this process")
+    given = parser.parse_args()
+    jobs = [
+        Job(name, arm, seed, given.seconds, given.cores)
+        for seed in given.seeds
+        for name in given.sets
+        for arm in given.arms
+    ]
+    if given.here:
+        run_one(jobs[0], given.out)
     else:
-        run_one(arguments.set, arguments.arm, arguments.seed, arguments.seconds, arguments.out)
+        run_all(jobs, given.out, given.jobs)
 
 
 if __name__ == "__main__":
