@@ -41,6 +41,8 @@ OPTIONS: dict[str, Any] = {
     "max_macs": "2M",
     "references": False,
     "epochs": 3,
+    "fidelity": "full",
+    "workers": 1,
     "threads": 1,
 }
 FINAL_EPOCHS = 12

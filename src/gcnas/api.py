@@ -95,7 +95,7 @@ def resume(
         space: The run's space; needed only if it is not a preset, since it is code.
         observer: Told what happens.
         changes: Fields of the configuration that may change: the budget, the limits, the amount of training of
-            the delivered network, the workers, their memory, the threads.
+            the delivered network, the workers, their memory, the cluster, the threads.
 
     Raises:
         GCNASError: One of its children, if the run cannot go on.

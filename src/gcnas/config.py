@@ -190,7 +190,12 @@ class RunConfig(BaseModel):
         onnx: Whether the delivered network is written as ``best/model.onnx`` too, where the extra ``onnx`` is there.
         workers: Processes that evaluate candidates at once, which share the threads; None takes one for each
             thread, or for each GPU.
-        worker_memory: Bytes that a worker process may have for itself; None shares four fifths of the memory.
+        worker_memory: Bytes that a worker process may have for itself; None shares four fifths of the memory. With
+            Ray, what it keeps free for each.
+        executor: Where candidates are evaluated: ``processes`` on this machine, or ``ray`` on a cluster.
+        address: Head of the Ray cluster, ``HOST:PORT`` or ``auto``; None starts one on this machine alone.
+        worker_cpus: CPU cores of each worker of a Ray cluster.
+        worker_gpus: GPUs of each, with fractions; 0 trains on the CPU there.
         threads: CPU threads of everything together; None takes all cores.
         device: ``cpu``, ``cuda``, … ; None chooses a GPU where there is one.
         seed: Root of all random streams.
@@ -228,9 +233,26 @@ class RunConfig(BaseModel):
     onnx: bool = True
     workers: Annotated[int, Field(ge=1, le=1_024)] | None = None
     worker_memory: CountField = None
+    executor: Literal["processes", "ray"] = "processes"
+    address: str | None = None
+    worker_cpus: Annotated[int, Field(ge=1, le=1_024)] = 1
+    worker_gpus: Annotated[float, Field(ge=0, le=64)] = 0.0
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     device: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    @model_validator(mode="after")
+    def _cluster_for_ray_only(self) -> Self:
+        asked = {
+            "address": self.address is not None,
+            "worker_cpus": self.worker_cpus > 1,
+            "worker_gpus": self.worker_gpus,
+        }
+        if self.executor != "ray" and any(asked.values()):
+            names = ", ".join(name for name, given in asked.items() if given)
+            message = f"{names} is for a Ray cluster; add executor: ray (--executor ray)"
+            raise PydanticCustomError("gcnas", "{message}", {"message": message})
+        return self
 
     @property
     def limits(self) -> Limits:

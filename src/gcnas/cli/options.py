@@ -58,6 +58,32 @@ WorkerMemoryOption: TypeAlias = Annotated[
         help="Most memory of each of several workers, such as 2G. [default: 80 % of the machine's, shared]",
     ),
 ]
+ExecutorOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="processes, or ray: workers on the nodes of a cluster. [default: processes]",
+    ),
+]
+AddressOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="Head of the Ray cluster, or auto. [default: Ray on this machine alone]",
+    ),
+]
+WorkerCpusOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--worker-cpus", metavar="N", help="CPU cores of each worker, with Ray. [default: 1]"),
+]
+WorkerGpusOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--worker-gpus", metavar="X", help="GPUs of each worker, with Ray; 0.25 is fine. [default: 0]"
+    ),
+]
 TimeOption: TypeAlias = Annotated[
     str | None, typer.Option("--time", metavar="TIME", help="Wall clock, such as 10m.")
 ]

@@ -8,7 +8,9 @@ import typer
 from gcnas.cli.display import create_display
 from gcnas.cli.options import (
     ActivationsOption,
+    AddressOption,
     DataOption,
+    ExecutorOption,
     LatencyOption,
     MacsOption,
     ParamsOption,
@@ -16,6 +18,8 @@ from gcnas.cli.options import (
     SizeOption,
     SpaceOption,
     ThreadsOption,
+    WorkerCpusOption,
+    WorkerGpusOption,
     WorkerMemoryOption,
     WorkersOption,
     given,
@@ -152,6 +156,10 @@ def search(
     ] = None,
     workers: WorkersOption = None,
     worker_memory: WorkerMemoryOption = None,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
+    worker_cpus: WorkerCpusOption = None,
+    worker_gpus: WorkerGpusOption = None,
     threads: ThreadsOption = None,
     device: Annotated[
         str | None,
@@ -203,6 +211,10 @@ def search(
         onnx=onnx,
         workers=workers,
         worker_memory=worker_memory,
+        executor=executor,
+        address=address,
+        worker_cpus=worker_cpus,
+        worker_gpus=worker_gpus,
         threads=threads,
         device=device,
     )
@@ -225,6 +237,10 @@ def resume(
     space: SpaceOption = None,
     workers: WorkersOption = None,
     worker_memory: WorkerMemoryOption = None,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
+    worker_cpus: WorkerCpusOption = None,
+    worker_gpus: WorkerGpusOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Go on with a run that was stopped or killed, or raise its budget."""
@@ -242,6 +258,10 @@ def resume(
         candidate_seconds=candidate_seconds,
         workers=workers,
         worker_memory=worker_memory,
+        executor=executor,
+        address=address,
+        worker_cpus=worker_cpus,
+        worker_gpus=worker_gpus,
         threads=threads,
     )
     with create_display() as display:

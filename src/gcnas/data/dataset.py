@@ -28,8 +28,8 @@ class Split:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the pixels lie in memory; if not, stream them with :meth:`take`."""
-        return not isinstance(self.images, np.memmap)
+        """Whether the pixels lie in memory shared with nobody; if not, stream them with :meth:`take`."""
+        return not isinstance(self.images, np.memmap) and self.images.flags.writeable
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """The images at ``indices`` (n,), copied into memory as (n, H, W, C) uint8."""
@@ -122,8 +122,11 @@ class Dataset:
         Raises:
             DataError: If the file cannot be written.
         """
-        images = map_images(self.images, file)
-        return replace(self, images=images, _test=Split(self.images[:0], self.labels[:0]))
+        return replace(self.without_test(), images=map_images(self.images, file))
+
+    def without_test(self) -> "Dataset":
+        """The same data without its test images."""
+        return replace(self, _test=Split(self.images[:0], self.labels[:0]))
 
     def _rows(self, index: np.ndarray) -> Split:
         # Each split is one contiguous block of rows, so a slice serves and a memory map stays one.

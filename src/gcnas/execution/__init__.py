@@ -1,7 +1,19 @@
 """Where evaluations run."""
 
 from gcnas.execution.base import Executor, Job, Outcome
+from gcnas.execution.cluster import Needs, RayExecutor
 from gcnas.execution.processes import ProcessExecutor, Setup
 from gcnas.execution.serial import Evaluated, SerialExecutor, failure
 
-__all__ = ["Evaluated", "Executor", "Job", "Outcome", "ProcessExecutor", "SerialExecutor", "Setup", "failure"]
+__all__ = [
+    "Evaluated",
+    "Executor",
+    "Job",
+    "Needs",
+    "Outcome",
+    "ProcessExecutor",
+    "RayExecutor",
+    "SerialExecutor",
+    "Setup",
+    "failure",
+]

@@ -4,6 +4,7 @@ import pickle
 import runpy
 import sys
 import types
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,18 @@ class Parcel:
     main: Path | None = None
 
 
-def pack(thing: Any) -> Parcel:
+def pack(thing: Any, buffers: list[pickle.PickleBuffer] | None = None) -> Parcel:
     """Pack an object for :func:`unpack` in another process.
+
+    Args:
+        thing: The object.
+        buffers: Gets what its arrays hold, which then is not in the parcel.
 
     Raises:
         ConfigurationError: If it cannot be pickled, or the other process could not find its classes.
     """
     try:
-        content = pickle.dumps(thing)
+        content = pickle.dumps(thing, 5, buffer_callback=None if buffers is None else buffers.append)
     except Exception as error:
         raise ConfigurationError(
             f"Worker processes need what they evaluate sent to them, but {_reason(error)}. {_WAY_OUT}"
@@ -53,8 +58,12 @@ def pack(thing: Any) -> Parcel:
     return Parcel(content, sources, _main_script() if _MAIN.encode() in content else None)
 
 
-def unpack(parcel: Parcel) -> Any:
+def unpack(parcel: Parcel, buffers: Iterable[Any] = ()) -> Any:
     """The object again.
+
+    Args:
+        parcel: What was packed.
+        buffers: What its arrays hold, where that was left out; they share the memory, and are read-only if it is.
 
     Raises:
         SpaceError: If a file that defines its classes raises.
@@ -67,7 +76,7 @@ def unpack(parcel: Parcel) -> Any:
         script = types.ModuleType("__mp_main__")
         sys.modules[_MAIN] = sys.modules["__mp_main__"] = script
         script.__dict__.update(runpy.run_path(str(parcel.main), run_name="__mp_main__"))
-    return pickle.loads(parcel.content)  # noqa: S301 - from our own parent process
+    return pickle.loads(parcel.content, buffers=buffers)  # noqa: S301 - from our own parent process
 
 
 def _main_script() -> Path:

@@ -10,7 +10,7 @@ import torch
 from gcnas.data import Dataset
 from gcnas.data.store import MEMORY_LIMIT
 from gcnas.errors import WorkerError
-from gcnas.execution import Evaluated, Executor, Job, ProcessExecutor, SerialExecutor
+from gcnas.execution import Evaluated, Executor, Job, ProcessExecutor, RayExecutor, SerialExecutor
 from gcnas.execution.memory import private_memory
 from gcnas.execution.packing import pack
 from gcnas.execution.processes import TellProgress
@@ -83,9 +83,9 @@ class CandidateSetup:
         return evaluate
 
     def _data(self) -> Dataset:
-        """The data; on a GPU small sets are loaded from their file, to lie in the memory of the GPU."""
+        """The data; on a GPU small sets that processes share are copied, to lie in the memory of the GPU."""
         images = self.dataset.images
-        if self.platform.device == "cpu" or not isinstance(images, np.memmap) or images.nbytes > MEMORY_LIMIT:
+        if self.platform.device == "cpu" or images.flags.writeable or images.nbytes > MEMORY_LIMIT:
             return self.dataset
         return replace(self.dataset, images=np.array(images))
 
@@ -96,7 +96,7 @@ def check_setup(context: Context) -> None:
     Raises:
         ConfigurationError: If the space cannot be sent there.
     """
-    if context.workers.count > 1:
+    if context.workers.count > 1 or context.workers.cluster is not None:
         pack(_for_workers(context.space))
 
 
@@ -113,6 +113,8 @@ def create_executor(context: Context, observer: Observer) -> Executor:
         context.config.soft,
         context.donor,
     )
+    if workers.cluster is not None:
+        return _on_cluster(setup, context, observer)
     if workers.count == 1:
         return SerialExecutor(setup(observer.trial_progress))
     if private_memory(os.getpid()) is None:
@@ -127,6 +129,25 @@ def create_executor(context: Context, observer: Observer) -> Executor:
         bounds=Bounds(memory=workers.memory),
         on_progress=observer.trial_progress,
         scratch=[file],
+    )
+
+
+def _on_cluster(setup: CandidateSetup, context: Context, observer: Observer) -> Executor:
+    workers, platform, dataset = context.workers, context.platform, context.dataset
+    if workers.cluster is not None and workers.cluster.gpus:
+        # The GPUs of the nodes, whatever this machine has.
+        platform = replace(platform, device="cuda", channels_last=True, autocast=True)
+    else:
+        platform = replace(platform, device="cpu", autocast=False)
+    if isinstance(dataset.images, np.memmap):
+        dataset = replace(dataset, images=np.array(dataset.images))  # no node but this one has the file
+    setup = replace(setup, space=_for_workers(context.space), dataset=dataset.without_test(), platform=platform)
+    return RayExecutor(
+        setup,
+        capacity=workers.count,
+        needs=workers.cluster,
+        address=context.config.address,
+        on_progress=observer.trial_progress,
     )
 
 

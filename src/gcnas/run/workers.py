@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gcnas.config import RunConfig
+from gcnas.execution.cluster import Needs, slots
 from gcnas.execution.memory import machine_memory
 from gcnas.training.platform import available_cores
 
@@ -18,16 +19,18 @@ class Workers:
     """The processes that evaluate candidates.
 
     Attributes:
-        count: How many; one evaluates in the process of the run.
+        count: How many; one evaluates in the process of the run, unless they are those of a cluster.
         threads: CPU threads of each.
         all_threads: CPU threads of the run, for what it does alone.
         memory: Bytes that each may have for itself.
+        cluster: What each needs of a Ray cluster; None for processes of this machine.
     """
 
     count: int
     threads: int
     all_threads: int
     memory: int
+    cluster: Needs | None = None
 
     def __str__(self) -> str:
         return f"{self.count} with {self.threads} threads each"
@@ -43,8 +46,15 @@ def plan_workers(config: RunConfig, device: str) -> Workers:
     Args:
         config: The configuration; what it fixes is kept.
         device: Where networks are trained.
+
+    Raises:
+        ConfigurationError: If there is no such cluster, or no node of it has what a worker needs.
     """
     cores = config.threads or available_cores()
+    if config.executor == "ray":
+        needs = Needs(config.worker_cpus, config.worker_gpus, config.worker_memory)
+        count = config.workers or slots(config.address, needs)
+        return Workers(count, needs.cpus, cores, needs.memory or 0, needs)
     count = config.workers or _natural(device, cores)
     memory = config.worker_memory or int(MEMORY_SHARE * machine_memory() / count)
     return Workers(count, max(1, cores // count), cores, memory)

@@ -41,7 +41,7 @@ class ImageBatches:
     def __init__(self, split: Split, platform: Platform, augmentation: Augmentation | None = None) -> None:
         self._split, self._platform = split, platform
         self._augmentation = augmentation or Augmentation()
-        self._labels = torch.from_numpy(np.ascontiguousarray(split.labels)).to(platform.device)
+        self._labels = torch.from_numpy(np.array(split.labels)).to(platform.device)
         self._images = self._bordered(split.images) if split.in_memory else None
 
     def __len__(self) -> int:

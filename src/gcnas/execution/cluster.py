@@ -1,0 +1,366 @@
+"""Evaluations on many machines: each candidate is a task of a Ray cluster."""
+
+import importlib
+import logging
+import os
+import pickle
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NoReturn
+
+from gcnas import errors
+from gcnas.errors import (
+    CandidateError,
+    ConfigurationError,
+    GCNASError,
+    OutOfMemoryError,
+    TimeLimitError,
+    WorkerError,
+)
+from gcnas.execution.base import Executor, Job, Outcome
+from gcnas.execution.cluster_worker import Board, Result, Sent, Shipment, evaluate
+from gcnas.execution.packing import pack
+from gcnas.execution.processes import Setup, TellProgress
+from gcnas.execution.serial import failure
+from gcnas.execution.worker import RunError
+from gcnas.execution.worker_process import TIME_SHARE, Bounds
+from gcnas.files import write_atomically
+
+INSTALL = "pip install 'gcnas[ray]'"
+
+LOOK_SECONDS = 0.5
+"""Between two looks at the progress and the time of all candidates."""
+
+LOST_NODES = 3
+"""So often a candidate whose node was lost is repeated; then it counts as failed."""
+
+CONNECT_SECONDS = 5.0
+"""The head of the cluster must answer in this time."""
+
+_connected = threading.Event()
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What Ray keeps free for each candidate.
+
+    Attributes:
+        cpus: CPU cores.
+        gpus: GPUs; a share, such as 0.25, puts several candidates on one.
+        memory: Bytes; None keeps none free.
+    """
+
+    cpus: int = 1
+    gpus: float = 0.0
+    memory: int | None = None
+
+    def resources(self) -> dict[str, float]:
+        """As Ray names them."""
+        asked = {"CPU": float(self.cpus), "GPU": self.gpus, "memory": float(self.memory or 0)}
+        return {name: amount for name, amount in asked.items() if amount}
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpus} CPU cores" if self.cpus > 1 else "1 CPU core"]
+        parts += [f"{self.gpus:g} GPU"] if self.gpus else []
+        parts += [f"{self.memory:,} bytes of memory"] if self.memory else []
+        return " and ".join(parts)
+
+
+def connect(address: str | None) -> Any:
+    """The module ``ray``, connected to a cluster; to one of this machine alone if no address is given.
+
+    Args:
+        address: ``HOST:PORT`` of the head, or ``auto`` for the cluster that this machine is a node of.
+
+    Raises:
+        ConfigurationError: If Ray is not installed, or there is no such cluster.
+    """
+    # Nothing is sent anywhere while a search runs.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's future default, which silences a warning; candidates without a GPU do not care.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        ray: Any = importlib.import_module("ray")
+    except ImportError as error:
+        raise ConfigurationError(f"The executor ray needs Ray: {INSTALL}") from error
+    if ray.is_initialized():
+        return ray  # by the caller, or by us before
+    if address is not None:
+        _check_address(address)
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    local = {} if address is not None else {"include_dashboard": False}
+    try:
+        ray.init(address=address or "local", **quiet, **local)
+    except Exception as error:
+        raise ConfigurationError(
+            f"There is no connection to a Ray cluster ({address or 'on this machine'}): {_first_line(error)} "
+            "Start one with: ray start --head  (and on the other machines: ray start --address=HOST:PORT)."
+        ) from error
+    _connected.set()
+    return ray
+
+
+def disconnect() -> None:
+    """End the connection, and the cluster of this machine alone, where :func:`connect` made it."""
+    if _connected.is_set():
+        _connected.clear()
+        importlib.import_module("ray").shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Find out in a few seconds, where Ray would try for minutes."""
+    if address == "auto":
+        return
+    host, separator, port = address.rpartition(":")
+    if "://" in address or not separator or not host or not port.isdigit() or int(port) > 65_535:
+        raise ConfigurationError(
+            f"--address is auto or HOST:PORT of the cluster's head, such as 10.0.0.1:6379, but got {address!r}. The "
+            "search itself runs on a node of the cluster."
+        )
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Nothing answers at {address} ({error}). Is the head of the Ray cluster running there (ray start --head)?"
+        ) from error
+
+
+def slots(address: str | None, needs: Needs) -> int:
+    """How many candidates fit into a cluster at once.
+
+    Raises:
+        ConfigurationError: If none does, or there is no cluster.
+    """
+    nodes = [node["Resources"] for node in connect(address).nodes() if node["Alive"]]
+    count = sum(_fit(node, needs) for node in nodes)
+    if not count:
+        _refuse(needs, nodes)
+    return count
+
+
+def _fit(node: dict[str, float], needs: Needs) -> int:
+    return int(min(node.get(name, 0.0) / amount + 1e-9 for name, amount in needs.resources().items()))
+
+
+def _refuse(needs: Needs, nodes: Iterable[dict[str, float]]) -> NoReturn:
+    have = "; ".join(
+        f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU, {node.get('memory', 0) / 1e9:.1f} GB"
+        for node in nodes
+    )
+    raise ConfigurationError(
+        f"No node of the Ray cluster has what a candidate needs ({needs}). The nodes: {have or 'none'}. Ask for less "
+        "(--worker-cpus, --worker-gpus, --worker-memory), or add a node."
+    )
+
+
+@dataclass
+class _Task:
+    """A job under way.
+
+    Attributes:
+        job: The job.
+        nodes: Nodes that were alive when it was sent.
+        lost: How often its node was lost.
+        since: When it began; None as long as it waits for a place.
+        heard: Last sign of life.
+        verdict: Why it was cancelled.
+    """
+
+    job: Job
+    nodes: frozenset[str]
+    lost: int = 0
+    since: float | None = None
+    heard: float = field(default_factory=time.monotonic)
+    verdict: CandidateError | None = None
+
+
+class RayExecutor(Executor):
+    """Runs each job as a task of a Ray cluster.
+
+    What the tasks are set up with, the images above all, is put into the object store once. Ray gives each task a
+    process with the CPU cores, GPUs and memory that it needs, and reuses the processes. A candidate that takes its
+    process with it is a failed evaluation; one whose node is lost is repeated. Checkpoints go to the nodes and come
+    back with the messages, so that nodes need no common disk.
+
+    Args:
+        setup: Gives what evaluates jobs; called once in each process.
+        capacity: Most jobs at once; those that find no room wait in the cluster.
+        needs: What each job needs.
+        address: The cluster; None for one of this machine alone, which ends with the executor.
+        bounds: When a job is given up; memory is Ray's matter.
+        on_progress: Told the progress of candidates, inside :meth:`wait`.
+
+    Raises:
+        ConfigurationError: If there is no cluster, or the setup cannot be sent.
+    """
+
+    isolated = True
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        capacity: int,
+        needs: Needs | None = None,
+        address: str | None = None,
+        bounds: Bounds | None = None,
+        on_progress: TellProgress = lambda _trial, _share: None,
+    ) -> None:
+        self.capacity, self._bounds, self._on_progress = capacity, bounds or Bounds(), on_progress
+        buffers: list[pickle.PickleBuffer] = []
+        parcel = pack(setup, buffers)
+        self._ray = ray = connect(address)
+        here = ray.get_runtime_context().get_node_id()
+        near = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node_id=here, soft=False)
+        self._board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=near).remote()
+        self._shipment = ray.put(Shipment.of(parcel, buffers))
+        self._run = uuid.uuid4().hex
+        needs = needs or Needs()
+        self._remote = ray.remote(_task).options(
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus,
+            memory=needs.memory,
+            max_retries=0,
+        )
+        self._tasks: dict[Any, _Task] = {}
+        self._closed = False
+
+    def __enter__(self) -> "RayExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, job: Job) -> None:
+        """Send a job to the cluster."""
+        self._send(_Task(job, self._alive()))
+
+    def wait(self, seconds: float | None = None) -> list[Outcome]:
+        """Wait until a job is done, and give all that are.
+
+        Args:
+            seconds: Longest time to wait.
+
+        Raises:
+            WorkerError: If processes cannot be set up, or the cluster is gone.
+            GCNASError: What a job raised that ends the run.
+        """
+        outcomes: list[Outcome] = []
+        end = float("inf") if seconds is None else time.monotonic() + seconds
+        while self._tasks and not outcomes:
+            left = end - time.monotonic()
+            ready, _ = self._ray.wait(list(self._tasks), timeout=max(0.0, min(LOOK_SECONDS, left)))
+            if ready:
+                more, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
+                outcomes = [outcome for ref in more if (outcome := self._finish(ref)) is not None]
+            self._look()
+            if left <= 0:
+                break
+        return outcomes
+
+    def close(self) -> None:
+        """Cancel what is under way, and free what lies in the cluster."""
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(Exception):  # a cluster that is gone holds nothing any more
+            for ref in self._tasks:
+                self._ray.cancel(ref, force=True)
+            self._ray.kill(self._board)
+        self._tasks.clear()
+        del self._shipment
+        disconnect()
+
+    def _send(self, task: _Task) -> None:
+        start = None
+        if task.job.start is not None:
+            with suppress(OSError):  # without it the training begins anew
+                start = task.job.start.read_bytes()
+        # In a list: Ray would fetch a bare reference for every task, and unpack it.
+        ref = self._remote.remote(self._run, [self._shipment], Sent(task.job, start), self._board)
+        self._tasks[ref] = task
+
+    def _alive(self) -> frozenset[str]:
+        return frozenset(node["NodeID"] for node in self._ray.nodes() if node["Alive"])
+
+    def _finish(self, ref: Any) -> Outcome | None:
+        """The outcome of a task that is done; None if it was sent again."""
+        task = self._tasks.pop(ref)
+        try:
+            result: Result = self._ray.get(ref)
+        except self._ray.exceptions.RayError as error:
+            return self._fallen(task, error)
+        if isinstance(result.message, RunError):
+            raise getattr(errors, result.message.kind, GCNASError)(result.message.message)
+        if result.kept is not None and task.job.keep is not None:
+            with suppress(OSError):
+                task.job.keep.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(task.job.keep, result.kept)
+        return result.message.outcome
+
+    def _fallen(self, task: _Task, error: Exception) -> Outcome | None:
+        raised = self._ray.exceptions
+        if task.verdict is not None:
+            return self._failed(task, task.verdict)
+        if isinstance(error, raised.OutOfMemoryError):
+            return self._failed(task, OutOfMemoryError(f"Ray ended the worker process: {_first_line(error)}"))
+        if isinstance(error, raised.TaskUnschedulableError):
+            raise WorkerError(f"The cluster cannot place a candidate: {_first_line(error)}") from error
+        if isinstance(error, raised.RayTaskError):
+            raise WorkerError(f"A worker on the cluster raised: {error}") from error
+        if isinstance(error, raised.WorkerCrashedError) and not task.nodes - self._alive():
+            return self._failed(task, CandidateError("The worker process died during the evaluation."))
+        if task.lost == LOST_NODES:
+            return self._failed(task, CandidateError(f"Its node was lost {task.lost + 1} times."))
+        self._send(_Task(task.job, self._alive(), task.lost + 1))
+        return None
+
+    def _failed(self, task: _Task, error: CandidateError) -> Outcome:
+        seconds = 0.0 if task.since is None else time.monotonic() - task.since
+        return Outcome(task.job, failure(task.job, error, seconds))
+
+    def _look(self) -> None:
+        """Read the board, and cancel what is beyond its bounds."""
+        now = time.monotonic()
+        try:
+            news = self._ray.get(self._board.read.remote(), timeout=10 * LOOK_SECONDS)
+        except self._ray.exceptions.GetTimeoutError:
+            news = {}  # a busy machine; the next look will tell
+        except self._ray.exceptions.RayError as error:
+            raise WorkerError(f"The Ray cluster is gone: {_first_line(error)}") from error
+        for ref, task in self._tasks.items():
+            if task.job.trial in news:
+                task.heard, task.since = now, now if task.since is None else task.since
+                self._on_progress(task.job.trial, news[task.job.trial])
+            if task.verdict is None and (verdict := self._judge(task, now)) is not None:
+                task.verdict = verdict
+                self._ray.cancel(ref, force=True)
+
+    def _judge(self, task: _Task, now: float) -> CandidateError | None:
+        if task.since is None:
+            return None
+        job, bounds = task.job, self._bounds
+        if job.seconds is not None and now - task.since > TIME_SHARE * job.seconds + bounds.grace:
+            return TimeLimitError(
+                f"No result after {now - task.since:.1f} s, the limit is {job.seconds:.1f} s."
+            )
+        if job.seconds is None and now - task.heard > bounds.silence:
+            return TimeLimitError(f"No sign of progress for {now - task.heard:.0f} s.")
+        return None
+
+
+def _task(run: str, shipment: list[Any], sent: Sent, board: Any) -> Result:
+    """The task that Ray runs."""
+    ray: Any = importlib.import_module("ray")
+    return evaluate(run, partial(ray.get, shipment[0]), sent, board.tell.remote)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,145 @@
+"""What runs on the nodes of a Ray cluster: one job a task, set up once in each process."""
+
+import pickle
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gcnas.errors import GCNASError, WorkerError
+from gcnas.execution.base import Job, Outcome
+from gcnas.execution.packing import Parcel, unpack
+from gcnas.execution.serial import Evaluated, attempt
+from gcnas.execution.worker import PROGRESS_SECONDS, Done, RunError
+
+_evaluators: dict[str, Callable[[Job], Evaluated]] = {}
+_teller: list[Callable[[int, float], None]] = []
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """A setup as it lies in the object store, once for all nodes.
+
+    Attributes:
+        content: Its pickle without its arrays.
+        buffers: The arrays, which all processes of a node read from shared memory.
+        sources: Python files of its classes: name and content.
+        main: The user's script, likewise, if its classes are needed.
+    """
+
+    content: bytes
+    buffers: Sequence[Any]
+    sources: Sequence[tuple[str, bytes]] = ()
+    main: tuple[str, bytes] | None = None
+
+    @classmethod
+    def of(cls, parcel: Parcel, buffers: Sequence[pickle.PickleBuffer]) -> "Shipment":
+        """A packed object with the files of its classes."""
+        main = None if parcel.main is None else (parcel.main.name, parcel.main.read_bytes())
+        sources = [(path.name, path.read_bytes()) for path in parcel.sources]
+        return cls(parcel.content, buffers, sources, main)
+
+    def unpack(self) -> Any:
+        """The object; the files of its classes are executed from a folder that is deleted afterwards."""
+        with tempfile.TemporaryDirectory(prefix="gcnas-") as name:
+            folder = Path(name)
+            files = [*self.sources, *([] if self.main is None else [self.main])]
+            for file, content in files:
+                (folder / file).write_bytes(content)
+            sources = tuple(folder / file for file, _ in self.sources)
+            main = None if self.main is None else folder / self.main[0]
+            return unpack(Parcel(self.content, sources, main), self.buffers)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A job with what lies on the driver's disk.
+
+    Attributes:
+        job: The job; its paths are those of the driver.
+        start: Content of the checkpoint to go on from.
+    """
+
+    job: Job
+    start: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a task gives back: an outcome or an error that ends the run, and the checkpoint that it left."""
+
+    message: Done | RunError
+    kept: bytes | None = None
+
+
+class Board:
+    """Where tasks write that they live and how far they are; an actor beside the driver."""
+
+    def __init__(self) -> None:
+        self._news: dict[int, float] = {}
+
+    def tell(self, trial: int, share: float) -> None:
+        """A sign of life of a trial: the share of it that is done, from 0 to 1."""
+        self._news[trial] = share
+
+    def read(self) -> Mapping[int, float]:
+        """What was told since the last call."""
+        news, self._news = self._news, {}
+        return news
+
+
+def evaluate(run: str, fetch: Callable[[], Shipment], sent: Sent, tell: Callable[[int, float], None]) -> Result:
+    """Evaluate one job in this process, which is set up first if it was not for this run.
+
+    Args:
+        run: Name of the run, different from all others.
+        fetch: Gets what the process is set up with.
+        sent: The job.
+        tell: Tells the share of a trial that is done; must not wait.
+    """
+    _teller[:] = [tell]
+    tell(sent.job.trial, 0.0)
+    try:
+        if run not in _evaluators:
+            _evaluators.clear()  # of the run before, with its data
+            _evaluators[run] = fetch().unpack()(_Seldom())
+    except GCNASError as error:
+        return Result(RunError(type(error).__name__, str(error)))
+    except Exception as error:  # noqa: BLE001 - the driver tells it to the user
+        return Result(
+            RunError(WorkerError.__name__, f"A worker cannot be set up: {type(error).__name__}: {error}")
+        )
+    with tempfile.TemporaryDirectory(prefix="gcnas-") as name:
+        return _attempt(_evaluators[run], sent, Path(name))
+
+
+def _attempt(evaluator: Callable[[Job], Evaluated], sent: Sent, folder: Path) -> Result:
+    start, keep = folder / "start.safetensors", folder / "keep.safetensors"
+    if sent.start is not None:
+        start.write_bytes(sent.start)
+    here = replace(
+        sent.job,
+        start=None if sent.start is None else start,
+        keep=None if sent.job.keep is None else keep,
+    )
+    try:
+        outcome = attempt(evaluator, here)
+    except GCNASError as error:
+        return Result(RunError(type(error).__name__, str(error)))
+    kept = keep.read_bytes() if keep.exists() else None
+    return Result(Done(Outcome(sent.job, outcome.evaluation, outcome.weights)), kept)
+
+
+class _Seldom:
+    """Tells progress, not too often, to whom the task of the moment tells it."""
+
+    def __init__(self) -> None:
+        self._told = 0.0
+
+    def __call__(self, trial: int, share: float) -> None:
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_SECONDS:
+            self._told = now
+            _teller[0](trial, share)

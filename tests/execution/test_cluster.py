@@ -1,0 +1,206 @@
+"""Candidates as tasks of a Ray cluster of several nodes on this machine."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.execution.deeds import Broken, Deeds, job
+
+import gcnas
+from gcnas.errors import ConfigurationError, DataError, WorkerError
+from gcnas.execution import Job, Needs, Outcome, RayExecutor
+from gcnas.execution import cluster as on_cluster
+from gcnas.execution.worker_process import Bounds
+from gcnas.records import EvaluationState
+from gcnas.run.observer import Observer
+from gcnas.run.trial import Trial
+
+ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head without room for candidates, and two nodes with room for one each."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        paths = [str(ROOT), str(Path(gcnas.__file__).resolve().parents[1])]
+        patch.setenv("PYTHONPATH", os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        made.add_node(num_cpus=1)
+        made.add_node(num_cpus=1)
+        made.wait_for_nodes()
+        yield made
+        on_cluster.disconnect()
+        made.shutdown()
+
+
+def run(executor: RayExecutor, *jobs: Job) -> dict[int, Outcome]:
+    for given in jobs:
+        executor.submit(given)
+    found: dict[int, Outcome] = {}
+    while len(found) < len(jobs):
+        found |= {outcome.job.trial: outcome for outcome in executor.wait()}
+    return found
+
+
+def begin(cluster: Any, setup: Any = Deeds(), **options: Any) -> RayExecutor:  # noqa: B008
+    return RayExecutor(setup, capacity=2, address=cluster.address, **options)
+
+
+def test_results_come_whole_and_every_failure_costs_its_candidate_only(cluster: Any) -> None:
+    shares: list[tuple[int, float]] = []
+    with begin(cluster, on_progress=lambda trial, share: shares.append((trial, share))) as executor:
+        assert (executor.capacity, executor.isolated, executor.wait()) == (2, True, [])
+        deeds = ("score", "raise", "not finite", "hard exit", "segfault", "slow")
+        jobs = [job(number, deed) for number, deed in enumerate(deeds, start=1)]
+        outcomes = run(executor, *jobs)
+        assert executor.wait(0.0) == []
+    assert [outcomes[number].job for number in outcomes] == [jobs[number - 1] for number in outcomes]
+    kinds = {deed: outcomes[number].evaluation.error_kind for number, deed in enumerate(deeds, start=1)}
+    assert kinds == {
+        "score": None,
+        "raise": "crash",
+        "not finite": "not-finite",
+        "hard exit": "crash",
+        "segfault": "crash",
+        "slow": None,
+    }
+    assert "no such layer" in str(outcomes[2].evaluation.error)
+    assert "died" in str(outcomes[4].evaluation.error)
+    assert outcomes[1].evaluation.score == 0.01
+    assert outcomes[1].weights is not None
+    assert outcomes[1].weights["weight"].tolist() == [1]
+    assert 6 in {trial for trial, _ in shares}  # quick ones are done before anybody looks
+
+
+def test_a_candidate_without_an_end_is_cancelled(cluster: Any) -> None:
+    with begin(cluster, bounds=Bounds(grace=0.5, silence=2.0)) as executor:
+        outcomes = run(executor, job(1, "loop", seconds=1.0), job(2, "deaf loop"))
+    assert [outcomes[number].evaluation.error_kind for number in (1, 2)] == ["time-out", "time-out"]
+    assert "the limit is 1.0 s" in str(outcomes[1].evaluation.error)
+    assert "No sign of progress" in str(outcomes[2].evaluation.error)
+
+
+def test_checkpoints_travel_with_the_messages(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "start").write_bytes(b"weights")
+    start, keep = tmp_path / "start", tmp_path / "later" / "keep"
+    given = Job(1, job(1).proposal, job(1).fidelity, start=start, keep=keep)
+    with begin(cluster, Copying()) as executor:
+        assert run(executor, given)[1].job == given
+    assert keep.read_bytes() == b"weights, trained"
+    missing = Job(2, job(2).proposal, job(2).fidelity, start=tmp_path / "missing")
+    with begin(cluster, Copying()) as executor:
+        assert run(executor, missing)[2].evaluation.metrics["began anew"] == 1
+
+
+class Copying:
+    """A setup whose jobs go on from a file and leave one, as trainings do."""
+
+    def __call__(self, tell: Any) -> Any:
+        def evaluate(given: Job) -> Any:
+            start = given.start.read_bytes() if given.start is not None else b""
+            if given.keep is not None:
+                given.keep.write_bytes(start + b", trained")
+            return 0.5, {"began anew": float(given.start is None)}, None
+
+        return evaluate
+
+
+@pytest.mark.parametrize(("how", "error"), [("refuse", DataError), ("bug", WorkerError)])
+def test_what_cannot_be_set_up_ends_the_run(cluster: Any, how: str, error: type[Exception]) -> None:
+    with begin(cluster, Broken(how)) as executor:
+        executor.submit(job(1))
+        with pytest.raises(error, match=r"gone|a bug"):
+            executor.wait()
+
+
+def test_an_error_of_the_run_ends_it(cluster: Any) -> None:
+    with begin(cluster) as executor:
+        executor.submit(job(1, "run error"))
+        with pytest.raises(DataError, match="The images are gone"):
+            executor.wait()
+
+
+class Killer(Observer):
+    """Takes a node from the cluster while candidates run on both."""
+
+    def __init__(self, cluster: Any) -> None:
+        self._cluster, self.count = cluster, 0
+
+    def trial_finished(self, trial: Trial, best: Trial | None) -> None:
+        self.count += 1
+        if self.count == 2:
+            node = self._cluster.worker_nodes.copy().pop()
+            # Beside the search, so that it is going on when the node dies.
+            threading.Thread(target=self._cluster.remove_node, args=(node, False)).start()
+
+
+def test_a_node_killed_during_a_search_loses_nothing(cluster: Any, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "budget": 6,
+        "strategy": "random",
+        "references": False,
+        "fidelity": "full",
+        "epochs": 2,
+        "final_epochs": 1,
+        "max_params": "20k",
+        "threads": 1,
+        "onnx": False,
+    }
+    serial = gcnas.search("digits", out=tmp_path / "serial", workers=1, **options)
+    killer = Killer(cluster)
+    far = gcnas.search(
+        "digits",
+        out=tmp_path / "ray",
+        executor="ray",
+        address=cluster.address,
+        workers=2,
+        observer=killer,
+        **options,
+    )
+    cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    assert killer.count == 6
+    assert [trial.attempts for trial in far.trials] == [1] * 6
+    assert table(far.trials) == table(serial.trials)
+    assert all(trial.evaluation.state is EvaluationState.COMPLETE for trial in far.trials)
+
+
+def table(trials: Any) -> list[tuple[int, str, float]]:
+    return sorted((trial.number, trial.proposal.fingerprint, trial.score) for trial in trials)
+
+
+def test_places_are_counted_node_by_node(cluster: Any) -> None:
+    assert on_cluster.slots(cluster.address, Needs()) == 2
+    with pytest.raises(ConfigurationError, match=r"2 CPU cores.*add a node"):
+        on_cluster.slots(cluster.address, Needs(cpus=2))
+    with pytest.raises(ConfigurationError, match=r"0\.5 GPU"):
+        on_cluster.slots(cluster.address, Needs(gpus=0.5))
+    on_cluster.disconnect()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "ray://127.0.0.1:10001", "127.0.0.1:99999", ":6379"])
+def test_what_is_no_address(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="HOST:PORT"):
+        on_cluster.connect(address)
+
+
+def test_an_address_where_nothing_answers() -> None:
+    start = time.monotonic()
+    with pytest.raises(ConfigurationError, match=r"Nothing answers at 127\.0\.0\.1:9"):
+        on_cluster.connect("127.0.0.1:9")
+    assert time.monotonic() - start < 10
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'gcnas\[ray\]'"):
+        on_cluster.connect(None)
