@@ -1,6 +1,8 @@
 """The raw decisions of a strategy with the masks that were in force: what policies learn from."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from gcnas.errors import SpaceError
@@ -130,7 +132,9 @@ def _bits(flags: tuple[bool, ...]) -> str:
     return "".join("1" if flag else "0" for flag in flags)
 
 
-def _flags(bits: object) -> tuple[bool, ...]:
+@lru_cache(maxsize=4_096)
+def _flags(bits: Hashable) -> tuple[bool, ...]:
+    """The flags of a mask; those of many networks are the same, and then one object."""
     if not isinstance(bits, str) or not set(bits) <= {"0", "1"}:
         raise TypeError("a mask is a string of 0 and 1")
     return tuple(bit == "1" for bit in bits)
