@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -208,3 +209,38 @@ def test_search_within_a_size_a_latency_and_towards_a_target(
     )
     with pytest.raises(ConfigurationError, match="cannot change soft"):
         gcnas.resume(result.run, budget=8, soft="macs=1M")
+
+
+def test_a_warm_start_on_digits_goes_on_when_the_earlier_run_is_gone(tmp_path: Path) -> None:
+    """What was learnt before is proposed and never counted; a run that goes on needs the earlier one no more."""
+    options = SMALL | {"max_params": "20k", "references": False, "fidelity": "full"}
+    old = gcnas.search("digits", out=tmp_path / "old", budget=6, **options)
+    known = {trial.proposal.fingerprint for trial in old.trials}
+    common = options | {"seed": 1, "warm_start": str(old.run)}
+    whole = gcnas.search("digits", out=tmp_path / "whole", budget=9, **common)
+    assert [trial.proposal.source for trial in whole.trials[:8]] == ["history"] * 3 + ["start"] * 5
+    assert {trial.proposal.fingerprint for trial in whole.trials[:3]} < known
+    assert len(whole.trials) == 9
+    gcnas.search("digits", out=tmp_path / "parts", budget=8, **common)
+    shutil.rmtree(old.run)
+    gcnas.resume(tmp_path / "parts", budget=9)
+    assert _table(tmp_path / "parts") == _table(whole.run)
+    with LedgerReader(whole.run / "run.db") as ledger:
+        assert [e.detail for e in ledger.events() if e.kind == "warm-start"] == [f"{old.run} (6 networks)"]
+    with pytest.raises(ConfigurationError, match="cannot change warm_start"):
+        gcnas.resume(tmp_path / "parts", warm_start=[])
+    (tmp_path / "parts/warm_start.json").unlink()
+    with pytest.raises(RunFolderError, match=r"warm_start\.json"):
+        gcnas.resume(tmp_path / "parts", budget=10)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [({"strategy": "random"}, "'random' cannot start from earlier runs"), ({}, "is not a run folder")],
+)
+def test_a_warm_start_that_cannot_be_leaves_no_folder(
+    tmp_path: Path, options: dict[str, str], match: str
+) -> None:
+    with pytest.raises((ConfigurationError, RunFolderError), match=match):
+        gcnas.search("digits", out=tmp_path / "new", warm_start=tmp_path / "none", **options)
+    assert not (tmp_path / "new").exists()

@@ -72,7 +72,7 @@ def test_checks_of_scikit_learn(estimator: GCNASClassifier, check: Any) -> None:
 
 
 def test_the_parameters_are_those_of_a_run() -> None:
-    own = {"image_shape", "pixel_range", "random_state", "out"}
+    own = {"image_shape", "pixel_range", "random_state", "out", "warm_start_from"}
     for name, parameter in inspect.signature(GCNASClassifier).parameters.items():
         if name not in own:
             config = RunConfig.create(data="x", **{name: parameter.default})
@@ -118,6 +118,16 @@ def test_all_images_are_used_and_none_is_held_back() -> None:
     assert (sum(counts.values()), counts["test"]) == (90, 0)
     assert kinds == ["delivered"]
     assert (estimator.metrics_["state"], estimator.metrics_["test_accuracy"]) == ("final", None)
+
+
+def test_a_fit_starts_from_earlier_runs(tmp_path: Path) -> None:
+    settings = {"references": False, "strategy": "gcnas"}
+    tiny(budget=4, out=tmp_path / "old", **settings).fit(IMAGES, LABELS)
+    estimator = clone(tiny(warm_start_from=[tmp_path / "old"], **settings)).fit(IMAGES, LABELS)
+    (trial,) = gcnas.load(estimator.run_path_).trials
+    assert trial.proposal.source == "history"
+    with pytest.raises(ValueError, match="'random' cannot start"):
+        tiny(warm_start_from=tmp_path / "old", strategy="random").fit(IMAGES, LABELS)
 
 
 def test_report_says_that_nothing_was_tested() -> None:

@@ -244,6 +244,7 @@ CONFIGS = st.builds(
     final_share=st.floats(1 / 3, 1, exclude_max=True),
     reward=st.sampled_from(["accuracy", "balanced-accuracy"]),
     references=st.booleans(),
+    warm_start=st.lists(st.text(min_size=1, max_size=20), max_size=3),
     flip=st.none() | st.booleans(),
     learning_rate=st.floats(0, 10, exclude_min=True),
     weight_decay=st.floats(0, 1),
@@ -266,6 +267,20 @@ def test_a_file_on_disk(tmp_path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[:3] == ["data: Blüten/Übung", "budget: 5400s", "max_params: 60000"]
     assert len(lines) == len(RunConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(None, ()), ("a b", ("a b",)), (Path("a"), ("a",)), (["a", Path("b")], ("a", "b")), ((), ())],
+)
+def test_one_run_to_start_from_or_several(given: Any, found: tuple[str, ...]) -> None:
+    assert RunConfig.create(data="digits", warm_start=given).warm_start == found
+
+
+@pytest.mark.parametrize("given", [[""], 3, [None], {"a": 1}])
+def test_what_is_no_run_to_start_from(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="warm_start"):
+        RunConfig.create(data="digits", warm_start=given)
 
 
 def test_a_file_of_some_options(tmp_path: Path) -> None:
@@ -297,6 +312,8 @@ BOMB = "\n".join(
         "[" * 5_000,
         "a: &x [*y]",
         "budget: [1, 2]",
+        "warm_start: [[a]]",
+        "warm_start: {a: b}",
         BOMB,
     ],
     ids=lambda text: repr(text)[:20],

@@ -22,7 +22,17 @@ from gcnas.delivery import (
 from gcnas.delivery import finalize as deliver
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.execution.worker import refuse_in_worker
-from gcnas.opening import ARRAYS, DataSource, find_space, load_data, name_of, reopen, saved_config, space_name
+from gcnas.opening import (
+    ARRAYS,
+    DataSource,
+    find_space,
+    load_data,
+    name_of,
+    past_runs,
+    reopen,
+    saved_config,
+    space_name,
+)
 from gcnas.records import Limits
 from gcnas.report import write_report, write_trials_csv
 from gcnas.result import Result
@@ -32,6 +42,7 @@ from gcnas.run.driver import Clock, Driver
 from gcnas.run.folder import RunFolder, default_path
 from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
+from gcnas.run.past import keep_past
 from gcnas.run.recommendation import nothing_within, recommend
 from gcnas.run.session import Session, elapsed, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
@@ -70,12 +81,15 @@ def search(
     config = RunConfig.create(data=name_of(data), space=space_name(space), **options)
     found_space = find_space(config, space)
     donor = None if config.init_from is None else read_donor(Path(config.init_from))
+    past = past_runs(config, found_space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.locked():
         dataset = load_data(config, data, folder)
-        context = replace(new_context(config, dataset, found_space, folder, observer), donor=donor)
+        context = replace(new_context(config, dataset, found_space, folder, observer), donor=donor, past=past)
         if donor is not None:
             keep_donor(folder, donor)
+        if past:
+            keep_past(folder, past)
         return run_to_the_end(context, clock, observer)
 
 
@@ -238,6 +252,9 @@ def run_to_the_end(
                 ledger.event(clock(), "resumed", ", ".join(f"{k}={v}" for k, v in changes.items()))
                 # Without being asked for: the machine may be another one now.
                 ledger.event(clock(), "workers", str(context.workers))
+            elif context.past:
+                starts = (f"{run.name} ({len(run.targets)} networks)" for run in context.past)
+                ledger.event(clock(), "warm-start", ", ".join(starts))
 
             def keep_best(trial: Trial, weights: Any) -> None:
                 write_searched(context, trial, weights)

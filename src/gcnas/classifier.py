@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -47,6 +47,8 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         final_epochs: Training of the network delivered; None chooses.
         reward: ``accuracy`` or ``balanced-accuracy`` on the validation split.
         references: Whether designs by people are evaluated first.
+        warm_start_from: Run folders of earlier searches in the same space, from which the strategy starts. It has
+            nothing to do with scikit-learn's ``warm_start``, which goes on with the same model.
         resolution: Side of the square images that networks see; None keeps sizes up to 64 and infers others.
         flip: Whether images are mirrored left to right in training; None measures whether that keeps the label.
         validation_fraction: Share of X that scores candidates.
@@ -90,6 +92,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         final_epochs: int | None = None,
         reward: Literal["accuracy", "balanced-accuracy"] = "accuracy",
         references: bool = True,
+        warm_start_from: str | Path | Sequence[str | Path] | None = None,
         resolution: int | None = None,
         flip: bool | None = None,
         validation_fraction: float = 0.2,
@@ -116,6 +119,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.final_epochs = final_epochs
         self.reward = reward
         self.references = references
+        self.warm_start_from = warm_start_from
         self.resolution = resolution
         self.flip = flip
         self.validation_fraction = validation_fraction
@@ -223,10 +227,11 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _options(self) -> dict[str, Any]:
         """The keywords of the search."""
-        own = {"image_shape", "pixel_range", "random_state", "out"}
+        own = {"image_shape", "pixel_range", "random_state", "out", "warm_start_from"}
         options = {name: value for name, value in self.get_params(deep=False).items() if name not in own}
+        options |= {"warm_start": self.warm_start_from, "seed": _seed(self.random_state), "test_fraction": 0.0}
         # Nobody reads the files of a temporary run.
-        return options | {"seed": _seed(self.random_state), "test_fraction": 0.0, "onnx": self.out is not None}
+        return options | {"onnx": self.out is not None}
 
     def _forget_run(self) -> None:
         """Remove the temporary folder of an earlier fit."""

@@ -102,6 +102,17 @@ def _count_or_none(value: Any) -> int | None:
     return None if value is None else parse_count(value)
 
 
+def _as_texts(value: Any) -> Any:
+    """One path as well as several, as text."""
+    if value is None:
+        return ()
+    if isinstance(value, str | Path):
+        return (str(value),)
+    return (
+        tuple(str(v) if isinstance(v, Path) else v for v in value) if isinstance(value, list | tuple) else value
+    )
+
+
 def parse_soft(text: Any) -> Soft | None:
     """Read ``macs=5M:-0.07``, ``latency=1.5:-0.07``, or ``params=50k`` with MnasNet's weight of -0.07.
 
@@ -149,6 +160,7 @@ SoftField = Annotated[
     _validated(parse_soft),
     PlainSerializer(lambda soft: None if soft is None else str(soft), return_type=str | None),
 ]
+PathsField = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_as_texts)]
 MillisecondsField = Annotated[float, Field(gt=0, le=MAX_MILLISECONDS)] | None
 
 
@@ -172,6 +184,7 @@ class RunConfig(BaseModel):
         fidelity: ``rungs`` trains candidates a little, and the best of them further, up to ``epochs``; ``full`` trains
             each for all of them at once.
         init_from: Run folder or safetensors file whose weights every network of the run begins with, wherever they fit.
+        warm_start: Run folders of earlier searches in the same space, from which the strategy starts.
         epochs: Full training of a candidate; None chooses by the size of the data and the budget.
         final_epochs: Training of the delivered network; None chooses likewise.
         final_share: Share of a wall-clock budget kept for the final training.
@@ -216,6 +229,7 @@ class RunConfig(BaseModel):
     space: str = "cnn"
     fidelity: Literal["rungs", "full"] = "rungs"
     init_from: str | None = None
+    warm_start: PathsField = ()
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_share: Annotated[float, Field(ge=1 / 3, lt=1)] = 0.5
@@ -300,13 +314,19 @@ class RunConfig(BaseModel):
             raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from error
         if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
             raise ConfigurationError(f"The configuration {path} must hold lines 'name: value'.")
-        # No option is a list, and a few lines with lists of lists by reference fill the memory once written out.
-        nested = [name for name, value in values.items() if isinstance(value, list | dict | set | tuple)]
+        # Only one option is a list, and lines with lists of lists by reference fill the memory once written out.
+        nested = [name for name, value in values.items() if _nested(name, value)]
         if nested:
             raise ConfigurationError(
                 f"The configuration {path} must hold one value a line, but {nested[0]} has several."
             )
         return values
+
+
+def _nested(name: str, value: Any) -> bool:
+    if name == "warm_start" and isinstance(value, list):
+        return not all(isinstance(item, str) for item in value)
+    return isinstance(value, list | dict | set | tuple)
 
 
 def _text(path: Path) -> str:

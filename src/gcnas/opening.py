@@ -12,8 +12,11 @@ from gcnas.run.context import Context
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
+from gcnas.run.past import kept_past, read_past
 from gcnas.run.session import known_context
 from gcnas.space import SearchSpace, load_space
+from gcnas.strategy import check_warm
+from gcnas.strategy.history import PastRun
 
 DataSource: TypeAlias = Any
 """A name or path, or arrays: ``(images, labels)`` or a mapping as in an npz file."""
@@ -23,6 +26,7 @@ ARRAYS = "<arrays>"
 
 FIXED = {
     "init_from",
+    "warm_start",
     "strategy",
     "fidelity",
     "epochs",
@@ -125,8 +129,23 @@ def reopen(
     context = known_context(config, dataset, found_space, folder, meta, observer)
     if config.init_from is not None:
         context = replace(context, donor=kept_donor(folder))
+    if config.warm_start:
+        context = replace(context, past=kept_past(folder, context.space))
     write_text(folder.config, config.to_yaml())
     return context
+
+
+def past_runs(config: RunConfig, space: SearchSpace) -> tuple[PastRun, ...]:
+    """The earlier runs that a new one starts from.
+
+    Raises:
+        ConfigurationError: If the strategy cannot start from runs, or one of them does not fit.
+        RunFolderError: If one cannot be read.
+    """
+    if not config.warm_start:
+        return ()
+    check_warm(config.strategy)
+    return read_past(config.warm_start, space)
 
 
 def load_data(

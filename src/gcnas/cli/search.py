@@ -108,6 +108,15 @@ def search(
             help="Networks take over these weights where they fit.",
         ),
     ] = None,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--warm-start",
+            metavar="RUN",
+            help="Start from what an earlier search in the same space learnt, as far as its ranking holds here; may be "
+            "given several times.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", help="Full training of a candidate.")
     ] = None,
@@ -194,6 +203,7 @@ def search(
         seed=seed,
         fidelity=fidelity,
         init_from=init_from,
+        warm_start=warm_start or None,
         epochs=epochs,
         final_epochs=final_epochs,
         final_share=final_share,

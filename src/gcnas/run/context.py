@@ -11,6 +11,7 @@ from gcnas.run.folder import RunFolder
 from gcnas.run.rungs import rungs
 from gcnas.run.workers import Workers, plan_workers
 from gcnas.space import InputShape, SearchSpace
+from gcnas.strategy.history import PastRun
 from gcnas.training import Augmentation, Donor, Platform, Recipe
 
 SHIFT_SHARE = 1 / 12
@@ -29,6 +30,7 @@ class Context:
         platform: Device and its settings; the threads are those of one worker.
         amounts: Training that candidates and the delivered network get.
         donor: Network whose weights all networks of the run begin with; None for none.
+        past: Earlier runs that the search starts from.
     """
 
     config: RunConfig
@@ -38,6 +40,7 @@ class Context:
     platform: Platform
     amounts: Amounts
     donor: Donor | None = None
+    past: tuple[PastRun, ...] = ()
 
     @property
     def workers(self) -> Workers:

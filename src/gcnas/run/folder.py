@@ -17,7 +17,8 @@ from gcnas.files import write_atomically
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 _BEFORE_LEDGER = re.compile(
-    r"\.lock|logs|cache|config\.yaml|latency\.json|init\..*|\.init\..*|\.(config\.yaml|latency\.json)\..*|\.run\.db\.new.*"
+    r"\.lock|logs|cache|(config\.yaml|latency\.json|warm_start\.json|init\..*)|\.run\.db\.new.*"
+    r"|\.(config\.yaml|latency\.json|warm_start\.json|init)\..*"
 )
 """What a run that was stopped before it had a ledger leaves behind."""
 
@@ -41,6 +42,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.scaled = path / "scaled"
         self.donor = path / "init.safetensors"
+        self.past = path / "warm_start.json"
 
     @classmethod
     def create(cls, path: Path, *, overwrite: bool = False) -> "RunFolder":

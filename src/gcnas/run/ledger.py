@@ -6,6 +6,7 @@ at once, :mod:`gcnas.run.group` decides which of them share a transaction.
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from gcnas.errors import DamagedLedgerError, RunFolderError, SpaceError
+from gcnas.records import Architecture
 from gcnas.run.reserve import Reserve
 from gcnas.run.rows import finish_trial, insert_trial, trial_of
 from gcnas.run.schema import FROM_1, SCHEMA, SCHEMA_VERSION, statements
@@ -122,6 +124,15 @@ class LedgerReader:
             rows = self._connection.execute("SELECT * FROM trials ORDER BY trial").fetchall()
             self._connection.row_factory = None
             return [trial_of(row) for row in rows]
+
+    def scores(self, most: int) -> list[tuple[Architecture, int, float]]:
+        """Architecture, epochs and score of the newest complete trials, at most so many."""
+        with self._reading():
+            which = "state = 'complete' ORDER BY trial DESC LIMIT ?"
+            query = f"SELECT architecture, epochs, score FROM trials WHERE {which}"  # noqa: S608 - all of it is here
+            rows = self._connection.execute(query, (most,)).fetchall()
+            found = [(Architecture.from_json(json.loads(a)), int(epochs), float(s)) for a, epochs, s in rows]
+            return [row for row in found if math.isfinite(row[2])]
 
     def rejections(self) -> list[Rejection]:
         """All proposals that were not evaluated, in order."""

@@ -188,7 +188,7 @@ def _strategy(
     context: Context, ledger: Ledger, clock: Clock, rejections: list[Rejection], ladder: Ladder
 ) -> Strategy:
     config, space, trials = context.config, context.space, ledger.trials()
-    strategy = create_strategy(config.strategy, space, stream_seed(config.seed, "strategy"))
+    strategy = create_strategy(config.strategy, space, stream_seed(config.seed, "strategy"), context.past)
     tell_all = strategy.multi_fidelity
     if config.references:
         strategy = ReferencesFirst(strategy, space, references(context))

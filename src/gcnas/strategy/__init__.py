@@ -1,11 +1,15 @@
 """Who proposes the next architectures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from gcnas.errors import ConfigurationError
 from gcnas.space import SearchSpace
 from gcnas.strategy.base import Strategy, StrategyState
 from gcnas.strategy.random import RandomStrategy
+
+if TYPE_CHECKING:
+    from gcnas.strategy.history import PastRun
 
 OPTUNA = ("tpe", "tpe-multivariate", "gp", "nsga2", "nsga3", "random")
 """Samplers of Optuna that can decide on architectures."""
@@ -55,10 +59,10 @@ def _reinforce_rnn_parallel(space: SearchSpace, seed: int) -> Strategy:
     )
 
 
-def _gcnas(space: SearchSpace, seed: int) -> Strategy:
+def _gcnas(space: SearchSpace, seed: int, history: Sequence["PastRun"] = ()) -> Strategy:
     from gcnas.strategy.gcnas import GCNASStrategy
 
-    return GCNASStrategy(space, seed)
+    return GCNASStrategy(space, seed, history=history)
 
 
 def _evolution(space: SearchSpace, seed: int) -> Strategy:
@@ -105,22 +109,44 @@ STRATEGIES: dict[str, Callable[[SearchSpace, int], Strategy]] = {
 """Constructors by name; each takes a fitted space and a seed. Those of policies import torch when they are called."""
 
 
+WARM: dict[str, Callable[[SearchSpace, int, Sequence["PastRun"]], Strategy]] = {"gcnas": _gcnas}
+"""Constructors of those that can start from earlier runs."""
+
+
 def _unsuitable(sampler: str) -> str:
     from gcnas.strategy.optuna_samplers import UNSUITABLE
 
     return f" {UNSUITABLE[sampler]}" if sampler in UNSUITABLE else ""
 
 
-def create_strategy(name: str, space: SearchSpace, seed: int) -> Strategy:
+def create_strategy(name: str, space: SearchSpace, seed: int, history: Sequence["PastRun"] = ()) -> Strategy:
     """The strategy of a name.
 
+    Args:
+        name: Its name.
+        space: Fitted space.
+        seed: Seed of everything.
+        history: Earlier runs that it starts from.
+
     Raises:
-        ConfigurationError: If there is none of this name.
+        ConfigurationError: If there is none of this name, or it cannot start from earlier runs.
     """
     if name not in STRATEGIES:
         why = _unsuitable(name.removeprefix("optuna:")) if name.startswith("optuna:") else ""
         raise ConfigurationError(f"The strategy must be one of {sorted(STRATEGIES)}, but got {name!r}.{why}")
-    return STRATEGIES[name](space, seed)
+    if not history:
+        return STRATEGIES[name](space, seed)
+    check_warm(name)
+    return WARM[name](space, seed, history)
 
 
-__all__ = ["STRATEGIES", "RandomStrategy", "Strategy", "StrategyState", "create_strategy"]
+def check_warm(name: str) -> None:
+    """Raise a ConfigurationError if a strategy cannot start from earlier runs."""
+    if name not in WARM:
+        raise ConfigurationError(
+            f"The strategy {name!r} cannot start from earlier runs: leave out --warm-start, or search with "
+            f"--strategy {' or '.join(WARM)}."
+        )
+
+
+__all__ = ["STRATEGIES", "RandomStrategy", "Strategy", "StrategyState", "check_warm", "create_strategy"]

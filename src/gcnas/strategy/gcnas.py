@@ -24,15 +24,16 @@ from gcnas.strategy.acquisition import (
 from gcnas.strategy.base import Strategy, StrategyState
 from gcnas.strategy.edits import Sketches, architecture_of, mutate, neighbours
 from gcnas.strategy.experience import Experience
+from gcnas.strategy.history import History, PastRun
 from gcnas.strategy.imitation import Imitation, ImitationFigures, ImitationSettings, allowed
 from gcnas.strategy.latin import latin
 from gcnas.strategy.learned_kernel import Belief
 from gcnas.strategy.optimizer_state import load_moments, moments
 from gcnas.strategy.random import CONNECTION_RATE, RandomStrategy
 from gcnas.strategy.surrogate import Surrogate, SurrogateSettings
-from gcnas.strategy.tokens import Tokens
+from gcnas.strategy.tokens import Rows, Tokens
 
-START, POLICY, EDIT = "start", "policy", "edit"
+START, POLICY, EDIT, HISTORY = "start", "policy", "edit", "history"
 
 LAST_DRAWS = 1_000
 """Random draws before a space counts as exhausted."""
@@ -47,6 +48,7 @@ class GCNASSettings:
 
     Attributes:
         start: Proposals of the Latin design before anything is learnt.
+        inherited: How many of them are the best networks of earlier runs instead, where there are such.
         samples: Candidates drawn from the policy.
         parents: Best networks whose edits are candidates.
         neighbours: Most one-edit neighbours of each parent.
@@ -61,6 +63,7 @@ class GCNASSettings:
     """
 
     start: int = 8
+    inherited: int = 3
     samples: int = 128
     parents: int = 6
     neighbours: int = 32
@@ -109,6 +112,7 @@ class GCNASStrategy(Strategy):
         seed: Seed of everything.
         settings: How a round is spent.
         policy: Makes the policy.
+        history: Earlier runs to start from.
     """
 
     multi_fidelity = True
@@ -119,6 +123,7 @@ class GCNASStrategy(Strategy):
         seed: int,
         settings: GCNASSettings | None = None,
         policy: Callable[[SearchSpace], Policy] = GCNPolicy,
+        history: Sequence[PastRun] = (),
     ) -> None:
         self._space, self.settings = space, settings or GCNASSettings()
         self._random = np.random.Generator(np.random.PCG64(seed))
@@ -132,6 +137,7 @@ class GCNASStrategy(Strategy):
             facts = self._experience.width
             self._surrogate = Surrogate(tokens, facts, self._generator, self.settings.surrogate)
         self._imitation = Imitation(self.policy, self.settings.imitation)
+        self._history = History(space, tokens, history) if history else None
         self._queue: deque[Proposal] = deque()
         self._elites: dict[int, Trajectory] = {}
         self._proposed: set[str] = set()
@@ -164,11 +170,14 @@ class GCNASStrategy(Strategy):
         """The next round: a first design, then some picks at a time."""
         if not self._started:
             self._started = True
-            design = latin(self._space, self.settings.start, self._random, CONNECTION_RATE)
-            return self._new(self._proposal(trajectory, START) for trajectory in design)
+            first = self._new(self._inherited(), mark=False)[: self.settings.inherited]
+            design = latin(self._space, self.settings.start - len(first), self._random, CONNECTION_RATE)
+            return self._new([*first, *(self._proposal(trajectory, START) for trajectory in design)])
         if len(self._experience.best(2)) < 2:
             return self._new(self._chance.ask(2))
-        self._surrogate.fit(self._experience)
+        if self._history is not None:
+            self._history.weigh(self._experience)
+        self._surrogate.fit(self._experience, self._inherited_target(self._experience.tokens))
         parents = self._learn()
         pool = self._pool(parents)
         return self._pick(pool or self._new(self._chance.ask(LAST_DRAWS), mark=False))
@@ -185,8 +194,10 @@ class GCNASStrategy(Strategy):
         usable = [index for index, t in enumerate(trajectories[: s.elites]) if allowed(t)]
         if usable:
             steps = s.steps[int(bool(self._imitation.optimizer.state))]
-            elites = [trajectories[index] for index in usable]
-            self._rounds.append(self._imitation.learn(elites, targets[usable], steps))
+            elites, goals = [trajectories[index] for index in usable], targets[usable]
+            if self._history is not None:
+                elites, goals = self._history.joined(elites, goals, s.elites)
+            self._rounds.append(self._imitation.learn(elites, goals, steps))
         return trajectories[: self.settings.parents]
 
     def _pool(self, parents: Sequence[Trajectory]) -> list[Proposal]:
@@ -194,6 +205,8 @@ class GCNASStrategy(Strategy):
         s = self.settings
         sampled = self.policy.sample(s.samples, self._generator) if s.samples else []
         candidates = [self._proposal(trajectory, POLICY) for trajectory in sampled]
+        if self._history is not None and self._history.trusted:
+            candidates += self._inherited()
         for parent in parents:
             candidates += self._edits(parent, EDIT)
         for index in range(s.mutants if parents else 0):
@@ -219,13 +232,24 @@ class GCNASStrategy(Strategy):
         sketches = Sketches(self._space, parent, self._random, s.neighbours)
         if not sketches.actions:
             return []
-        belief = process.predict(self._experience.rows_of(sketches.actions))
+        rows = self._experience.rows_of(sketches.actions)
+        belief = process.predict(rows)
+        belief = Belief(belief.mean + self._inherited_target(rows), belief.deviation)
         promising = np.argsort(-expected_improvement(belief, self._best_target()), kind="stable")[: s.grown]
         grown = [sketches.grown(int(index)) for index in promising]
         return [self._proposal(trajectory, source) for trajectory in grown if trajectory is not None]
 
     def _best_target(self) -> float:
         return float(self._experience.targets[self._experience.best(1)[0]])
+
+    def _inherited(self) -> list[Proposal]:
+        """The best networks of earlier runs, if there are such."""
+        elites = [] if self._history is None else self._history.elites
+        return [self._proposal(trajectory, HISTORY) for trajectory, _ in elites]
+
+    def _inherited_target(self, tokens: Rows) -> Floats | float:
+        """What earlier runs say about tokens (n, N, J), which the models need not learn; 0 where there are none."""
+        return 0.0 if self._history is None else self._history.predict(tokens)
 
     def _proposal(self, trajectory: Trajectory, source: str) -> Proposal:
         return Proposal(architecture_of(self._space, trajectory), trajectory, source)
@@ -272,7 +296,11 @@ class GCNASStrategy(Strategy):
     def _believe(self, pool: Sequence[Proposal]) -> tuple[Floats, Belief | None]:
         architectures = [proposal.architecture for proposal in pool]
         tokens, facts = self._experience.tokens_of(architectures), self._experience.facts_of(architectures)
-        return self._surrogate.believe(tokens, facts)
+        members, process = self._surrogate.believe(tokens, facts)
+        shift = self._inherited_target(tokens)
+        if process is not None:
+            process = Belief(process.mean + shift, process.deviation)
+        return members + shift, process
 
     def _worth(self, candidates: Candidates, rule: str) -> Floats:
         if rule == "thompson":

@@ -52,9 +52,14 @@ class Surrogate:
         self.process = LearnedKernelProcess(tokens.sizes, tokens.space.max_depth, tokens.ranks)
         self._fitted = False
 
-    def fit(self, experience: Experience) -> None:
-        """Go on from the last fit."""
-        targets, s, later = experience.targets, self.settings, int(self._fitted)
+    def fit(self, experience: Experience, expected: Floats | float = 0.0) -> None:
+        """Go on from the last fit.
+
+        Args:
+            experience: n evaluations.
+            expected: What is known about their targets beforehand, (n) or one number; the rest is learnt.
+        """
+        targets, s, later = experience.targets - expected, self.settings, int(self._fitted)
         if "critic" in s.parts:
             tokens = torch.from_numpy(experience.tokens.astype(np.int64))
             facts = torch.from_numpy(experience.facts).float()
