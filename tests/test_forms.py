@@ -1,7 +1,9 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.test_api import SMALL, _arrays
 
 import gcnas
@@ -27,6 +29,34 @@ def test_forms_get_the_name_of_the_run(run: Path, tmp_path: Path, monkeypatch: p
     assert gcnas.export_network(run, "onnx", "other.onnx").path.is_file()
     with pytest.raises(ConfigurationError, match="one of onnx, int8, torch, python, zip, but got 'tflite'"):
         gcnas.export_network(run, "tflite")  # type: ignore[arg-type]
+
+
+def test_no_network_yet(run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.rmtree(other / "best")
+    for form in ("python", "zip"):
+        with pytest.raises(RunFolderError, match="no best network yet"):
+            gcnas.export_network(other, form, tmp_path / "net")
+    with pytest.raises(RunFolderError, match="phi-3 yet; make it with 'gcnas scale"):
+        gcnas.export_network(run, "zip", tmp_path / "net", phi=3)
+
+
+def test_a_grown_network_in_all_forms(run: Path, tmp_path: Path) -> None:
+    grown = Path(shutil.copytree(run, tmp_path / "grown"))
+    gcnas.scale(grown, 1, alpha=1.0, beta=1.1, gamma=1.3, epochs=1, data=_arrays())
+    model = gcnas.load(grown).scaled(1)
+    assert model.image_shape == (1, 14, 14)
+    gcnas.export_network(grown, "python", tmp_path / "source", phi=1)
+    assert (tmp_path / "source" / "model.py").read_text() == (grown / "scaled/phi-1/model.py").read_text()
+    exported = gcnas.export_network(grown, "int8", tmp_path / "small.onnx", phi=1, data=_arrays(), force=True)
+    pixels = np.zeros((2, 14, 14, 1), np.uint8)
+    assert OnnxClassifier(exported.path.read_bytes(), 1)(pixels).shape == (2, 2)
+    rows = gcnas.benchmark(grown, phi=1, data=_arrays(), repetitions=5)
+    assert rows[3].accuracy == exported.accuracy
+    image = tmp_path / "image.png"
+    Image.fromarray(np.zeros((10, 10), np.uint8)).save(image)
+    here, there = gcnas.load(grown).predict([image])[0], gcnas.load(grown).predict([image], phi=1)[0]
+    assert here.probability != there.probability
 
 
 def test_what_needs_the_data_asks_for_the_same_ones(run: Path, tmp_path: Path) -> None:

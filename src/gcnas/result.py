@@ -74,10 +74,23 @@ class Result:
         Raises:
             RunFolderError: If there is none of this size yet.
         """
-        path = self._folder.scaled / f"phi-{phi}"
-        if not path.is_dir():
-            raise RunFolderError(f"There is no {path} yet; make it with 'gcnas scale {self.run} --phi {phi}'.")
-        return load_model(path, self._space)
+        return load_model(self.folder_of(phi), self._space)
+
+    def folder_of(self, phi: int | None = None) -> Path:
+        """Where a network of the run lies.
+
+        Args:
+            phi: How far it is grown; None for the delivered one.
+
+        Raises:
+            RunFolderError: If there is none yet.
+        """
+        path = self._folder.best if phi is None else self._folder.scaled / f"phi-{phi}"
+        if path.is_dir():
+            return path
+        if phi is None:
+            raise RunFolderError(f"{self.run} has no best network yet; let the search finish a candidate.")
+        raise RunFolderError(f"There is no {path} yet; make it with 'gcnas scale {self.run} --phi {phi}'.")
 
     def policy(self, untrained: str | None = None) -> Policy:
         """The policy that the run has learnt so far.
@@ -115,9 +128,15 @@ class Result:
         """
         return reasons(self.run, trial, self._space)
 
-    def predict(self, images: Iterable[str | Path]) -> list[Prediction]:
-        """Classify image files with the run's own preprocessing."""
-        return list(predict_files(self.model, map(Path, images)))
+    def predict(self, images: Iterable[str | Path], phi: int | None = None) -> list[Prediction]:
+        """Classify image files with the network's own preprocessing.
+
+        Args:
+            images: Files.
+            phi: Network that :func:`gcnas.scale` has grown; None for the delivered one.
+        """
+        model = self.model if phi is None else self.scaled(phi)
+        return list(predict_files(model, map(Path, images)))
 
     def __repr__(self) -> str:
         figures = ", ".join(

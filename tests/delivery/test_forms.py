@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -26,7 +25,7 @@ from gcnas.delivery import (
     forms,
     predict_files,
 )
-from gcnas.errors import ConfigurationError, ExportError, RunFolderError
+from gcnas.errors import ConfigurationError, ExportError
 from gcnas.export.onnx_session import OnnxClassifier
 from gcnas.network import build
 from gcnas.result import Result
@@ -169,19 +168,12 @@ def test_files_need_a_place(result: Result, tmp_path: Path, write: object) -> No
 
 def test_source_folder_can_be_written_again(result: Result, tmp_path: Path) -> None:
     for _ in range(2):
-        export_python(result.run, tmp_path / "net")
+        export_python(result.run / "best", tmp_path / "net")
     assert (tmp_path / "net" / "model.py").read_text() == (result.run / "best" / "model.py").read_text()
 
 
 def test_foreign_files_are_left_alone(result: Result, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ExportError, match="already holds other files"):
-        export_python(result.run, tmp_path)
+        export_python(result.run / "best", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_no_network_yet(result: Result, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(result.run, tmp_path / "run"))
-    shutil.rmtree(run / "best")
-    with pytest.raises(RunFolderError, match="no best network yet"):
-        export_python(run, tmp_path / "net")

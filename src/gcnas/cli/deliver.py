@@ -16,6 +16,7 @@ from gcnas.cli.options import (
     LatencyOption,
     MacsOption,
     ParamsOption,
+    PhiOption,
     RunArgument,
     SizeOption,
     SpaceOption,
@@ -134,6 +135,7 @@ def predict(
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write all probabilities as a table; -: standard output."),
     ] = None,
+    phi: PhiOption = None,
     space: SpaceOption = None,
 ) -> None:
     """Classify image files with the run's network and its own preprocessing."""
@@ -141,7 +143,8 @@ def predict(
     from gcnas.delivery import image_files, predict_files, write_predictions
     from gcnas.delivery.predict import STANDARD_OUTPUT
 
-    model = api.load(run, space=space).model
+    result = api.load(run, space=space)
+    model = result.model if phi is None else result.scaled(phi)
     # All are found before the first is read, so that a mistyped one is told at once and no table is begun.
     predictions = predict_files(model, image_files(images))
     if output is not None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gcnas.cli.options import DataOption, RunArgument, SpaceOption, given
+from gcnas.cli.options import DataOption, PhiOption, RunArgument, SpaceOption, given
 
 if TYPE_CHECKING:
     from gcnas.delivery import BenchmarkRow
@@ -53,6 +53,7 @@ def export(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="int8: write it whatever is lost.")] = False,
+    phi: PhiOption = None,
     data: DataOption = None,
     space: SpaceOption = None,
 ) -> None:
@@ -60,7 +61,9 @@ def export(
     from gcnas import forms
 
     options = given(max_drop=max_drop)
-    exported = forms.export_network(run, format.value, out, force=force, data=data, space=space, **options)
+    exported = forms.export_network(
+        run, format.value, out, force=force, phi=phi, data=data, space=space, **options
+    )
     if exported.drop is not None:
         lost = f"{exported.drop:.1f} points lost" if exported.drop > 0 else "nothing lost"
         typer.echo(
@@ -80,6 +83,7 @@ def benchmark(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write all columns as .csv or .json.")
     ] = None,
+    phi: PhiOption = None,
     data: DataOption = None,
     space: SpaceOption = None,
 ) -> None:
@@ -96,6 +100,7 @@ def benchmark(
             run,
             threads=threads,
             repetitions=repetitions,
+            phi=phi,
             data=data,
             space=space,
             observer=PlainDisplay(errors),

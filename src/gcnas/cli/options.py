@@ -84,6 +84,10 @@ WorkerGpusOption: TypeAlias = Annotated[
         "--worker-gpus", metavar="X", help="GPUs of each worker, with Ray; 0.25 is fine. [default: 0]"
     ),
 ]
+PhiOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--phi", metavar="N", help="A network that 'gcnas scale' has grown, in place of best/."),
+]
 TimeOption: TypeAlias = Annotated[
     str | None, typer.Option("--time", metavar="TIME", help="Wall clock, such as 10m.")
 ]

@@ -13,12 +13,11 @@ import numpy as np
 from gcnas.data import Dataset
 from gcnas.delivery.best import Model
 from gcnas.delivery.predict import share_correct
-from gcnas.errors import ConfigurationError, ExportError, RunFolderError
+from gcnas.errors import ConfigurationError, ExportError
 from gcnas.export import export_program, int8_bytes, onnx_bytes
 from gcnas.export.int8 import CALIBRATION_IMAGES
 from gcnas.export.onnx_session import OnnxClassifier
 from gcnas.files import write_atomically
-from gcnas.run.folder import RunFolder
 
 PYTHON_FILES = ("model.py", "weights.safetensors", "preprocessing.json", "metrics.json")
 MAX_DROP = 2.0
@@ -137,22 +136,22 @@ def export_int8(
     return exported
 
 
-def export_python(run: Path, path: Path) -> Path:
+def export_python(source: Path, path: Path) -> Path:
     """Copy source, weights and preprocessing into a folder of their own.
 
+    Args:
+        source: Where the network lies: ``best``, or a grown one in ``scaled``.
+        path: The folder.
+
     Raises:
-        RunFolderError: If the run has no best network yet.
         ExportError: If the folder holds other files or cannot be written.
     """
-    best = RunFolder.open(run).best
-    if not best.is_dir():
-        raise RunFolderError(f"{run} has no best network yet; let the search finish a candidate.")
     if path.exists() and (not path.is_dir() or any(file.name not in PYTHON_FILES for file in path.iterdir())):
         raise ExportError(f"{path} already holds other files; choose another place with --out.")
     try:
         path.mkdir(parents=True, exist_ok=True)
         for name in PYTHON_FILES:
-            shutil.copyfile(best / name, path / name)
+            shutil.copyfile(source / name, path / name)
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error}.") from error
     return path
