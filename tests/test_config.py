@@ -408,3 +408,31 @@ def test_soft_target_survives_the_file(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     assert RunConfig.create(**RunConfig.from_yaml(tmp_path / "config.yaml")) == config
     assert config.changed(threads=2).soft == config.soft
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "facts", "proxies"),
+    [
+        (None, None, None, ()),
+        ("none", "none", (), ()),
+        ([], "none", (), ()),
+        (" synflow , params", "params,synflow", ("params",), ("synflow",)),
+        (("naswot", "depth", "synflow"), "depth,naswot,synflow", ("depth",), ("naswot", "synflow")),
+    ],
+)
+def test_signals(given: Any, kept: Any, facts: Any, proxies: Any) -> None:
+    config = RunConfig.create(data="digits", signals=given)
+    assert (config.signals, config.facts, config.proxies) == (kept, facts, proxies)
+    assert RunConfig.create(**yaml.safe_load(config.to_yaml())) == config
+
+
+@pytest.mark.parametrize("given", ["", "magic", "none,naswot", "naswot,naswot", "naswot,,", 3, {"naswot": 1}])
+def test_signals_that_are_none(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="signals: Signals are 'none' or any of params, macs, depth"):
+        RunConfig.create(data="digits", signals=given)
+
+
+def test_signals_are_for_the_strategy_that_reads_them() -> None:
+    with pytest.raises(ConfigurationError, match="'gcnas' alone, but the strategy is 'random'"):
+        RunConfig.create(data="digits", signals="naswot", strategy="random")
+    assert RunConfig.create(data="digits", strategy="random").proxies == ()

@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gcnas.errors import ConfigurationError
 from gcnas.records import METRICS, Limits, Soft
+from gcnas.records.signals import FACTS, PROXIES
 from gcnas.records.soft import WEIGHT
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
@@ -34,6 +35,11 @@ MAX_TRIALS = 10_000_000
 MIN_SECONDS, MAX_SECONDS = 0.001, 1e9
 MAX_COUNT = 10**15
 MAX_MILLISECONDS = 1e6
+
+NO_SIGNALS = "none"
+
+SIGNALS_READER = "gcnas"
+"""The strategy that reads signals."""
 
 MAX_FILE = 1_000_000
 """Bytes of a configuration file that are read."""
@@ -138,6 +144,25 @@ def parse_soft(text: Any) -> Soft | None:
     return Soft(match[1], target, weight)
 
 
+def parse_signals(text: Any) -> str | None:
+    """Read ``none``, or names between commas such as ``params,macs,naswot``; a list of names from Python.
+
+    Raises:
+        ConfigurationError: If a name is none of the signals, or comes twice.
+    """
+    if text is None:
+        return None
+    names = [str(part).strip() for part in (text if isinstance(text, list | tuple) else str(text).split(","))]
+    if names in ([], [NO_SIGNALS]):
+        return NO_SIGNALS
+    if len(set(names)) < len(names) or not set(names) <= {*FACTS, *PROXIES}:
+        raise ConfigurationError(
+            f"Signals are '{NO_SIGNALS}' or any of {', '.join((*FACTS, *PROXIES))}, each once, between commas, but "
+            f"got {text!r}."
+        )
+    return ",".join(name for name in (*FACTS, *PROXIES) if name in names)
+
+
 _T = TypeVar("_T")
 
 
@@ -161,6 +186,7 @@ SoftField = Annotated[
     PlainSerializer(lambda soft: None if soft is None else str(soft), return_type=str | None),
 ]
 PathsField = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_as_texts)]
+SignalsField = Annotated[str | None, _validated(parse_signals)]
 MillisecondsField = Annotated[float, Field(gt=0, le=MAX_MILLISECONDS)] | None
 
 
@@ -180,6 +206,8 @@ class RunConfig(BaseModel):
         soft: A target that may be missed at a price, such as ``macs=5M:-0.07``: the reward is
             accuracy x (multiply-adds / 5 M) ^ -0.07.
         strategy: Who proposes.
+        signals: What the critics of ``gcnas`` see of a network besides its decisions: ``none``, or any of ``params``,
+            ``macs``, ``depth``, ``naswot`` and ``synflow`` between commas; None is ``params,macs``.
         space: Name of a preset or ``FILE.py:NAME``.
         fidelity: ``rungs`` trains candidates a little, and the best of them further, up to ``epochs``; ``full`` trains
             each for all of them at once.
@@ -226,6 +254,7 @@ class RunConfig(BaseModel):
     latency_threads: Annotated[int, Field(ge=1, le=1_024)] = 1
     soft: SoftField = None
     strategy: str = "gcnas"
+    signals: SignalsField = None
     space: str = "cnn"
     fidelity: Literal["rungs", "full"] = "rungs"
     init_from: str | None = None
@@ -267,6 +296,29 @@ class RunConfig(BaseModel):
             message = f"{names} is for a Ray cluster; add executor: ray (--executor ray)"
             raise PydanticCustomError("gcnas", "{message}", {"message": message})
         return self
+
+    @model_validator(mode="after")
+    def _signals_are_read(self) -> Self:
+        if self.signals is not None and self.strategy != SIGNALS_READER:
+            raise ValueError(
+                f"signals are read by the strategy {SIGNALS_READER!r} alone, but the strategy is {self.strategy!r}; "
+                "leave one of the two out"
+            )
+        return self
+
+    @property
+    def facts(self) -> tuple[str, ...] | None:
+        """What the strategy sees of a network's specification; None for the usual."""
+        return None if self.signals is None else self._named(FACTS)
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """What is measured on untrained networks."""
+        return self._named(PROXIES)
+
+    def _named(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        given = (self.signals or "").split(",")
+        return tuple(name for name in names if name in given)
 
     @property
     def limits(self) -> Limits:

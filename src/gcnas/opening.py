@@ -28,6 +28,7 @@ FIXED = {
     "init_from",
     "warm_start",
     "strategy",
+    "signals",
     "fidelity",
     "epochs",
     "reward",

@@ -1,10 +1,11 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from tests.bench.made import Listed
 
 from gcnas.bench import TableReference
-from gcnas.bench.search import search_table
+from gcnas.bench.search import search_table, signals_of
 from gcnas.errors import BenchError, ConfigurationError
 from gcnas.records import EvaluationState
 from gcnas.strategy import STRATEGIES
@@ -110,3 +111,20 @@ def test_equal_seeds_give_equal_runs(table: Table) -> None:
 def test_unknown_strategies(table: Table) -> None:
     with pytest.raises(ConfigurationError, match="nobody"):
         search_table(table, "nobody", 0, 5)
+
+
+def test_an_arm_that_reads_the_signals_of_a_table(table: Table) -> None:
+    assert signals_of(table) is None
+    with pytest.raises(ConfigurationError, match="signals: "):
+        search_table(table, "gcnas:signals", 0, 5)
+    # What a table would tell without training: here the seconds, with nothing for networks without a score.
+    measured = replace(table, measured={"s": table.levels[10].seconds})
+    source = signals_of(measured)
+    assert source is not None
+    assert source.names == ("s",)
+    assert source.measure(table.space.from_key("c1c1")) == {"s": table.levels[10].seconds[table.rows["c1c1"]]}
+
+    def keys(problem: Table, arm: str) -> list[str]:
+        return [query.key for query in search_table(problem, arm, 1, 10).queries]
+
+    assert keys(measured, "gcnas:signals") != keys(measured, "gcnas") == keys(table, "gcnas")

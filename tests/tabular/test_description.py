@@ -100,3 +100,12 @@ def test_what_does_not_fit_together_is_named(change: tuple[str, str], words: lis
     with pytest.raises(ConfigurationError) as caught:
         make_space(description)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_signals_are_columns_that_are_no_scores() -> None:
+    assert Description.parse(SMALL, "here").signals == ()
+    assert Description.parse(SMALL + "signals: [naswot, synflow]\n", "here").signals == ("naswot", "synflow")
+    for signals, word in (("[a, a]", "distinct"), ("[a, score]", "score"), ("[short]", "short")):
+        text = SMALL + f"epochs: 9\nfidelities: {{1: {{reward: short}}}}\nsignals: {signals}\n"
+        with pytest.raises(ConfigurationError, match=word):
+            Description.parse(text, "here")

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,19 @@ def test_the_tiny_table_says_what_it_was_made_of(tiny_table: Table) -> None:
     assert tiny_table.networks == len(first)
     assert tiny_table.best == max(row.validation for row in first.values() if row.validation is not None)
     assert tiny_table.entry(tiny_table.space.from_key("c2p2")) is None
+
+
+def test_signals_of_networks(tmp_path: Path) -> None:
+    file, text = tiny.write(tmp_path)
+    table = load_table(file, Description.read(text).model_copy(update={"signals": ("seconds", "short")}))
+    rows = {row.key: row for row in tiny.rows()}
+    for key in ("c1c1", "p2p2"):
+        found = table.signals(table.space.from_key(key))
+        assert found["seconds"] == rows[key].seconds
+        assert math.isnan(found["short"]) == (rows[key].validation is None)
+    missing = table.signals(table.space.decode(table.space.code.actions("c2p2")))
+    assert set(missing) == {"seconds", "short"}
+    assert all(math.isnan(value) for value in missing.values())
+    assert load_table(file, Description.read(text)).signals(table.space.from_key("c1c1")) == {}
+    with pytest.raises(DataError, match="nothing"):
+        load_table(file, Description.read(text).model_copy(update={"signals": ("nothing",)}))

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gcnas.errors import ConfigurationError
 from gcnas.space import SearchSpace
-from gcnas.strategy import STRATEGIES, Strategy, create_strategy
+from gcnas.strategy import STRATEGIES, SignalSource, Strategy, create_strategy
 
 if TYPE_CHECKING:
     from gcnas.policy import Policy
 
 Arm: TypeAlias = Callable[[SearchSpace, int], Strategy]
+
+WITH_SIGNALS = "gcnas:signals"
+"""The strategy gcnas whose critics and first design see the signals of a table."""
 
 RIVALS = ("lstm", "lstm-parallel", "lstm-matched", "gcn", "skeleton", "table")
 """The controllers of the crossed comparison."""
@@ -37,14 +40,22 @@ def rates_tried(controller: str) -> tuple[float, ...]:
     return tuple(10 * rate for rate in TRIED) if controller == "table" else TRIED
 
 
-def create_arm(name: str, space: SearchSpace, seed: int) -> Strategy:
+def create_arm(name: str, space: SearchSpace, seed: int, signals: SignalSource | None = None) -> Strategy:
     """The arm of a name, or the strategy.
 
     An arm is called ``learner:controller`` or ``gcnas:change``; behind an ``@`` there may be another learning rate.
 
+    Args:
+        name: Its name.
+        space: Fitted space.
+        seed: Its seed.
+        signals: What is known without training, for the arm ``gcnas:signals`` alone.
+
     Raises:
-        ConfigurationError: If there is none of this name.
+        ConfigurationError: If there is none of this name, or no signals where it needs them.
     """
+    if name == WITH_SIGNALS:
+        return _with_signals(space, seed, signals)
     if name in STRATEGIES or ":" not in name:
         return create_strategy(name, space, seed)
     if name in ARMS:
@@ -52,8 +63,21 @@ def create_arm(name: str, space: SearchSpace, seed: int) -> Strategy:
     known, _, rate = name.partition("@")
     learner, _, controller = known.partition(":")
     if learner not in RATES or known not in ARMS or not _is_number(rate):
-        raise ConfigurationError(f"An arm is one of {sorted(ARMS)}, or a strategy, but got {name!r}.")
+        raise ConfigurationError(
+            f"An arm is one of {sorted([*ARMS, WITH_SIGNALS])}, or a strategy, but got {name!r}."
+        )
     return _LEARNERS[learner](controller, space, seed, float(rate))
+
+
+def _with_signals(space: SearchSpace, seed: int, signals: SignalSource | None) -> Strategy:
+    if signals is None:
+        raise ConfigurationError(
+            f"The arm {WITH_SIGNALS} reads what a table knows without training, but {space.name} has none of it: its "
+            "description needs 'signals: [COLUMN, …]' (docs/bench.md)."
+        )
+    from gcnas.strategy.gcnas import GCNASStrategy
+
+    return GCNASStrategy(space, seed, signals=signals)
 
 
 def _is_number(text: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from gcnas.bench.arms import create_arm
 from gcnas.bench.problem import ProblemReference
 from gcnas.bench.raw import run_file, write_run
-from gcnas.bench.search import Run, search_table
+from gcnas.bench.search import Run, search_table, signals_of
 from gcnas.errors import BenchError, ConfigurationError, GCNASError
 from gcnas.files import write_atomically
 
@@ -57,9 +57,9 @@ class Bench:
         if not self.strategies or len(set(self.strategies)) != len(self.strategies):
             raise ConfigurationError(f"Name each strategy once, but got {list(self.strategies)}.")
         for table in self.tables:
-            space = table.load().space
+            problem = table.load()
             for strategy in self.strategies:
-                create_arm(strategy, space, self.first_seed)
+                create_arm(strategy, problem.space, self.first_seed, signals_of(problem))
 
     def tasks(self, folder: Path) -> list["Task"]:
         """The runs that are not finished; all runs of a seed follow one another, so that pairs are complete."""

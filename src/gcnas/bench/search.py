@@ -13,7 +13,7 @@ from gcnas.execution.table import TableExecutor, look_up
 from gcnas.records import Evaluation, EvaluationState, Proposal
 from gcnas.run.middleware import MAX_REJECTIONS, Filter, Unique
 from gcnas.run.trial import Rejection
-from gcnas.strategy import Strategy
+from gcnas.strategy import SignalSource, Strategy
 from gcnas.tabular import Table
 
 
@@ -93,7 +93,7 @@ def search_table(table: Problem, strategy_name: str, seed: int, budget: int, bat
         ConfigurationError: If there is no such strategy.
         BenchError: If not one network of the table was proposed.
     """
-    strategy = create_arm(strategy_name, table.space, seed)
+    strategy = create_arm(strategy_name, table.space, seed, signals_of(table))
     return search_with(table, strategy, strategy_name, seed, budget, batch)
 
 
@@ -126,6 +126,13 @@ def search_with(table: Problem, inner: Strategy, name: str, seed: int, budget: i
             f"{table.space.name}; if that table is not damaged, the strategy cannot search it."
         )
     return Run(table.space.name, name, seed, budget, table.best, tuple(queries))
+
+
+def signals_of(problem: Problem) -> SignalSource | None:
+    """What a table knows of networks without training; None where it knows nothing."""
+    if not isinstance(problem, Table) or not problem.measured:
+        return None
+    return SignalSource(tuple(problem.measured), problem.signals)
 
 
 def _as_table(problem: Problem) -> Table:

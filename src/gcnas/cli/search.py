@@ -88,6 +88,15 @@ def search(
     strategy: Annotated[
         str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. [default: gcnas]")
     ] = None,
+    signals: Annotated[
+        str | None,
+        typer.Option(
+            "--signals",
+            metavar="NAMES|none",
+            help="What gcnas's critics see of a network besides its decisions: params, macs, depth, naswot, synflow "
+            "(the last two are measured before training). [default: params,macs]",
+        ),
+    ] = None,
     space: SpaceOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Root of all chance. [default: 0]")
@@ -199,6 +208,7 @@ def search(
         latency_threads=latency_threads,
         soft=soft,
         strategy=strategy,
+        signals=signals,
         space=space,
         seed=seed,
         fidelity=fidelity,

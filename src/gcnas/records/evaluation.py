@@ -11,6 +11,9 @@ from gcnas.records.trajectory import Trajectory
 TRAINED_EPOCHS = "trained_epochs"
 """Name of the metric that says how many epochs an evaluation itself trained."""
 
+SIGNAL_SECONDS = "signal_seconds"
+"""Name of the metric that says how many of an evaluation's seconds measured signals of candidates."""
+
 DECAY = 1 / 4
 """Share of a training that can be gone on with in which the rate falls; before it, weights are stored."""
 
@@ -72,7 +75,7 @@ class Evaluation:
         metrics: Further figures by name, such as ``balanced_accuracy`` or ``loss``.
         error_kind: Class of failure (see :mod:`gcnas.errors`) or the limit exceeded.
         error: Message of the failure.
-        seconds: Wall clock of the evaluation.
+        seconds: Wall clock of the evaluation, its share of measuring signals included.
     """
 
     proposal: Proposal
@@ -88,3 +91,8 @@ class Evaluation:
     def trained_epochs(self) -> float:
         """Epochs trained for this evaluation alone: fewer than its fidelity's where it went on from stored weights."""
         return self.metrics.get(TRAINED_EPOCHS, float(self.fidelity.epochs) if self.fidelity else 0.0)
+
+    @property
+    def training_seconds(self) -> float:
+        """Wall clock without that of signals: what the same training would take again."""
+        return self.seconds - self.metrics.get(SIGNAL_SECONDS, 0.0)

@@ -17,6 +17,7 @@ from gcnas.run.ledger import MAX_ATTEMPTS, Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.recommendation import time_limit
 from gcnas.run.repeats import Repeats
+from gcnas.run.signal_clock import SignalClock
 from gcnas.run.trial import Rejection, Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy
@@ -73,6 +74,7 @@ class Driver:
         observer: Told what happens.
         checkpoints: Weights to go on from; None where all candidates get the full training at once.
         repeats: Who is trained once more at the end; None for nobody.
+        signals: Charges trials with the time that the strategy measured signals; None if it measures none.
     """
 
     def __init__(
@@ -90,11 +92,12 @@ class Driver:
         observer: Observer,
         checkpoints: Checkpoints | None = None,
         repeats: Repeats | None = None,
+        signals: SignalClock | None = None,
     ) -> None:
         self._ledger, self._space, self._strategy, self._rejections = ledger, space, strategy, rejections
         self._executor, self._fidelity, self._stop, self._clock = executor, fidelity, stop, clock
         self._keep_best, self._observer = keep_best, observer
-        self._checkpoints, self._repeats = checkpoints, repeats
+        self._checkpoints, self._repeats, self._signals = checkpoints, repeats, signals
         trials = priced(space, ledger.trials())
         self._count = len(trials)
         self._history = History(space.limits, (trial for trial in trials if trial.evaluation is not None))
@@ -169,13 +172,14 @@ class Driver:
 
     def _settle(self, outcome: Outcome) -> None:
         """Tell the strategy, keep the network if it is the best, ask for more, and commit all of it at once."""
-        trial = replace(
-            self._pending.pop(outcome.job.trial), evaluation=outcome.evaluation, elapsed=self._clock()
-        )
+        evaluation = outcome.evaluation
+        if self._signals is not None:
+            evaluation = self._signals.with_signals(outcome.job.trial, evaluation)
+        trial = replace(self._pending.pop(outcome.job.trial), evaluation=evaluation, elapsed=self._clock())
         previous = self.best
         self._remember(trial)
         if self._repeats is None or not self._repeats.is_repeat(trial):
-            self._strategy.tell([outcome.evaluation])
+            self._strategy.tell([evaluation])
         problem = None
         if trial is self.best and trial is not previous and outcome.weights is not None:
             try:
@@ -276,6 +280,8 @@ class Driver:
             [(self._history.count, figures) for figures in self._strategy.figures()],
         )
         self._started.update(trial.number for trial in asked)
+        if self._signals is not None:
+            self._signals.charge(asked)
         if at_once or self._group.due:
             self._flush()
         for trial in asked:

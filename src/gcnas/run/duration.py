@@ -53,7 +53,7 @@ class DurationModel:
     def learn(self, evaluation: Evaluation) -> None:
         """Learn the seconds of an epoch from an evaluation, if it is complete."""
         if evaluation.state is EvaluationState.COMPLETE and evaluation.trained_epochs > 0:
-            seconds = evaluation.seconds / evaluation.trained_epochs
+            seconds = evaluation.training_seconds / evaluation.trained_epochs
             self.observe(evaluation.proposal.architecture, seconds)
 
     def observe(self, architecture: Architecture, seconds: float) -> None:

@@ -117,7 +117,7 @@ class Ladder:
         if rung is None or evaluation.state not in (EvaluationState.COMPLETE, EvaluationState.FAILED):
             return
         complete = evaluation.state is EvaluationState.COMPLETE and evaluation.score is not None
-        seconds = evaluation.seconds / max(evaluation.trained_epochs, 1e-9) if complete else 0.0
+        seconds = evaluation.training_seconds / max(evaluation.trained_epochs, 1e-9) if complete else 0.0
         score = float(evaluation.score) if complete and evaluation.score is not None else -math.inf
         proposal = replace(evaluation.proposal, fidelity=None)
         self.enter(proposal, rung)

@@ -4,6 +4,7 @@ from gcnas.config import RunConfig, stream_seed
 from gcnas.errors import ConfigurationError
 from gcnas.policy import Policy
 from gcnas.run.ledger import LedgerReader
+from gcnas.run.searcher import create_searcher
 from gcnas.space import InputShape, SearchSpace
 from gcnas.strategy import StrategyState, create_strategy
 from gcnas.strategy.gcnas import GCNASStrategy
@@ -23,7 +24,10 @@ def policy_of_run(ledger: LedgerReader, config: RunConfig, space: SearchSpace, s
         ConfigurationError: If the strategy has no policy.
     """
     fitted = space.fit(InputShape(**ledger.meta()["image"]), config.limits)
-    searcher = create_strategy(strategy or config.strategy, fitted, stream_seed(config.seed, "strategy"))
+    if strategy is None:
+        searcher = create_searcher(config, fitted)
+    else:
+        searcher = create_strategy(strategy, fitted, stream_seed(config.seed, "strategy"))
     if not isinstance(searcher, ReinforceStrategy | GCNASStrategy):
         raise ConfigurationError(
             f"The strategy {strategy or config.strategy!r} has no policy; name one that has with --untrained, for "

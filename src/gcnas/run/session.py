@@ -24,6 +24,8 @@ from gcnas.run.ledger import Ledger
 from gcnas.run.middleware import ReferencesFirst, Unique, WithinLimits, WithinTime
 from gcnas.run.observer import Observer
 from gcnas.run.repeats import Repeats
+from gcnas.run.searcher import create_meter, create_searcher
+from gcnas.run.signal_clock import SignalClock
 from gcnas.run.trial import Rejection
 from gcnas.run.workers import plan_workers
 from gcnas.space import SearchSpace
@@ -31,6 +33,7 @@ from gcnas.strategy import Strategy, create_strategy
 from gcnas.training import ImageBatches, Platform
 from gcnas.training.candidate import build_seeded
 from gcnas.training.platform import choose_device
+from gcnas.training.signals import SignalMeter
 from gcnas.training.speed import images_per_second
 
 
@@ -150,11 +153,11 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         observer: Told what happens.
     """
     rejections: list[Rejection] = []
-    ladder = Ladder(context.rungs)
+    ladder, meter = Ladder(context.rungs), create_meter(context)
     driver = Driver(
         ledger=ledger,
         space=context.space,
-        strategy=_strategy(context, ledger, clock, rejections, ladder),
+        strategy=_strategy(context, ledger, clock, rejections, ladder, meter),
         rejections=rejections,
         executor=create_executor(context, observer),
         fidelity=context.fidelity,
@@ -166,6 +169,7 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         observer=observer,
         checkpoints=Checkpoints(context.folder.checkpoints, ladder) if len(ladder.rungs) > 1 else None,
         repeats=_repeats(context),
+        signals=None if meter is None else SignalClock(lambda: meter.seconds),
     )
     return Session(context, ledger, clock, driver)
 
@@ -185,10 +189,15 @@ def _repeats(context: Context) -> Repeats | None:
 
 
 def _strategy(
-    context: Context, ledger: Ledger, clock: Clock, rejections: list[Rejection], ladder: Ladder
+    context: Context,
+    ledger: Ledger,
+    clock: Clock,
+    rejections: list[Rejection],
+    ladder: Ladder,
+    meter: SignalMeter | None,
 ) -> Strategy:
     config, space, trials = context.config, context.space, ledger.trials()
-    strategy = create_strategy(config.strategy, space, stream_seed(config.seed, "strategy"), context.past)
+    strategy = create_searcher(config, space, meter, context.past)
     tell_all = strategy.multi_fidelity
     if config.references:
         strategy = ReferencesFirst(strategy, space, references(context))

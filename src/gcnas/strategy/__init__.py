@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from gcnas.config import SIGNALS_READER
 from gcnas.errors import ConfigurationError
 from gcnas.space import SearchSpace
 from gcnas.strategy.base import Strategy, StrategyState
 from gcnas.strategy.random import RandomStrategy
+from gcnas.strategy.signals import SignalSource
 
 if TYPE_CHECKING:
     from gcnas.strategy.history import PastRun
@@ -119,18 +121,37 @@ def _unsuitable(sampler: str) -> str:
     return f" {UNSUITABLE[sampler]}" if sampler in UNSUITABLE else ""
 
 
-def create_strategy(name: str, space: SearchSpace, seed: int, history: Sequence["PastRun"] = ()) -> Strategy:
+def create_strategy(
+    name: str,
+    space: SearchSpace,
+    seed: int,
+    history: Sequence["PastRun"] = (),
+    *,
+    facts: Sequence[str] | None = None,
+    signals: SignalSource | None = None,
+) -> Strategy:
     """The strategy of a name.
 
     Args:
-        name: Its name.
+        name: One of :data:`STRATEGIES`.
         space: Fitted space.
         seed: Seed of everything.
         history: Earlier runs that it starts from.
+        facts: What ``gcnas`` sees of a network besides its decisions; None for the usual.
+        signals: What ``gcnas`` has measured of a network before its training; None for nothing.
 
     Raises:
-        ConfigurationError: If there is none of this name, or it cannot start from earlier runs.
+        ConfigurationError: If there is none of this name, or it cannot start from earlier runs or read signals.
     """
+    if facts is not None or signals is not None:
+        if name != SIGNALS_READER:
+            raise ConfigurationError(
+                f"Signals are read by the strategy {SIGNALS_READER} alone, but the strategy is {name!r}."
+            )
+        from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
+
+        settings = GCNASSettings() if facts is None else GCNASSettings(facts=tuple(facts))
+        return GCNASStrategy(space, seed, settings, history=history, signals=signals)
     if name not in STRATEGIES:
         why = _unsuitable(name.removeprefix("optuna:")) if name.startswith("optuna:") else ""
         raise ConfigurationError(f"The strategy must be one of {sorted(STRATEGIES)}, but got {name!r}.{why}")
@@ -149,4 +170,12 @@ def check_warm(name: str) -> None:
         )
 
 
-__all__ = ["STRATEGIES", "RandomStrategy", "Strategy", "StrategyState", "check_warm", "create_strategy"]
+__all__ = [
+    "STRATEGIES",
+    "RandomStrategy",
+    "SignalSource",
+    "Strategy",
+    "StrategyState",
+    "check_warm",
+    "create_strategy",
+]

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from gcnas.records import Architecture, Evaluation, EvaluationState, LayerAction, Trajectory
+from gcnas.records.signals import FACTS, USUAL_FACTS
 from gcnas.space import SearchSpace, SequenceSpace
+from gcnas.strategy.signals import Signals, from_state, to_state
 from gcnas.strategy.targets import normal_scores_by_group
 from gcnas.strategy.tokens import Rows, Tokens
 
@@ -27,15 +29,26 @@ class Experience:
     Args:
         space: Fitted space.
         tokens: The columns of the space.
+        facts: Which of :data:`~gcnas.records.signals.FACTS` models see, where networks cost something.
+        signals: What is measured about networks.
     """
 
-    def __init__(self, space: SearchSpace, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        tokens: Tokens,
+        facts: Sequence[str] = USUAL_FACTS,
+        signals: Signals | None = None,
+    ) -> None:
         self._space, self._columns = space, tokens
+        self.signals = signals or Signals(None)
         self._known: dict[str, Rows] = {}
-        self._sized = not isinstance(space, SequenceSpace)
+        # Networks of abstract decisions have no costs.
+        sized = not isinstance(space, SequenceSpace)
+        self._chosen = [index for index, name in enumerate(FACTS) if name in facts and sized]
         self._count = 0
         self._tokens = np.zeros((64, tokens.width), np.int16)
-        self._facts = np.zeros((64, self.width))
+        self._facts = np.zeros((64, 1 + len(self._chosen) + self.signals.count))
         self._scores = np.zeros(64)
         self._epochs = np.zeros(64, np.int64)
         self._targets: Floats | None = None
@@ -43,8 +56,8 @@ class Experience:
 
     @property
     def width(self) -> int:
-        """F, number of facts about a network: epochs, and what it costs where networks cost something."""
-        return 3 if self._sized else 1
+        """F, number of facts about a network: epochs, what it costs, two for each signal."""
+        return 1 + len(self._chosen) + 2 * self.signals.count
 
     def __len__(self) -> int:
         return self._count
@@ -57,7 +70,7 @@ class Experience:
     @property
     def facts(self) -> Floats:
         """(n, F)."""
-        return self._facts[: self._count]
+        return self._seen(self._facts[: self._count])
 
     @property
     def epochs(self) -> NDArray[np.int64]:
@@ -107,7 +120,7 @@ class Experience:
         architecture, row = evaluation.proposal.architecture, self._count
         self._epochs[row] = evaluation.fidelity.epochs if evaluation.fidelity else self._lowest()
         self._tokens[row] = self._row(architecture)
-        self._facts[row] = self.facts_of([architecture], int(self._epochs[row]))[0]
+        self._facts[row] = self._stored([architecture], int(self._epochs[row]))[0]
         complete = evaluation.state is EvaluationState.COMPLETE and evaluation.score is not None
         self._scores[row] = evaluation.score if complete else -math.inf
         self._count += 1
@@ -125,15 +138,42 @@ class Experience:
     def _highest(self) -> int:
         return int(self.epochs.max()) if self._count else 0
 
-    def facts_of(self, architectures: list[Architecture], epochs: int | None = None) -> Floats:
-        """Facts (n, F) about networks trained for some epochs; for the most epochs seen if not given."""
-        trained = math.log2(1 + (self._highest() if epochs is None else epochs)) / 8
-        if not self._sized:
-            return np.full((len(architectures), 1), trained)
-        sizes = [self._space.size(architecture) for architecture in architectures]
-        facts = np.full((len(architectures), self.width), trained)
-        facts[:, 1:] = np.log10(np.array(sizes).reshape(len(sizes), 2) + 1) / 4
-        return facts
+    def facts_of(
+        self, architectures: list[Architecture], epochs: int | None = None, *, measured: bool = False
+    ) -> Floats:
+        """Facts (n, F) about networks trained for some epochs; for the most epochs seen if not given.
+
+        Args:
+            architectures: n networks.
+            epochs: Their training.
+            measured: Whether signals that are known are among the facts; they count as unknown if not.
+        """
+        stored = self._stored(architectures, self._highest() if epochs is None else epochs)
+        if not measured:
+            stored[:, stored.shape[1] - self.signals.count :] = np.nan
+        return self._seen(stored)
+
+    def _stored(self, architectures: list[Architecture], epochs: int) -> Floats:
+        """Facts with signals as they were measured, NaN where they are unknown."""
+        trained = np.full((len(architectures), 1), math.log2(1 + epochs) / 8)
+        parts = [trained]
+        if self._chosen:
+            parts.append(
+                np.array([self._costs(architecture) for architecture in architectures])[:, self._chosen]
+            )
+        return np.concatenate([*parts, self.signals.values(architectures)], 1)
+
+    def _costs(self, architecture: Architecture) -> tuple[float, float, float]:
+        """:data:`~gcnas.records.signals.FACTS` of a network."""
+        parameters, multiply_adds = np.log10(np.array(self._space.size(architecture)) + 1) / 4
+        return parameters, multiply_adds, len(architecture.layers) / self._space.max_depth
+
+    def _seen(self, stored: Floats) -> Floats:
+        """Facts (n, F) as models see them."""
+        if not self.signals.count:
+            return stored
+        first = stored.shape[1] - self.signals.count
+        return np.concatenate([stored[:, :first], self.signals.inputs(stored[:, first:])], 1)
 
     def tokens_of(self, architectures: list[Architecture]) -> Rows:
         """Tokens (n, N, J) of architectures; equal networks have equal ones."""
@@ -179,9 +219,10 @@ class Experience:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Copies of all rows, by name."""
         count = self._count
-        return {
+        signals = {f"signal_{name}": array for name, array in self.signals.arrays().items()}
+        return signals | {
             "tokens": self._tokens[:count].copy(),
-            "facts": self._facts[:count].copy(),
+            "facts": to_state(self._facts[:count]),
             "scores": self._scores[:count].copy(),
             "epochs": self._epochs[:count].copy(),
         }
@@ -194,4 +235,6 @@ class Experience:
             room = np.zeros((max(64, 2 * self._count), *rows.shape[1:]), rows.dtype)
             room[: self._count] = rows
             setattr(self, f"_{name}", room)
+        self._facts = from_state(self._facts)
+        self.signals.load({n.removeprefix("signal_"): a for n, a in arrays.items() if n.startswith("signal_")})
         self._targets = self._ranking = None

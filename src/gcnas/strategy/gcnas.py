@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from gcnas.policy import GCNPolicy, Policy
-from gcnas.records import Evaluation, Proposal, Trajectory
+from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
+from gcnas.records.signals import USUAL_FACTS
 from gcnas.space import SearchSpace, SequenceSpace
 from gcnas.strategy.acquisition import (
     beliefs,
@@ -30,6 +31,7 @@ from gcnas.strategy.latin import latin
 from gcnas.strategy.learned_kernel import Belief
 from gcnas.strategy.optimizer_state import load_moments, moments
 from gcnas.strategy.random import CONNECTION_RATE, RandomStrategy
+from gcnas.strategy.signals import Signals, SignalSource
 from gcnas.strategy.surrogate import Surrogate, SurrogateSettings
 from gcnas.strategy.tokens import Rows, Tokens
 
@@ -58,6 +60,9 @@ class GCNASSettings:
         climbs: How often the edits of the most promising candidates become candidates too.
         climbers: How many candidates are edited in each climb.
         picks: How the proposals of a round are chosen: ``improvement``, ``thompson`` or ``mean`` for each.
+        facts: What the critics see of a network besides its decisions, where networks cost something.
+        finalists: Candidates by each rule whose signals are measured before the rule chooses among all of these.
+        drawn: Designs drawn for each of the first that is chosen by its signals; one half is.
         surrogate: How the models are fitted.
         imitation: How the policy learns.
     """
@@ -73,6 +78,9 @@ class GCNASSettings:
     climbs: int = 2
     climbers: int = 8
     picks: tuple[str, ...] = ("improvement", "thompson", "mean")
+    facts: tuple[str, ...] = USUAL_FACTS
+    finalists: int = 3
+    drawn: int = 4
     surrogate: SurrogateSettings = field(default_factory=SurrogateSettings)
     imitation: ImitationSettings = field(default_factory=ImitationSettings)
 
@@ -113,6 +121,7 @@ class GCNASStrategy(Strategy):
         settings: How a round is spent.
         policy: Makes the policy.
         history: Earlier runs to start from.
+        signals: What is measured of the few candidates about to be evaluated, for the critics; None for nothing.
     """
 
     multi_fidelity = True
@@ -124,6 +133,7 @@ class GCNASStrategy(Strategy):
         settings: GCNASSettings | None = None,
         policy: Callable[[SearchSpace], Policy] = GCNPolicy,
         history: Sequence[PastRun] = (),
+        signals: SignalSource | None = None,
     ) -> None:
         self._space, self.settings = space, settings or GCNASSettings()
         self._random = np.random.Generator(np.random.PCG64(seed))
@@ -133,7 +143,8 @@ class GCNASStrategy(Strategy):
             torch.manual_seed(seed)
             self.policy = policy(space)
             tokens = Tokens(space)
-            self._experience = Experience(space, tokens)
+            self._signals = Signals(signals)
+            self._experience = Experience(space, tokens, self.settings.facts, self._signals)
             facts = self._experience.width
             self._surrogate = Surrogate(tokens, facts, self._generator, self.settings.surrogate)
         self._imitation = Imitation(self.policy, self.settings.imitation)
@@ -157,6 +168,9 @@ class GCNASStrategy(Strategy):
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Remember results; models are fitted when the next round is planned."""
+        # Those that others proposed, such as designs by people; what crashed is not built again here.
+        finished = [e for e in evaluations if e.state is EvaluationState.COMPLETE]
+        self._signals.measure(evaluation.proposal.architecture for evaluation in finished)
         for evaluation in evaluations:
             self._experience.add(evaluation)
             self._proposed.add(evaluation.proposal.fingerprint)
@@ -170,9 +184,7 @@ class GCNASStrategy(Strategy):
         """The next round: a first design, then some picks at a time."""
         if not self._started:
             self._started = True
-            first = self._new(self._inherited(), mark=False)[: self.settings.inherited]
-            design = latin(self._space, self.settings.start - len(first), self._random, CONNECTION_RATE)
-            return self._new([*first, *(self._proposal(trajectory, START) for trajectory in design)])
+            return self._new(self._first())
         if len(self._experience.best(2)) < 2:
             return self._new(self._chance.ask(2))
         if self._history is not None:
@@ -181,6 +193,31 @@ class GCNASStrategy(Strategy):
         parents = self._learn()
         pool = self._pool(parents)
         return self._pick(pool or self._new(self._chance.ask(LAST_DRAWS), mark=False))
+
+    def _first(self) -> list[Proposal]:
+        """What earlier runs found, then a Latin design: half of it by the best signals, where there are any."""
+        s = self.settings
+        first = self._new(self._inherited(), mark=False)[: s.inherited]
+        count = s.start - len(first)
+        chosen = count // 2 if self._signals.count else 0
+        design = [*first, *self._latin(count - chosen)]
+        if chosen:
+            taken = {proposal.fingerprint for proposal in design}
+            drawn = self._allowed(p for p in self._latin(s.drawn * chosen) if p.fingerprint not in taken)
+            design += self._with_best_signals(drawn)[:chosen]
+        return design
+
+    def _latin(self, count: int) -> list[Proposal]:
+        design = latin(self._space, count, self._random, CONNECTION_RATE)
+        return [self._proposal(trajectory, START) for trajectory in design]
+
+    def _with_best_signals(self, drawn: list[Proposal]) -> list[Proposal]:
+        """Different networks ordered by the mean of their signals, the best first; unknown ones are mediocre."""
+        drawn = list({proposal.fingerprint: proposal for proposal in drawn}.values())
+        architectures = [proposal.architecture for proposal in drawn]
+        self._signals.measure(architectures)
+        scores = np.nan_to_num(self._signals.scores(self._signals.values(architectures))).mean(1)
+        return [drawn[index] for index in np.argsort(-scores, kind="stable")]
 
     def _learn(self) -> list[Trajectory]:
         """Fit the policy to the best networks, which are given back, the best first."""
@@ -266,6 +303,8 @@ class GCNASStrategy(Strategy):
         if not pool:
             return []
         candidates = self._climb(Candidates(pool, *self._believe(pool)))
+        if self._signals.count:
+            candidates = self._finalists(candidates)
         picked: list[int] = []
         for rule in self.settings.picks:
             worth = self._worth(candidates, rule)
@@ -293,9 +332,20 @@ class GCNASStrategy(Strategy):
             candidates = candidates.joined(Candidates(pool, *self._believe(pool)))
         return candidates
 
-    def _believe(self, pool: Sequence[Proposal]) -> tuple[Floats, Belief | None]:
+    def _finalists(self, candidates: Candidates) -> Candidates:
+        """The best candidates by each rule, and what is believed of them when their signals are known."""
+        count = self.settings.finalists
+        orders = [
+            np.argsort(-self._worth(candidates, rule), kind="stable")[:count] for rule in self.settings.picks
+        ]
+        pool = [candidates.pool[index] for index in dict.fromkeys(int(i) for order in orders for i in order)]
+        self._signals.measure(proposal.architecture for proposal in pool)
+        return Candidates(pool, *self._believe(pool, measured=True))
+
+    def _believe(self, pool: Sequence[Proposal], *, measured: bool = False) -> tuple[Floats, Belief | None]:
         architectures = [proposal.architecture for proposal in pool]
-        tokens, facts = self._experience.tokens_of(architectures), self._experience.facts_of(architectures)
+        tokens = self._experience.tokens_of(architectures)
+        facts = self._experience.facts_of(architectures, measured=measured)
         members, process = self._surrogate.believe(tokens, facts)
         shift = self._inherited_target(tokens)
         if process is not None:

@@ -62,8 +62,14 @@ class Surrogate:
         targets, s, later = experience.targets - expected, self.settings, int(self._fitted)
         if "critic" in s.parts:
             tokens = torch.from_numpy(experience.tokens.astype(np.int64))
-            facts = torch.from_numpy(experience.facts).float()
-            self.trainer.fit(tokens, facts, torch.from_numpy(targets).float(), s.critic_steps[later])
+            facts, wanted = torch.from_numpy(experience.facts).float(), torch.from_numpy(targets).float()
+            if signals := 2 * experience.signals.count:
+                # Each evaluation also as if its signals were unknown, as they are of most candidates.
+                unknown = facts.clone()
+                unknown[:, -signals:] = 0
+                tokens, facts = torch.cat([tokens, tokens]), torch.cat([facts, unknown])
+                wanted = torch.cat([wanted, wanted])
+            self.trainer.fit(tokens, facts, wanted, s.critic_steps[later])
         if "process" in s.parts:
             rows = self._rows(experience, targets)
             self.process.fit(experience.tokens[rows], targets[rows], s.process_steps[later])

@@ -14,6 +14,7 @@ MAX_BYTES = 2**20
 MAX_DECISIONS = 500
 MAX_CHOICES = 500
 MAX_WINDOW = 100
+MAX_SIGNALS = 20
 
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 Token: TypeAlias = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^,\s]+$")]
@@ -128,6 +129,8 @@ class Description(_Part):
         connections: Whether connections are decisions too, and how far they reach.
         epochs: Training behind ``reward``.
         fidelities: Shorter trainings by their epochs.
+        signals: Columns of what can be measured without training; a cell may be empty. Strategies see them of the few
+            candidates that they are about to propose.
         file: Usual name of the table's file.
         sha256: Checksum of the file that was checked.
     """
@@ -145,6 +148,7 @@ class Description(_Part):
     fidelities: dict[Annotated[int, Field(ge=1, le=10**6)], FidelityColumns] = Field(
         default_factory=dict, max_length=20
     )
+    signals: Annotated[tuple[Text, ...], Field(max_length=MAX_SIGNALS)] = ()
     file: Optional = None
     sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$"), BeforeValidator(_absent)] = None
 
@@ -159,6 +163,14 @@ class Description(_Part):
             raise ValueError(
                 f"fidelities are shorter trainings than that of 'reward' ('epochs: {self.epochs}'), but one has "
                 f"{max(self.fidelities)} epochs"
+            )
+        if len(set(self.signals)) < len(self.signals):
+            raise ValueError(f"signals are distinct columns, but are {list(self.signals)}")
+        if hidden := {self.reward, self.test, *(columns.reward for columns in self.fidelities.values())} & {
+            *self.signals
+        }:
+            raise ValueError(
+                f"signals are measured without training, but {sorted(map(str, hidden))} are scores"
             )
         if self.connections.searched and any(decision.inputs for decision in self.decisions):
             raise ValueError("connections are either searched or given by 'inputs', not both")

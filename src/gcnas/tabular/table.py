@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class Table:
         levels: Columns by epochs; those of ``description.epochs`` are the full training.
         tests: Test scores (rows), for the harness alone; None if there are none.
         sha256: Checksum of the file.
+        measured: Signals (rows) by name; NaN where there is none.
     """
 
     description: Description
@@ -62,6 +63,7 @@ class Table:
     levels: Mapping[int, Level]
     tests: NDArray[np.float64] | None
     sha256: str
+    measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def fidelity(self) -> Fidelity:
@@ -109,6 +111,15 @@ class Table:
         value = float(self.tests[self.rows[self.space.key(architecture)]])
         return None if math.isnan(value) else value
 
+    def signals(self, architecture: Architecture) -> dict[str, float]:
+        """Signals of an architecture by name, NaN where the table does not say.
+
+        Raises:
+            SpaceError: If the architecture is no point of the space.
+        """
+        row = self.rows.get(self.space.key(architecture))
+        return {name: math.nan if row is None else float(column[row]) for name, column in self.measured.items()}
+
 
 def load_table(path: Path, description: Description, *, checksum: bool = True) -> Table:
     """Read a table.
@@ -135,7 +146,8 @@ def load_table(path: Path, description: Description, *, checksum: bool = True) -
         space = make_space(description, representatives)
     levels = _levels(description, columns, path)
     tests = None if description.test is None else _numbers(columns[description.test], description.test, path)
-    table = Table(description, space, rows, levels, tests, hashlib.sha256(content).hexdigest())
+    measured = {name: _numbers(columns[name], name, path) for name in description.signals}
+    table = Table(description, space, rows, levels, tests, hashlib.sha256(content).hexdigest(), measured)
     if math.isinf(table.best):
         raise DataError(f"{path} has no number in the column {description.reward!r}.")
     return table
@@ -145,7 +157,7 @@ def _wanted(description: Description) -> list[str]:
     costs = [description.cost, *(columns.cost for columns in description.fidelities.values())]
     names = [description.key, description.reward, description.test, description.canonical]
     names += [columns.reward for columns in description.fidelities.values()]
-    names += [cost.column for cost in costs if cost is not None]
+    names += [cost.column for cost in costs if cost is not None] + list(description.signals)
     return list(dict.fromkeys(name for name in names if name is not None))
 
 

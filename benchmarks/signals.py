@@ -1,0 +1,151 @@
+"""Do cheap signals help the strategy `gcnas`? On tables with published ones.
+
+    python benchmarks/signals.py tables --seeds 20
+    python benchmarks/signals.py summary
+
+`tables` runs `gcnas` and `gcnas:signals` on the three data sets of NAS-Bench-201 with 150 queries, paired seeds from
+100 on, one process and one thread. The signals are the columns `nwot` and `synflow` of NAS-Bench-Suite-Zero (those of
+CIFAR-10 for CIFAR-100 too). Cells without a row there take the one of a cell of the same isomorphism class, and have no
+signals where there is none. One row a run goes to `benchmarks/results/signals.csv`; runs that are there already are
+not run again, and `summary` prints it.
+
+The data are read from the folder in GCNAS_DATA or `../shared/data`.
+"""
+
+import argparse
+import csv
+import gzip
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import wilcoxon
+
+from gcnas.bench.search import search_table
+from gcnas.bench.tables import built_in
+from gcnas.tabular import Description, Table, load_table
+
+HERE = Path(__file__).resolve().parent
+DATA = Path(os.environ.get("GCNAS_DATA", HERE.parent.parent / "shared" / "data"))
+SPACES = {"nb201-cifar10": "c10", "nb201-cifar100": "c10", "nb201-imagenet16": "in16"}
+ARMS = ("gcnas", "gcnas:signals")
+FIRST_SEED, QUERIES = 100, 150
+POINTS = (8, 20, 40)
+COLUMNS = [
+    "space",
+    "arm",
+    "seed",
+    "queries",
+    "found",
+    "auc_regret",
+    *(f"regret_{n}" for n in POINTS),
+    "seconds",
+]
+
+
+def joined(folder: Path) -> Path:
+    """The table of NAS-Bench-201 with its signals beside it, as a new file."""
+    tables = DATA / "tabular"
+    with gzip.open(tables / "nb201_zero_cost.csv.gz", "rt") as file:
+        measured = {row["index"]: row for row in csv.DictReader(file)}
+    with gzip.open(tables / "nb201.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    same: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row["index"] in measured:
+            same.setdefault(row["iso_class"], measured[row["index"]])
+    names = [f"{prefix}_{name}" for prefix in ("c10", "in16") for name in ("nwot", "synflow")]
+    path = folder / "nb201_signals.csv.gz"
+    with gzip.open(path, "wt", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], *names])
+        writer.writeheader()
+        for row in rows:
+            known = measured.get(row["index"]) or same.get(row["iso_class"]) or {}
+            writer.writerow(row | {name: known.get(name, "") for name in names})
+    return path
+
+
+def table(name: str, path: Path) -> Table:
+    """A built-in table whose description names signals too."""
+    prefix, description = SPACES[name], Description.parse(built_in()[name], name)
+    signals = (f"{prefix}_nwot", f"{prefix}_synflow")
+    return load_table(path, description.model_copy(update={"signals": signals, "sha256": None}))
+
+
+def run(problem: Table, arm: str, seed: int) -> list[object]:
+    """One row of the result."""
+    start = time.process_time()
+    found = search_table(problem, arm, seed, QUERIES)
+    best = np.maximum.accumulate([query.score for query in found.queries])
+    regret = found.optimum - np.concatenate([best, np.full(QUERIES - len(best), best[-1])])
+    figures = [round(float(value), 5) for value in (regret.mean(), *(regret[n - 1] for n in POINTS))]
+    seconds = round(time.process_time() - start, 2)
+    return [found.space, arm, seed, len(found.queries), int(regret[-1] <= 0), *figures, seconds]
+
+
+def search_tables(seeds: int, out: Path) -> None:
+    """Run all arms, a seed after the other, and print what comes of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = joined(Path(folder))
+        problems = {name: table(name, path) for name in SPACES}
+    done = set()
+    if out.exists():
+        with out.open(newline="") as file:
+            done = {(row["space"], row["arm"], row["seed"]) for row in csv.DictReader(file)}
+    with out.open("a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if not done:
+            writer.writerow(COLUMNS)
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+            for problem in problems.values():
+                for arm in ARMS:
+                    if (problem.space.name, arm, str(seed)) not in done:
+                        writer.writerow(run(problem, arm, seed))
+                        file.flush()
+    summarise(out)
+
+
+def summarise(out: Path) -> None:
+    """Print medians, means and paired tests of what is in a file."""
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for space in SPACES:
+        pairs = [
+            {int(row["seed"]): row for row in rows if (row["space"], row["arm"]) == (space, arm)}
+            for arm in ARMS
+        ]
+        seeds = sorted(pairs[0].keys() & pairs[1].keys())
+        areas = [np.array([float(pair[seed]["auc_regret"]) for seed in seeds]) for pair in pairs]
+        for arm, pair, area in zip(ARMS, pairs, areas, strict=True):
+            found = [pair[seed]["found"] == "1" for seed in seeds]
+            queries = [
+                int(pair[seed]["queries"]) if hit else np.inf for seed, hit in zip(seeds, found, strict=True)
+            ]
+            points = [np.mean([float(pair[seed][f"regret_{n}"]) for seed in seeds]) for n in POINTS]
+            median = np.median(queries)
+            shown = ", ".join(f"{n}: {point:.3f}" for n, point in zip(POINTS, points, strict=True))
+            print(
+                f"{space} {arm}: {len(seeds)} seeds, median queries {median:g}, found {np.mean(found):.2f}, "
+                f"AUC {area.mean():.4f}, regret after {shown}"
+            )
+        print(f"{space}: paired Wilcoxon on AUC p = {wilcoxon(*areas).pvalue:.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["tables", "summary"])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.part == "tables":
+        search_tables(options.seeds, options.results / "signals.csv")
+    else:
+        summarise(options.results / "signals.csv")
+
+
+if __name__ == "__main__":
+    main()
