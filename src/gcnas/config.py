@@ -31,6 +31,7 @@ _SOFT = re.compile(r"([a-z]+)=([0-9.]+[kKmMgG]?)(?::(-?\d+(?:\.\d+)?))?")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _FACTORS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
+MAX_WORKERS = 1_024
 MAX_TRIALS = 10_000_000
 MIN_SECONDS, MAX_SECONDS = 0.001, 1e9
 MAX_COUNT = 10**15
@@ -274,7 +275,7 @@ class RunConfig(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 2e-3
     candidate_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] | None = None
     onnx: bool = True
-    workers: Annotated[int, Field(ge=1, le=1_024)] | None = None
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = None
     worker_memory: CountField = None
     executor: Literal["processes", "ray"] = "processes"
     address: str | None = None

@@ -14,6 +14,7 @@ from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
 from gcnas.run.past import kept_past, read_past
 from gcnas.run.session import known_context
+from gcnas.run.workers import settled
 from gcnas.space import SearchSpace, load_space
 from gcnas.strategy import check_warm
 from gcnas.strategy.history import PastRun
@@ -122,7 +123,9 @@ def reopen(
     saved = saved_config(folder)
     source = _data_of(saved, folder, data)
     where = {} if data is None else {"data": name_of(data)}
-    config = saved.changed(**where, **changes)
+    config = saved.changed(**_left_behind(saved, changes), **where, **changes)
+    if config.executor != saved.executor:
+        config = settled(config)
     found_space = find_space(saved, space)
     dataset = load_data(config, source, folder)
     with Ledger(folder.ledger) as ledger:
@@ -134,6 +137,14 @@ def reopen(
         context = replace(context, past=kept_past(folder, context.space))
     write_text(folder.config, config.to_yaml())
     return context
+
+
+def _left_behind(saved: RunConfig, changes: dict[str, Any]) -> dict[str, Any]:
+    """Defaults of what was said of the workers, where candidates are evaluated by another executor from now on."""
+    if changes.get("executor", saved.executor) == saved.executor:
+        return {}
+    of_executor = ("workers", "worker_memory", "address", "worker_cpus", "worker_gpus")
+    return {name: RunConfig.model_fields[name].default for name in of_executor if name not in changes}
 
 
 def past_runs(config: RunConfig, space: SearchSpace) -> tuple[PastRun, ...]:

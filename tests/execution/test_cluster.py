@@ -1,9 +1,11 @@
 """Candidates as tasks of a Ray cluster of several nodes on this machine."""
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from tests.execution.deeds import Broken, Deeds, job
 
 import gcnas
+from gcnas.config import RunConfig
 from gcnas.errors import ConfigurationError, DataError, WorkerError
 from gcnas.execution import Job, Needs, Outcome, RayExecutor
 from gcnas.execution import cluster as on_cluster
@@ -162,12 +165,14 @@ def test_a_node_killed_during_a_search_loses_nothing(cluster: Any, tmp_path: Pat
         out=tmp_path / "ray",
         executor="ray",
         address=cluster.address,
-        workers=2,
         observer=killer,
         **options,
     )
     cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
+    # As many as fitted; the final training, and what reads the run later, needs no cluster.
+    assert RunConfig.from_yaml(tmp_path / "ray" / "config.yaml")["workers"] == 2
+    assert not ray.is_initialized()
     assert killer.count == 6
     assert [trial.attempts for trial in far.trials] == [1] * 6
     assert table(far.trials) == table(serial.trials)
@@ -198,6 +203,30 @@ def test_an_address_where_nothing_answers() -> None:
     with pytest.raises(ConfigurationError, match=r"Nothing answers at 127\.0\.0\.1:9"):
         on_cluster.connect("127.0.0.1:9")
     assert time.monotonic() - start < 10
+
+
+def test_what_answers_and_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_cluster, "HEALTH_SECONDS", 3.0)
+    start = time.monotonic()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        pytest.raises(ConfigurationError, match="is no healthy Ray"),
+    ):
+        on_cluster.connect(f"127.0.0.1:{other.getsockname()[1]}")
+    assert time.monotonic() - start < 20
+    assert not ray.is_initialized()
+
+
+def test_the_end_of_the_search_cancels_what_finds_no_place(cluster: Any) -> None:
+    """Two nodes are busy with loops that end with the search; a third job never gets a place before."""
+    with begin(cluster, bounds=Bounds(grace=0.5)) as executor:
+        jobs = [replace(job(number, "loop", seconds=4.0), left=4.0) for number in (1, 2)]
+        waiting = replace(job(3, seconds=60.0), left=1.0)
+        outcomes = run(executor, *jobs, waiting)
+    assert outcomes[3].job == waiting
+    assert {outcome.evaluation.error_kind for outcome in outcomes.values()} == {"time-out"}
+    assert "before the cluster had a place" in str(outcomes[3].evaluation.error)
+    assert outcomes[3].evaluation.seconds == 0
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:

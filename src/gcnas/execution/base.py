@@ -20,6 +20,8 @@ class Job:
         seconds: Time limit; None for none.
         start: Checkpoint of a shorter training of this network to go on from; it may be missing.
         keep: Where to leave a checkpoint for a longer training.
+        left: Seconds until the search is over when the job is submitted; None where no time ends it. A job that waits
+            for a place, or is repeated, gets no more than what is left of them.
     """
 
     trial: int
@@ -28,6 +30,7 @@ class Job:
     seconds: float | None = None
     start: Path | None = None
     keep: Path | None = None
+    left: float | None = None
 
 
 @dataclass(frozen=True)

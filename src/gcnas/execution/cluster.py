@@ -5,12 +5,14 @@ import logging
 import os
 import pickle
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -42,6 +44,9 @@ LOST_NODES = 3
 
 CONNECT_SECONDS = 5.0
 """The head of the cluster must answer in this time."""
+
+HEALTH_SECONDS = 45.0
+"""In this time, the start of Python included, what answers must say that it is a healthy Ray."""
 
 _connected = threading.Event()
 
@@ -129,6 +134,15 @@ def _check_address(address: str) -> None:
         raise ConfigurationError(
             f"Nothing answers at {address} ({error}). Is the head of the Ray cluster running there (ray start --head)?"
         ) from error
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        # A process of its own: Ray itself tries for minutes, and has been seen to end the process that asked.
+        subprocess.run(command, check=True, capture_output=True, timeout=HEALTH_SECONDS)  # noqa: S603
+    except subprocess.SubprocessError as error:
+        raise ConfigurationError(
+            f"What answers at {address} is no healthy Ray, or one of another version. --address is HOST:PORT of the "
+            "cluster's head; ray status, called there, says what it is."
+        ) from error
 
 
 def slots(address: str | None, needs: Needs) -> int:
@@ -167,6 +181,7 @@ class _Task:
         job: The job.
         nodes: Nodes that were alive when it was sent.
         lost: How often its node was lost.
+        end: Monotonic second at which the search is over; None for never.
         since: When it began; None as long as it waits for a place.
         heard: Last sign of life.
         verdict: Why it was cancelled.
@@ -175,6 +190,7 @@ class _Task:
     job: Job
     nodes: frozenset[str]
     lost: int = 0
+    end: float | None = None
     since: float | None = None
     heard: float = field(default_factory=time.monotonic)
     verdict: CandidateError | None = None
@@ -239,7 +255,8 @@ class RayExecutor(Executor):
 
     def submit(self, job: Job) -> None:
         """Send a job to the cluster."""
-        self._send(_Task(job, self._alive()))
+        end = None if job.left is None else time.monotonic() + job.left
+        self._send(_Task(job, self._alive(), end=end))
 
     def wait(self, seconds: float | None = None) -> list[Outcome]:
         """Wait until a job is done, and give all that are.
@@ -278,12 +295,15 @@ class RayExecutor(Executor):
         disconnect()
 
     def _send(self, task: _Task) -> None:
-        start = None
+        job, start = task.job, None
+        if task.lost and task.end is not None:
+            left = max(task.end - time.monotonic(), 1.0)
+            job = replace(job, seconds=left if job.seconds is None else min(job.seconds, left))
         if task.job.start is not None:
             with suppress(OSError):  # without it the training begins anew
                 start = task.job.start.read_bytes()
         # In a list: Ray would fetch a bare reference for every task, and unpack it.
-        ref = self._remote.remote(self._run, [self._shipment], Sent(task.job, start), self._board)
+        ref = self._remote.remote(self._run, [self._shipment], Sent(job, start), self._board)
         self._tasks[ref] = task
 
     def _alive(self) -> frozenset[str]:
@@ -302,7 +322,7 @@ class RayExecutor(Executor):
             with suppress(OSError):
                 task.job.keep.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(task.job.keep, result.kept)
-        return result.message.outcome
+        return replace(result.message.outcome, job=task.job)
 
     def _fallen(self, task: _Task, error: Exception) -> Outcome | None:
         raised = self._ray.exceptions
@@ -318,7 +338,9 @@ class RayExecutor(Executor):
             return self._failed(task, CandidateError("The worker process died during the evaluation."))
         if task.lost == LOST_NODES:
             return self._failed(task, CandidateError(f"Its node was lost {task.lost + 1} times."))
-        self._send(_Task(task.job, self._alive(), task.lost + 1))
+        if task.end is not None and time.monotonic() >= task.end:
+            return self._failed(task, TimeLimitError("Its node was lost, and the search is over."))
+        self._send(_Task(task.job, self._alive(), task.lost + 1, task.end))
         return None
 
     def _failed(self, task: _Task, error: CandidateError) -> Outcome:
@@ -344,7 +366,8 @@ class RayExecutor(Executor):
 
     def _judge(self, task: _Task, now: float) -> CandidateError | None:
         if task.since is None:
-            return None
+            late = task.end is not None and now >= task.end
+            return TimeLimitError("The search ended before the cluster had a place.") if late else None
         job, bounds = task.job, self._bounds
         if job.seconds is not None and now - task.since > TIME_SHARE * job.seconds + bounds.grace:
             return TimeLimitError(

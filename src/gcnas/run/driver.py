@@ -312,15 +312,15 @@ class Driver:
         self._executor.submit(self._job(trial))
 
     def _job(self, trial: Trial) -> Job:
-        limit = self._stop.candidate_seconds
+        limit, left = self._stop.candidate_seconds, None
         if limit is not None:
             limit = time_limit(trial.proposal, limit)
         if self._stop.seconds is not None:
-            left = GRACE * self._stop.seconds - self._clock()
-            limit = max(left, 1.0) if limit is None else max(min(limit, left), 1.0)
+            left = max(GRACE * self._stop.seconds - self._clock(), 1.0)
+            limit = left if limit is None else max(min(limit, left), 1.0)
         start = None if self._checkpoints is None else self._checkpoints.start(trial)
         keep = None if self._checkpoints is None else self._checkpoints.keep(trial)
-        return Job(trial.number, trial.proposal, trial.fidelity, limit, start, keep)
+        return Job(trial.number, trial.proposal, trial.fidelity, limit, start, keep, left)
 
     def _check_first_failures(self) -> None:
         if self._history.count == FIRST_FAILURES and not self._history.complete:

@@ -27,7 +27,7 @@ from gcnas.run.repeats import Repeats
 from gcnas.run.searcher import create_meter, create_searcher
 from gcnas.run.signal_clock import SignalClock
 from gcnas.run.trial import Rejection
-from gcnas.run.workers import plan_workers
+from gcnas.run.workers import plan_workers, settled
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy, create_strategy
 from gcnas.training import ImageBatches, Platform
@@ -54,6 +54,7 @@ def new_context(
         observer: Told what was measured.
     """
     fitted = with_costs(fit_space(space, dataset, config), config.costs, config, folder, observer)
+    config = settled(config)
     workers = plan_workers(config, choose_device(config.device))
     platform = Platform.probe(config.device, workers.threads)
     draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gcnas.config import RunConfig
+from gcnas.config import MAX_WORKERS, RunConfig
 from gcnas.execution.cluster import Needs, slots
 from gcnas.execution.memory import machine_memory
 from gcnas.training.platform import available_cores
@@ -53,11 +53,25 @@ def plan_workers(config: RunConfig, device: str) -> Workers:
     cores = config.threads or available_cores()
     if config.executor == "ray":
         needs = Needs(config.worker_cpus, config.worker_gpus, config.worker_memory)
-        count = config.workers or slots(config.address, needs)
+        count = config.workers or slots(config.address, needs)  # a settled configuration says it
         return Workers(count, needs.cpus, cores, needs.memory or 0, needs)
     count = config.workers or _natural(device, cores)
     memory = config.worker_memory or int(MEMORY_SHARE * machine_memory() / count)
     return Workers(count, max(1, cores // count), cores, memory)
+
+
+def settled(config: RunConfig) -> RunConfig:
+    """The configuration with the number of workers that fit into the cluster, where that is left open.
+
+    So only the search needs the cluster: what comes after it, or reads the run later, does not look for it again.
+
+    Raises:
+        ConfigurationError: If there is no such cluster, or no node of it has what a worker needs.
+    """
+    if config.executor != "ray" or config.workers is not None:
+        return config
+    needs = Needs(config.worker_cpus, config.worker_gpus, config.worker_memory)
+    return config.changed(workers=min(slots(config.address, needs), MAX_WORKERS))
 
 
 def _natural(device: str, cores: int) -> int:
