@@ -2,6 +2,8 @@
 
 import csv
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from statistics import median
 
@@ -12,13 +14,26 @@ from tests.tabular import tiny
 QUERIES, SEEDS = 30, 2
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> list[str]:
-    table, description = tiny.write(tmp_path)
+def _command(folder: Path) -> list[str]:
+    table, description = tiny.write(folder)
     return [
         "bench", "run", "--table", str(table), "--space", str(description), "--strategy", "random",
         "--strategy", "reinforce", "--seeds", str(SEEDS), "--queries", str(QUERIES), "--out", "out", "--jobs", "2",
     ]  # fmt: skip
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    return _command(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def ran(gcnas_command: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What the command said, and where it wrote; made once, and copied by the test that changes it."""
+    folder = tmp_path_factory.mktemp("bench")
+    command = [str(gcnas_command), *_command(folder)]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
+    return done.stdout, folder / "out"
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -26,16 +41,16 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_bench_and_its_summary(run_gcnas: RunGcnas, command: list[str], tmp_path: Path) -> None:
-    done = run_gcnas(*command)
-    assert len(re.findall(r"^\[\d/4\] tiny (random|reinforce) seed [01]: ", done.stdout, re.MULTILINE)) == 4
+def test_a_bench_and_its_summary(ran: tuple[str, Path]) -> None:
+    said, out = ran
+    assert len(re.findall(r"^\[\d/4\] tiny (random|reinforce) seed [01]: ", said, re.MULTILINE)) == 4
     networks: dict[str, tiny.Row] = {}
     for row in tiny.rows():
         networks.setdefault(row.network, row)
     known = {row.key: row for row in networks.values() if row.validation is not None}
     optimum = max(row.validation for row in known.values() if row.validation is not None)
-    raw = _read(tmp_path / "out" / "raw.csv")
-    summary = {row["strategy"]: row for row in _read(tmp_path / "out" / "summary.csv")}
+    raw = _read(out / "raw.csv")
+    summary = {row["strategy"]: row for row in _read(out / "summary.csv")}
     assert set(summary) == {"random", "reinforce"}
     for strategy, row in summary.items():
         found, regrets, tests = [], [], []
@@ -61,8 +76,10 @@ def test_a_bench_and_its_summary(run_gcnas: RunGcnas, command: list[str], tmp_pa
         assert 0 < float(row["overhead_ms"]) < 1_000
 
 
-def test_the_same_command_goes_on(run_gcnas: RunGcnas, command: list[str], tmp_path: Path) -> None:
-    run_gcnas(*command)
+def test_the_same_command_goes_on(
+    ran: tuple[str, Path], run_gcnas: RunGcnas, command: list[str], tmp_path: Path
+) -> None:
+    shutil.copytree(ran[1], tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("*.json")}
     raw = (tmp_path / "out" / "raw.csv").read_text()
     lost = next(path for path in before if path.match("reinforce/1.json"))

@@ -210,5 +210,6 @@ def test_the_conformance_kit(test: str) -> None:
             settings=QUICK,
             signals=SignalSource(("s", "t"), lambda a: {"s": float(a.depth), "t": float("nan")}),
         )
+        told = 12
 
     getattr(Case(), test)()

@@ -6,8 +6,18 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from gcnas.errors import ConfigurationError
+from gcnas.run.folder import RunFolder
 
-RunArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
+
+def _existing(run: Path) -> Path:
+    """A run folder that is one, which is told before the slow imports."""
+    RunFolder(run).require()
+    return run
+
+
+RunArgument: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The run folder.", callback=_existing)
+]
 SpaceOption: TypeAlias = Annotated[
     str | None,
     typer.Option(

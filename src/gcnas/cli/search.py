@@ -193,8 +193,8 @@ def search(
     Everything lands in the run folder; best/ holds a working network from the first candidate on. Ctrl-C once:
     finish what runs and deliver the best so far; twice: stop now, nothing finished is lost.
     """
-    from gcnas import api
     from gcnas.config import RunConfig
+    from gcnas.data.loading import find_reader
 
     options: dict[str, Any] = {} if config is None else RunConfig.from_yaml(config)
     options.pop("data", None)
@@ -238,6 +238,11 @@ def search(
         threads=threads,
         device=device,
     )
+    # What is wrong with these is told before the slow imports.
+    RunConfig.create(data=data, **options)
+    find_reader(data)
+    from gcnas import api
+
     with create_display() as display:
         api.search(data, out=out, overwrite=overwrite, observer=display, **options)
 

@@ -1,9 +1,9 @@
 """From whatever the user has to a data set in three splits, or to a summary of it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -176,11 +176,20 @@ def open_source(source: Any) -> Source:
             "Data is a folder, a .csv or .npz file, 'digits', or arrays (images, labels); "
             f"given: {type(source).__name__}."
         )
+    return find_reader(source)()
+
+
+def find_reader(source: str | Path) -> Callable[[], Source]:
+    """What reads a source by its name; nothing is read yet, and nothing slow imported.
+
+    Raises:
+        DataError: There is no such source, or nothing reads it.
+    """
     path = Path(source)
     if str(source) == "digits" and not path.exists():
-        return _digits()
+        return _digits
     if path.is_dir():
-        return read_folder(path)
+        return partial(read_folder, path)
     readers = {".csv": read_table, ".npz": read_npz}
     if not path.exists():
         raise DataError(f"Data is a folder, a .csv or .npz file, or 'digits'; there is no {source}.")
@@ -188,7 +197,7 @@ def open_source(source: Any) -> Source:
         raise DataError(f"Data is a folder or a regular file; {source} is neither. Copy it into one.")
     if path.suffix.lower() not in readers:
         raise DataError(f"Data is a folder, a .csv or .npz file, or 'digits'; given: the file {source}.")
-    return readers[path.suffix.lower()](path)
+    return partial(readers[path.suffix.lower()], path)
 
 
 def _digits() -> Source:

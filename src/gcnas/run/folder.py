@@ -81,13 +81,21 @@ class RunFolder:
             RunFolderError: If there is no run.
         """
         folder = cls(path)
-        if not folder.ledger.is_file():
-            raise RunFolderError(f"{path} is not a run folder: it has no {folder.ledger.name}.")
+        folder.require()
         kept = folder.path / "best.old"
         if kept.is_dir() and not folder.best.exists():
             with contextlib.suppress(OSError):
                 kept.rename(folder.best)
         return folder
+
+    def require(self) -> None:
+        """See to it that there is a run.
+
+        Raises:
+            RunFolderError: If there is none.
+        """
+        if not self.ledger.is_file():
+            raise RunFolderError(f"{self.path} is not a run folder: it has no {self.ledger.name}.")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from gcnas.records import Architecture, Evaluation, EvaluationState, LayerAction, Trajectory
 from gcnas.records.signals import FACTS, USUAL_FACTS
@@ -105,6 +104,8 @@ class Experience:
             keys = [self._tokens[row].tobytes() for row in rows]
             again = [index for index, key in enumerate(keys) if key in places]
             if again:
+                from scipy.stats import rankdata  # slow to import, and most commands have no use for it
+
                 held = np.sort([places[keys[index]] for index in again])
                 ranks = rankdata(scores[rows[again]]) - 1
                 targets[rows[again]] = np.interp(ranks, np.arange(len(held)), held)

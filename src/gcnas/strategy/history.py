@@ -7,7 +7,6 @@ from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from gcnas.errors import SpaceError
 from gcnas.records import Architecture, Trajectory
@@ -178,4 +177,6 @@ def _correlation(left: Floats, right: Floats) -> float:
     """Spearman's; 0 where one of the two is constant."""
     if np.ptp(left) < 1e-9 or np.ptp(right) < 1e-9:
         return 0.0
+    from scipy.stats import spearmanr  # slow to import, and most commands have no use for it
+
     return float(spearmanr(left, right).statistic)

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
@@ -13,6 +12,8 @@ def normal_scores(scores: Floats) -> Floats:
 
     Only the order of the scores counts, so accuracies near their ceiling are told apart as well as others.
     """
+    from scipy.stats import rankdata  # slow to import, and most commands have no use for it
+
     quantiles: Floats = ndtri((rankdata(scores) - 0.5) / max(len(scores), 1))
     return quantiles
 
