@@ -108,7 +108,7 @@ def _fashion() -> dict[str, np.ndarray]:
 
 def _cifar8000() -> dict[str, np.ndarray]:
     """8,000 of the first 40,000 training images, drawn with seed 0; the other 10,000 are the test."""
-    sheets = [_sheet(DATA / "cifar10" / f"train_{number:02d}.webp") for number in range(50)]
+    sheets = [sheet(DATA / "cifar10" / f"train_{number:02d}.webp") for number in range(50)]
     images, labels = np.concatenate(sheets), np.load(DATA / "cifar10" / "labels.npz")["train_labels"]
     chosen = np.random.RandomState(0).permutation(40_000)[:8_000]
     return {
@@ -119,7 +119,7 @@ def _cifar8000() -> dict[str, np.ndarray]:
     }
 
 
-def _sheet(path: Path) -> np.ndarray:
+def sheet(path: Path) -> np.ndarray:
     """The 1,000 images of a sheet of 25 rows of 40."""
     pixels = np.asarray(Image.open(path).convert("RGB"))
     return pixels.reshape(25, 32, 40, 32, 3).transpose(0, 2, 1, 3, 4).reshape(1_000, 32, 32, 3)

@@ -11,7 +11,7 @@ from gcnas.errors import SpaceError
 from gcnas.records import Architecture, Cost, Limits
 from gcnas.space import InputShape, LayerType, Shape
 from gcnas.space.presets import CNN, PRESETS
-from gcnas.space.presets.cnn import FILTERS, RESNET_WIDTHS, plain, resnet8, squeezed_channels
+from gcnas.space.presets.cnn import FILTERS, RESNET_WIDTHS, VGG_WIDTHS, plain, resnet8, squeezed_channels
 
 GREY, COLOUR = InputShape(1, 28, 28, 10), InputShape(3, 32, 32, 10)
 
@@ -164,10 +164,11 @@ def test_references_are_the_largest_that_fit() -> None:
             for a in found
         ]
 
-    classic, second = list(RESNET_WIDTHS[0]), list(RESNET_WIDTHS[1])
-    assert widths(Limits()) == [classic, second, classic]
-    assert widths(Limits(77_754, 9_345_920)) == [classic, second, classic]
+    classic, second, vgg = list(RESNET_WIDTHS[0]), list(RESNET_WIDTHS[1]), list(VGG_WIDTHS[0])
+    assert widths(Limits()) == [classic, vgg, classic]
+    assert widths(Limits(77_754, 9_345_920)) == [classic, vgg, classic]
     assert widths(Limits(77_753))[0] == second
+    assert widths(Limits(70_153))[1] == list(VGG_WIDTHS[1])
     assert widths(Limits(100)) == [None, None, None]
 
 

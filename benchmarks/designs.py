@@ -1,0 +1,171 @@
+"""Designs of the ``cnn`` space within the limits of ResNet-8, in the same time: where its reference ``vgg`` is from.
+
+``python benchmarks/designs.py --jobs 2`` trains each design for the same wall clock (one thread) with the recipe of the
+final training on 4,000 CIFAR-10 images and measures it on 5,000 others. All 9,000 are from the first 40,000 of the
+training images, outside those of ``product.py``'s set ``cifar8000``; no benchmark's test image is among them. A row
+that stands in the result file is not run again. The data are read from the folder in GCNAS_DATA or ``../shared/data``.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from product import DATA, sheet
+
+from gcnas import training
+from gcnas.config import RunConfig
+from gcnas.data import load
+from gcnas.records import Architecture
+from gcnas.run.amounts import Amounts
+from gcnas.run.context import Context, fit_space
+from gcnas.run.folder import RunFolder
+from gcnas.space import SearchSpace
+from gcnas.space.presets.cnn import CNN
+from gcnas.training.candidate import build_seeded
+
+RESULTS = Path(__file__).resolve().parent / "results" / "designs.csv"
+COLUMNS = "design seed seconds epochs parameters multiply_adds accuracy".split()
+LIMITS = (79_000, 12_600_000)
+
+Row = tuple[str, dict[str, Any]]
+
+
+def residual(filters: int, stride: int = 1, **values: Any) -> Row:
+    """A residual block."""
+    return "residual_block", {"filters": filters, "stride": stride, **values}
+
+
+def conv(filters: int, stride: int = 1, kernel_size: int = 3, **values: Any) -> Row:
+    """A convolution."""
+    return "conv2d", {"filters": filters, "stride": stride, "kernel_size": kernel_size, **values}
+
+
+def bottleneck(filters: int, stride: int = 1, expansion: int = 4, **values: Any) -> Row:
+    """An inverted bottleneck."""
+    return "inverted_bottleneck", {"filters": filters, "stride": stride, "expansion": expansion, **values}
+
+
+def separable(filters: int, stride: int = 1, kernel_size: int = 3, **values: Any) -> Row:
+    """A separable convolution."""
+    return "separable_conv2d", {"filters": filters, "stride": stride, "kernel_size": kernel_size, **values}
+
+
+POOL: Row = ("max_pool", {})
+AVERAGE: Row = ("avg_pool", {})
+SWISH = {"activation": "hard_swish"}
+SE = {"squeeze_excite": 0.25}
+
+DESIGNS: dict[str, list[Row]] = {
+    "resnet8": [residual(16), residual(32, 2), residual(64, 2)],
+    "resnet8-swish": [residual(16, **SWISH), residual(32, 2, **SWISH), residual(64, 2, **SWISH)],
+    "early": [residual(32, 2), residual(32), residual(48, 2)],
+    "early-pool": [POOL, residual(32), residual(32), residual(48, 2)],
+    "conv-pool": [conv(24), POOL, residual(32), POOL, residual(48)],
+    "conv-pool-wide": [conv(16), POOL, residual(24), residual(32), POOL, residual(48)],
+    "plain": [conv(16), POOL, conv(32), POOL, conv(64)],
+    "vgg": [conv(16), POOL, conv(32), conv(32), POOL, conv(64), conv(64, kernel_size=1)],
+    "vgg-wide": [conv(24), POOL, conv(48), POOL, conv(64), conv(48)],
+    "vgg-wide-swish": [conv(24, **SWISH), POOL, conv(48, **SWISH), POOL, conv(64, **SWISH), conv(48, **SWISH)],
+    "vgg-mid": [conv(16), POOL, conv(48), conv(48), POOL, conv(64)],
+    "vgg-four": [conv(24), POOL, conv(48), POOL, conv(64), POOL, conv(48)],
+    "vgg-first": [conv(32), POOL, conv(48), POOL, conv(64), conv(64, kernel_size=1)],
+    "mobile": [
+        bottleneck(24, 2, 3, **SE), bottleneck(24, 1, 3, **SE), bottleneck(32, 2, 4, **SE), bottleneck(32, 1, 4, **SE),
+        bottleneck(48, 1, 4, **SE), conv(128, kernel_size=1),
+    ],
+    "residual-mobile": [residual(24, 2), residual(24), bottleneck(48, 2, 4, **SE), bottleneck(48, 1, 4, **SE)],
+    "residual-separable": [conv(24), POOL, residual(32), POOL, separable(64), separable(96), separable(128)],
+    "thin-deep": [residual(12), residual(24, 2), residual(24), residual(48, 2)],
+    "pool-separable": [POOL, residual(32), residual(32), POOL, separable(96), separable(128)],
+}  # fmt: skip
+
+
+def build(space: SearchSpace, rows: list[Row]) -> Architecture:
+    """The canonical architecture of rows."""
+    growth = space.start()
+    for index, (kind, values) in enumerate(rows):
+        growth = growth.add(space.encode_layer(space.layer(kind, after=index, **values), index + 1))
+    return growth.architecture
+
+
+def prepare(folder: Path) -> Path:
+    """The images as a file with splits."""
+    images = np.concatenate([sheet(DATA / "cifar10" / f"train_{number:02d}.webp") for number in range(40)])
+    labels = np.load(DATA / "cifar10" / "labels.npz")["train_labels"]
+    order = np.random.RandomState(0).permutation(40_000)
+    train, test = order[8_000:12_000], order[12_000:17_000]
+    path = folder / "designs.npz"
+    arrays = {"train_images": images[train], "train_labels": labels[train]}
+    np.savez(path, allow_pickle=False, **arrays, test_images=images[test], test_labels=labels[test])
+    return path
+
+
+def run_one(name: str, seed: int, seconds: float, output: Path) -> None:
+    """Train one design and append its row."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = prepare(Path(folder))
+        config = RunConfig.create(
+            data=str(data), seed=seed, threads=1, max_params=LIMITS[0], max_macs=LIMITS[1]
+        )
+        dataset = load(str(data), seed=seed, cache=Path(folder))
+        platform = training.Platform.probe(threads=1)
+        space = fit_space(CNN, dataset, config)
+        recipe = Context(config, RunFolder(Path(folder)), dataset, space, platform, Amounts(1, 1)).recipe
+        architecture = build(space, DESIGNS[name])
+        cost = space.cost(architecture)
+        if (violation := space.limits.violation(cost)) is not None:
+            sys.exit(f"{name}: {violation}")
+        network = build_seeded(space, architecture, dataset, platform, seed)
+        batches = training.ImageBatches(dataset.train_and_validation(), platform, recipe.augmentation)
+        log = training.train(
+            network, batches, recipe, training.TimedSchedule(seconds, 10_000), platform, seed=seed
+        )
+        held_out = training.ImageBatches(dataset.open_test("benchmark", lambda _: None), platform)
+        accuracy = training.measure(network, held_out, dataset.classes, platform).accuracy
+    row = (name, seed, seconds, round(log.epochs, 1), cost.parameters, cost.multiply_adds, round(accuracy, 4))
+    fresh = not output.exists()
+    with output.open("a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if fresh:
+            writer.writerow(COLUMNS)
+        writer.writerow(row)
+    print(*row, flush=True)
+
+
+def main() -> None:
+    """Read the command line, run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--designs", nargs="+", choices=list(DESIGNS), default=list(DESIGNS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--here", action="store_true", help="run the first design in this process")
+    given = parser.parse_args()
+    if given.here:
+        run_one(given.designs[0], given.seeds[0], given.seconds, given.out)
+        return
+    done: set[tuple[str, int, float]] = set()
+    if given.out.exists():
+        with given.out.open(newline="") as file:
+            done = {(row["design"], int(row["seed"]), float(row["seconds"])) for row in csv.DictReader(file)}
+    jobs = [(name, seed) for seed in given.seeds for name in given.designs]
+
+    def start(job: tuple[str, int]) -> None:
+        command = [sys.executable, __file__, "--designs", job[0], "--seeds", str(job[1]), "--here"]
+        command += ["--seconds", str(given.seconds), "--out", str(given.out)]
+        subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(start, [job for job in jobs if (*job, given.seconds) not in done]))
+
+
+if __name__ == "__main__":
+    main()
