@@ -28,12 +28,13 @@ def command(tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def ran(gcnas_command: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What the command said, and where it wrote; made once, and copied by the test that changes it."""
+def ran(gcnas_command: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], str, Path]:
+    """A command, what it said, and where it wrote; made once, and copied by the test that changes it."""
     folder = tmp_path_factory.mktemp("bench")
-    command = [str(gcnas_command), *_command(folder)]
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
-    return done.stdout, folder / "out"
+    command = _command(folder)
+    called = [str(gcnas_command), *command]
+    done = subprocess.run(called, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
+    return command, done.stdout, folder / "out"
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -41,8 +42,8 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_bench_and_its_summary(ran: tuple[str, Path]) -> None:
-    said, out = ran
+def test_a_bench_and_its_summary(ran: tuple[list[str], str, Path]) -> None:
+    _, said, out = ran
     assert len(re.findall(r"^\[\d/4\] tiny (random|reinforce) seed [01]: ", said, re.MULTILINE)) == 4
     networks: dict[str, tiny.Row] = {}
     for row in tiny.rows():
@@ -77,9 +78,10 @@ def test_a_bench_and_its_summary(ran: tuple[str, Path]) -> None:
 
 
 def test_the_same_command_goes_on(
-    ran: tuple[str, Path], run_gcnas: RunGcnas, command: list[str], tmp_path: Path
+    ran: tuple[list[str], str, Path], run_gcnas: RunGcnas, tmp_path: Path
 ) -> None:
-    shutil.copytree(ran[1], tmp_path / "out")
+    command, _, out = ran
+    shutil.copytree(out, tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("*.json")}
     raw = (tmp_path / "out" / "raw.csv").read_text()
     lost = next(path for path in before if path.match("reinforce/1.json"))
