@@ -17,22 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from product import DATA, sheet
+from product import DATA, LIMITS, Scene, sheet
 
 from gcnas import training
-from gcnas.config import RunConfig
-from gcnas.data import load
 from gcnas.records import Architecture
-from gcnas.run.amounts import Amounts
-from gcnas.run.context import Context, fit_space
-from gcnas.run.folder import RunFolder
 from gcnas.space import SearchSpace
-from gcnas.space.presets.cnn import CNN
 from gcnas.training.candidate import build_seeded
 
 RESULTS = Path(__file__).resolve().parent / "results" / "designs.csv"
 COLUMNS = "design seed seconds epochs parameters multiply_adds accuracy".split()
-LIMITS = (79_000, 12_600_000)
 
 Row = tuple[str, dict[str, Any]]
 
@@ -58,7 +51,6 @@ def separable(filters: int, stride: int = 1, kernel_size: int = 3, **values: Any
 
 
 POOL: Row = ("max_pool", {})
-AVERAGE: Row = ("avg_pool", {})
 SWISH = {"activation": "hard_swish"}
 SE = {"squeeze_excite": 0.25}
 
@@ -70,11 +62,11 @@ DESIGNS: dict[str, list[Row]] = {
     "conv-pool": [conv(24), POOL, residual(32), POOL, residual(48)],
     "conv-pool-wide": [conv(16), POOL, residual(24), residual(32), POOL, residual(48)],
     "plain": [conv(16), POOL, conv(32), POOL, conv(64)],
-    "vgg": [conv(16), POOL, conv(32), conv(32), POOL, conv(64), conv(64, kernel_size=1)],
+    "vgg-thin": [conv(16), POOL, conv(32), conv(32), POOL, conv(64), conv(64, kernel_size=1)],
     "vgg-wide": [conv(24), POOL, conv(48), POOL, conv(64), conv(48)],
     "vgg-wide-swish": [conv(24, **SWISH), POOL, conv(48, **SWISH), POOL, conv(64, **SWISH), conv(48, **SWISH)],
     "vgg-mid": [conv(16), POOL, conv(48), conv(48), POOL, conv(64)],
-    "vgg-four": [conv(24), POOL, conv(48), POOL, conv(64), POOL, conv(48)],
+    "vgg": [conv(24), POOL, conv(48), POOL, conv(64), POOL, conv(48)],
     "vgg-first": [conv(32), POOL, conv(48), POOL, conv(64), conv(64, kernel_size=1)],
     "mobile": [
         bottleneck(24, 2, 3, **SE), bottleneck(24, 1, 3, **SE), bottleneck(32, 2, 4, **SE), bottleneck(32, 1, 4, **SE),
@@ -110,25 +102,21 @@ def prepare(folder: Path) -> Path:
 def run_one(name: str, seed: int, seconds: float, output: Path) -> None:
     """Train one design and append its row."""
     with tempfile.TemporaryDirectory() as folder:
-        data = prepare(Path(folder))
-        config = RunConfig.create(
-            data=str(data), seed=seed, threads=1, max_params=LIMITS[0], max_macs=LIMITS[1]
+        data = str(prepare(Path(folder)))
+        parameters, multiply_adds = LIMITS["cifar"]
+        scene = Scene.set(
+            data, Path(folder), seed=seed, threads=1, max_params=parameters, max_macs=multiply_adds
         )
-        dataset = load(str(data), seed=seed, cache=Path(folder))
-        platform = training.Platform.probe(threads=1)
-        space = fit_space(CNN, dataset, config)
-        recipe = Context(config, RunFolder(Path(folder)), dataset, space, platform, Amounts(1, 1)).recipe
+        space, dataset, platform = scene.space, scene.dataset, scene.platform
         architecture = build(space, DESIGNS[name])
         cost = space.cost(architecture)
         if (violation := space.limits.violation(cost)) is not None:
             sys.exit(f"{name}: {violation}")
         network = build_seeded(space, architecture, dataset, platform, seed)
-        batches = training.ImageBatches(dataset.train_and_validation(), platform, recipe.augmentation)
-        log = training.train(
-            network, batches, recipe, training.TimedSchedule(seconds, 10_000), platform, seed=seed
-        )
-        held_out = training.ImageBatches(dataset.open_test("benchmark", lambda _: None), platform)
-        accuracy = training.measure(network, held_out, dataset.classes, platform).accuracy
+        batches = training.ImageBatches(dataset.train_and_validation(), platform, scene.recipe.augmentation)
+        schedule = training.TimedSchedule(seconds, 10_000)
+        log = training.train(network, batches, scene.recipe, schedule, platform, seed=seed)
+        accuracy = scene.test(network)
     row = (name, seed, seconds, round(log.epochs, 1), cost.parameters, cost.multiply_adds, round(accuracy, 4))
     fresh = not output.exists()
     with output.open("a", newline="") as file:
@@ -158,13 +146,15 @@ def main() -> None:
             done = {(row["design"], int(row["seed"]), float(row["seconds"])) for row in csv.DictReader(file)}
     jobs = [(name, seed) for seed in given.seeds for name in given.designs]
 
-    def start(job: tuple[str, int]) -> None:
+    def start(job: tuple[str, int]) -> int:
         command = [sys.executable, __file__, "--designs", job[0], "--seeds", str(job[1]), "--here"]
         command += ["--seconds", str(given.seconds), "--out", str(given.out)]
-        subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+        return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
 
     with ThreadPoolExecutor(given.jobs) as pool:
-        list(pool.map(start, [job for job in jobs if (*job, given.seconds) not in done]))
+        codes = list(pool.map(start, [job for job in jobs if (*job, given.seconds) not in done]))
+    if any(codes):
+        sys.exit(f"{sum(map(bool, codes))} of {len(codes)} designs failed")
 
 
 if __name__ == "__main__":

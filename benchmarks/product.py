@@ -168,12 +168,17 @@ class Scene:
     platform: training.Platform
 
     @classmethod
-    def set(cls, job: Job, folder: Path) -> "Scene":
+    def of(cls, job: Job, folder: Path) -> "Scene":
         """That of a job."""
         data, options = prepare(job.name, folder)
-        config = RunConfig.create(data=data, seed=job.seed, threads=job.cores, **options)
-        dataset = load(data, resolution=config.resolution, seed=job.seed, cache=folder)
-        platform = training.Platform.probe(threads=job.cores)
+        return cls.set(data, folder, seed=job.seed, threads=job.cores, **options)
+
+    @classmethod
+    def set(cls, data: str, folder: Path, *, seed: int, threads: int, **options: Any) -> "Scene":
+        """That of images and options of a run."""
+        config = RunConfig.create(data=data, seed=seed, threads=threads, **options)
+        dataset = load(data, resolution=config.resolution, seed=seed, cache=folder)
+        platform = training.Platform.probe(threads=threads)
         space = fit_space(CNN, dataset, config)
         recipe = Context(config, RunFolder(folder), dataset, space, platform, Amounts(1, 1)).recipe
         return cls(dataset, space, recipe, platform)
@@ -187,7 +192,7 @@ class Scene:
 def run_resnet8(job: Job, folder: Path) -> dict[str, Any]:
     """No search: the same recipe, all the time."""
     start = time.monotonic()
-    scene = Scene.set(job, folder)
+    scene = Scene.of(job, folder)
     architecture = resnet8(scene.space)
     network = build_seeded(scene.space, architecture, scene.dataset, scene.platform, job.seed)
     batches = training.ImageBatches(
@@ -210,7 +215,7 @@ def run_resnet8(job: Job, folder: Path) -> dict[str, Any]:
 def run_pruned(job: Job, folder: Path) -> dict[str, Any]:
     """Optuna with a median pruner on a hand-written space, then the best network anew."""
     start = time.monotonic()
-    scene = Scene.set(job, folder)
+    scene = Scene.of(job, folder)
     dataset, device = scene.dataset, scene.platform
     seen = training.ImageBatches(dataset.train(), device, scene.recipe.augmentation)
     held_out = training.ImageBatches(dataset.validation(), device)

@@ -332,6 +332,25 @@ def test_damaged_configuration_is_told(run_copy: Path, run_gcnas: RunGcnas) -> N
     assert "complete" in run_gcnas("status", run_copy).stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["search", "nowhere"], "there is no nowhere"),
+        (["search", "digits", "--budget", "10x"], "A budget is"),
+        (["status", "."], "is not a run folder"),
+    ],
+)
+def test_simple_mistakes_are_told_before_the_slow_imports(
+    arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    code = "import sys; sys.modules['torch'] = sys.modules['scipy'] = None; from gcnas.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert words in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
 def test_clean(run_copy: Path, run_gcnas: RunGcnas) -> None:
     (run_copy / "cache").mkdir(exist_ok=True)
     (run_copy / "cache" / "x.npy").write_bytes(bytes(2_000_000))

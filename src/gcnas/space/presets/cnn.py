@@ -186,7 +186,7 @@ VGG_WIDTHS = (
     (8, 8, 8, 8),
 )
 """Widths of the four convolutions of the VGG-like references. The first learns most in a given time of the designs in
-``benchmarks/designs.py`` within the size of ResNet-8, on images that no other measurement uses."""
+``benchmarks/designs.py`` within the size of ResNet-8, on images that are in no benchmark's test."""
 
 
 def plain(space: SearchSpace, widths: tuple[int, int, int] = RESNET_WIDTHS[0]) -> Architecture:
