@@ -8,6 +8,9 @@ Arms, each with the same images, the same wall clock for everything, the same co
   pruned before they train. After two thirds of the time the best trial's network is trained anew on all images with
   its own optimiser for the rest of the time.
 - ``resnet8``: ResNet-8 (16-32-64), no search; all the time is its final training with the recipe of gcnas.
+- ``resnet14``: the same with two blocks a stage; it is above the limits. ``mobilenet``: MobileNetV2 with four stages,
+  the widest of :data:`gcnas.space.presets.mobile.SMALL_WIDTHS` within the limits. ``lenet5``: LeNet-5 with batch
+  normalisation, ReLU and maximum pooling. ``vgg``: the reference that ``designs.py`` found. All trained as ``resnet8``.
 
 Sets: ``fashion`` (5,000 training images of fashion_mnist.npz drawn with seed 0, all 10,000 test images; limits
 78,000 parameters and 9.4 M multiply-adds), ``flowers`` (folder, 32x32), ``cifar`` (cifar10_small.npz) and ``xrays``
@@ -39,11 +42,13 @@ from gcnas import training
 from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
 from gcnas.network import count_multiply_adds, count_parameters
+from gcnas.records import Architecture, Limits
 from gcnas.run.amounts import Amounts
 from gcnas.run.context import Context, fit_space
 from gcnas.run.folder import RunFolder
-from gcnas.space import SearchSpace
-from gcnas.space.presets.cnn import CNN, resnet8
+from gcnas.space import InputShape, SearchSpace
+from gcnas.space.presets.cnn import CNN, resnet8, vgg
+from gcnas.space.presets.mobile import MOBILE
 from gcnas.training.candidate import build_seeded
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,6 +65,7 @@ LIMITS = {
     "flowers": (79_000, 12_600_000),
     "xrays": (78_000, 9_400_000),
 }
+HAND_MADE = ("resnet8", "resnet14", "mobilenet", "lenet5", "vgg")
 STRATEGIES = ("gcnas", "optuna:tpe", "random")
 PRUNED_EPOCHS = 10
 SEARCH_SHARE = 2 / 3
@@ -189,27 +195,73 @@ class Scene:
         return training.measure(network, batches, self.dataset.classes, self.platform).accuracy
 
 
-def run_resnet8(job: Job, folder: Path) -> dict[str, Any]:
+def run_hand_made(job: Job, folder: Path) -> dict[str, Any]:
     """No search: the same recipe, all the time."""
     start = time.monotonic()
     scene = Scene.of(job, folder)
-    architecture = resnet8(scene.space)
-    network = build_seeded(scene.space, architecture, scene.dataset, scene.platform, job.seed)
+    network = build_hand_made(job.arm, scene, LIMITS[job.name], job.seed)
     batches = training.ImageBatches(
         scene.dataset.train_and_validation(), scene.platform, scene.recipe.augmentation
     )
     usable = job.seconds - (time.monotonic() - start) - RESERVE * job.seconds
     schedule = training.TimedSchedule(usable, 10_000)
     log = training.train(network, batches, scene.recipe, schedule, scene.platform, seed=job.seed)
-    cost = scene.space.cost(architecture)
+    parameters, multiply_adds = _cost(network, scene)
     return {
         "test_accuracy": scene.test(network),
-        "parameters": cost.parameters,
-        "multiply_adds": cost.multiply_adds,
+        "parameters": parameters,
+        "multiply_adds": multiply_adds,
         "trials": 0,
         "final_epochs": round(log.epochs, 1),
-        "source": "resnet8",
+        "source": job.arm,
     }
+
+
+def build_hand_made(arm: str, scene: Scene, limits: tuple[int, int], seed: int) -> torch.nn.Module:
+    """The network of an arm without a search."""
+    space = scene.space
+    if arm == "lenet5":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return lenet5(space.fitted).to(scene.platform.device)
+    if arm == "mobilenet":
+        space = MOBILE.fit(space.fitted, Limits(parameters=limits[0], multiply_adds=limits[1]))
+        architecture = _exists(space.references["mobilenet"](space))
+    elif arm == "resnet14":
+        growth = space.start()
+        for index, (filters, stride) in enumerate([(16, 1), (16, 1), (32, 2), (32, 1), (64, 2), (64, 1)]):
+            block = space.layer("residual_block", after=index, filters=filters, stride=stride)
+            growth = growth.add(space.encode_layer(block, index + 1))
+        architecture = growth.architecture
+    else:
+        architecture = {"resnet8": resnet8, "vgg": vgg}[arm](space)
+    return build_seeded(space, architecture, scene.dataset, scene.platform, seed)
+
+
+def _exists(architecture: Architecture | None) -> Architecture:
+    if architecture is None:
+        sys.exit("no network of this kind is within the limits")
+    return architecture
+
+
+def lenet5(shape: InputShape) -> torch.nn.Module:
+    """LeNet-5 (6 and 16 filters of 5x5; 120, 84) with batch normalisation, ReLU and maximum pooling."""
+
+    def convolution(channels: int, filters: int, padding: int) -> list[torch.nn.Module]:
+        layer = torch.nn.Conv2d(channels, filters, 5, padding=padding, bias=False)
+        return [layer, torch.nn.BatchNorm2d(filters), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+
+    padding = 2 if shape.height < 32 else 0
+    height, width = (((side + 2 * padding - 4) // 2 - 4) // 2 for side in (shape.height, shape.width))
+    hidden = [
+        torch.nn.Linear(16 * height * width, 120),
+        torch.nn.ReLU(),
+        torch.nn.Linear(120, 84),
+        torch.nn.ReLU(),
+    ]
+    first = convolution(shape.channels, 6, padding)
+    second = convolution(6, 16, 0)
+    return torch.nn.Sequential(*first, *second, torch.nn.Flatten(), *hidden, torch.nn.Linear(84, shape.classes))
 
 
 def run_pruned(job: Job, folder: Path) -> dict[str, Any]:
@@ -312,7 +364,7 @@ def _cost(network: torch.nn.Module, scene: Scene) -> tuple[int, int]:
 def run_one(job: Job, output: Path) -> None:
     """Run one job and append its row."""
     start = time.monotonic()
-    runners = {"resnet8": run_resnet8, "optuna-pruned": run_pruned}
+    runners = {"optuna-pruned": run_pruned, **dict.fromkeys(HAND_MADE, run_hand_made)}
     with tempfile.TemporaryDirectory() as folder:
         row = runners.get(job.arm, run_search)(job, Path(folder))
     row |= {"set": job.name, "arm": job.arm, "seed": job.seed, "seconds": job.seconds, "cores": job.cores}
@@ -351,7 +403,7 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=sorted(LIMITS), default=["fashion", "cifar"])
-    arms = [*STRATEGIES, "optuna-pruned", "resnet8"]
+    arms = [*STRATEGIES, "optuna-pruned", *HAND_MADE]
     parser.add_argument("--arms", nargs="+", choices=arms, default=arms)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=900.0)

@@ -53,6 +53,19 @@ def test_no_network_is_proposed_twice_and_every_source_has_a_share() -> None:
     assert len({p.source for p in proposed[8:]}) > 1
 
 
+def test_half_of_the_first_networks_are_edits_of_the_best_design_known() -> None:
+    strategy = GCNASStrategy(CELL, 0, QUICK)
+    designs = RandomStrategy(CELL, 1).ask(4)
+    strategy.tell([complete(p, cell_reward(p.architecture)) for p in designs])
+    best = max(designs, key=lambda p: cell_reward(p.architecture))
+    first = strategy.ask(8)
+    assert [p.source for p in first] == ["edit"] * 4 + ["start"] * 4
+    assert len({p.fingerprint for p in [*designs, *first]}) == 12
+    for edited in first[:4]:
+        pairs = zip(edited.trajectory.actions, best.trajectory.actions, strict=True)
+        assert sum(new != old for new, old in pairs) == 1
+
+
 @pytest.mark.parametrize("part", ["critic", "process"])
 def test_either_model_is_enough(part: str) -> None:
     settings = replace(QUICK, surrogate=replace(QUICK.surrogate, parts=(part,)))

@@ -49,8 +49,10 @@ class GCNASSettings:
     """How the strategy spends a round of proposals.
 
     Attributes:
-        start: Proposals of the Latin design before anything is learnt.
+        start: Proposals before anything is learnt, most of them a Latin design.
         inherited: How many of them are the best networks of earlier runs instead, where there are such.
+        edited: How many of them, at most half of the rest, are one edit away from the best network that is known by
+            then, where there is one, such as a design by people.
         samples: Candidates drawn from the policy.
         parents: Best networks whose edits are candidates.
         neighbours: Most one-edit neighbours of each parent.
@@ -69,6 +71,7 @@ class GCNASSettings:
 
     start: int = 8
     inherited: int = 3
+    edited: int = 4
     samples: int = 128
     parents: int = 6
     neighbours: int = 32
@@ -195,9 +198,13 @@ class GCNASStrategy(Strategy):
         return self._pick(pool or self._new(self._chance.ask(LAST_DRAWS), mark=False))
 
     def _first(self) -> list[Proposal]:
-        """What earlier runs found, then a Latin design: half of it by the best signals, where there are any."""
+        """What earlier runs found, edits of the best design that is known, and a Latin design.
+
+        Half of the Latin design is chosen by its signals, where there are any.
+        """
         s = self.settings
         first = self._new(self._inherited(), mark=False)[: s.inherited]
+        first += self._edited(min(s.edited, (s.start - len(first)) // 2))
         count = s.start - len(first)
         chosen = count // 2 if self._signals.count else 0
         design = [*first, *self._latin(count - chosen)]
@@ -206,6 +213,16 @@ class GCNASStrategy(Strategy):
             drawn = self._allowed(p for p in self._latin(s.drawn * chosen) if p.fingerprint not in taken)
             design += self._with_best_signals(drawn)[:chosen]
         return design
+
+    def _edited(self, count: int) -> list[Proposal]:
+        """Different networks one edit away from the best one known, each kind of edit as likely as the others."""
+        known = self._experience.best(1)
+        if not len(known):
+            return []
+        parent = self._experience.decisions(int(known[0]))
+        drawn = (mutate(self._space, parent, self._random) for _ in range(self.settings.drawn * count))
+        allowed = self._allowed(self._proposal(trajectory, EDIT) for trajectory in drawn)
+        return self._new(allowed, mark=False)[:count]
 
     def _latin(self, count: int) -> list[Proposal]:
         design = latin(self._space, count, self._random, CONNECTION_RATE)

@@ -1,0 +1,127 @@
+"""First networks of a search of the ``cnn`` space: drawn evenly, or edited from the best reference.
+
+``python benchmarks/first_networks.py --jobs 2`` trains the references, networks of the Latin design, and networks one
+and two edits away from the reference ``vgg`` on the images of ``designs.py`` (4,000 CIFAR-10 images, measured on 5,000
+others, none of them a benchmark's test image), each for as few epochs as a candidate of a search of eight minutes gets,
+within the limits of ResNet-8. A row that stands in the result file is not run again. The data are read from the folder
+in GCNAS_DATA or ``../shared/data``.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from designs import prepare
+from product import LIMITS, Scene
+
+from gcnas import training
+from gcnas.records import Architecture
+from gcnas.space import SearchSpace
+from gcnas.space.presets.cnn import vgg
+from gcnas.strategy.edits import architecture_of, mutate
+from gcnas.strategy.latin import latin
+from gcnas.strategy.random import CONNECTION_RATE
+from gcnas.training.candidate import build_seeded
+
+RESULTS = Path(__file__).resolve().parent / "results" / "first_networks.csv"
+COLUMNS = "source number seed epochs parameters multiply_adds seconds accuracy".split()
+SOURCES = ("reference", "latin", "edit", "edits")
+
+
+def draw(space: SearchSpace, source: str, count: int, seed: int) -> list[Architecture]:
+    """Different networks of a source, each within the limits."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    if source == "reference":
+        found = [design(space) for design in space.references.values()]
+        return [architecture for architecture in found if architecture is not None]
+    if source == "latin":
+        return [architecture_of(space, t) for t in latin(space, count, random, CONNECTION_RATE)]
+    parent = vgg(space)
+    drawn: dict[str, Architecture] = {parent.fingerprint: parent}
+    while len(drawn) <= count:
+        trajectory = mutate(space, space.encode(parent), random, edits=SOURCES.index(source) - 1)
+        architecture = architecture_of(space, trajectory)
+        if space.violation(architecture) is None:
+            drawn.setdefault(architecture.fingerprint, architecture)
+    return list(drawn.values())[1:]
+
+
+def run_one(source: str, count: int, seed: int, epochs: int, output: Path) -> None:
+    """Train the networks of a source that are missing, and append their rows."""
+    done = _done(output)
+    with tempfile.TemporaryDirectory() as folder:
+        parameters, multiply_adds = LIMITS["cifar"]
+        scene = Scene.set(
+            str(prepare(Path(folder))),
+            Path(folder),
+            seed=seed,
+            threads=1,
+            max_params=parameters,
+            max_macs=multiply_adds,
+        )
+        space, dataset, platform = scene.space, scene.dataset, scene.platform
+        batches = training.ImageBatches(dataset.train_and_validation(), platform, scene.recipe.augmentation)
+        for number, architecture in enumerate(draw(space, source, count, seed)):
+            if (source, number, seed, epochs) in done:
+                continue
+            start = time.monotonic()
+            network = build_seeded(space, architecture, dataset, platform, seed)
+            schedule = training.EpochSchedule(epochs)
+            training.train(network, batches, scene.recipe, schedule, platform, seed=seed)
+            seconds, cost = time.monotonic() - start, space.cost(architecture)
+            row = (source, number, seed, epochs, cost.parameters, cost.multiply_adds, round(seconds, 1))
+            _append(output, (*row, round(scene.test(network), 4)))
+
+
+def _done(path: Path) -> set[tuple[str, int, int, int]]:
+    if not path.exists():
+        return set()
+    with path.open(newline="") as file:
+        return {(r["source"], int(r["number"]), int(r["seed"]), int(r["epochs"])) for r in csv.DictReader(file)}
+
+
+def _append(path: Path, row: tuple[object, ...]) -> None:
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if fresh:
+            writer.writerow(COLUMNS)
+        writer.writerow(row)
+    print(*row, flush=True)
+
+
+def main() -> None:
+    """Read the command line, run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--count", type=int, default=12, help="networks of each source but the references")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--here", action="store_true", help="run the first source in this process")
+    given = parser.parse_args()
+    if given.here:
+        run_one(given.sources[0], given.count, given.seeds[0], given.epochs, given.out)
+        return
+
+    def start(job: tuple[str, int]) -> int:
+        command = [sys.executable, __file__, "--sources", job[0], "--seeds", str(job[1]), "--here"]
+        command += ["--count", str(given.count), "--epochs", str(given.epochs), "--out", str(given.out)]
+        return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        codes = list(pool.map(start, [(source, seed) for seed in given.seeds for source in given.sources]))
+    if any(codes):
+        sys.exit(f"{sum(map(bool, codes))} of {len(codes)} sources failed")
+
+
+if __name__ == "__main__":
+    main()
