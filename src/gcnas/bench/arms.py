@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gcnas.errors import ConfigurationError
@@ -35,6 +36,10 @@ RATES = {
 """The one of least mean rank by area under the regret curve on the tuning problems, the lower one of equals."""
 
 
+CEIM_TRIED = tuple(product((10, 20, 50), (0.03, 0.1, 0.3, 1.0)))
+"""Populations and dampings that the cross-entropy method was tried with: arms such as ``ceim:20@0.1``."""
+
+
 def rates_tried(controller: str) -> tuple[float, ...]:
     """The learning rates that a controller was tried with."""
     return tuple(10 * rate for rate in TRIED) if controller == "table" else TRIED
@@ -43,7 +48,8 @@ def rates_tried(controller: str) -> tuple[float, ...]:
 def create_arm(name: str, space: SearchSpace, seed: int, signals: SignalSource | None = None) -> Strategy:
     """The arm of a name, or the strategy.
 
-    An arm is called ``learner:controller`` or ``gcnas:change``; behind an ``@`` there may be another learning rate.
+    An arm is called ``learner:controller``, ``ceim:population`` or ``gcnas:change``; behind an ``@`` there may be
+    another learning rate, or damping.
 
     Args:
         name: Its name.
@@ -62,7 +68,7 @@ def create_arm(name: str, space: SearchSpace, seed: int, signals: SignalSource |
         return ARMS[name](space, seed)
     known, _, rate = name.partition("@")
     learner, _, controller = known.partition(":")
-    if learner not in RATES or known not in ARMS or not _is_number(rate):
+    if learner not in _LEARNERS or known not in ARMS or not _is_number(rate):
         raise ConfigurationError(
             f"An arm is one of {sorted([*ARMS, WITH_SIGNALS])}, or a strategy, but got {name!r}."
         )
@@ -121,6 +127,13 @@ def _imitation(controller: str, space: SearchSpace, seed: int, rate: float | Non
     return PriorityQueueStrategy(space, seed, _policy(controller), settings)
 
 
+def _ceim(population: str, space: SearchSpace, seed: int, damping: float | None = None) -> Strategy:
+    from gcnas.strategy.ceim import CEIMSettings, CEIMStrategy
+
+    settings = CEIMSettings(population=int(population))
+    return CEIMStrategy(space, seed, settings if damping is None else replace(settings, damping=damping))
+
+
 def _screening(controller: str, space: SearchSpace, seed: int) -> Strategy:
     """The strategy gcnas whose candidates are drawn from this policy alone."""
     from gcnas.strategy.gcnas import GCNASStrategy
@@ -151,7 +164,11 @@ def _changed(*, parts: tuple[str, ...] | None = None, pick: str | None = None, *
     return settings if parts is None else replace(settings, surrogate=replace(settings.surrogate, parts=parts))
 
 
-_LEARNERS: dict[str, Callable[..., Strategy]] = {"reinforce": _reinforce, "imitation": _imitation}
+_LEARNERS: dict[str, Callable[..., Strategy]] = {
+    "reinforce": _reinforce,
+    "imitation": _imitation,
+    "ceim": _ceim,
+}
 
 VARIANTS = (
     "growing-depth", "mixture-heads", "sequential-heads", "no-depth", "position-only", "summary-only", "redraw",
@@ -177,11 +194,12 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 ARMS: dict[str, Arm] = {
     **{
-        f"{name}:{controller}": partial(learner, controller)
-        for name, learner in _LEARNERS.items()
+        f"{name}:{controller}": partial(_LEARNERS[name], controller)
+        for name in RATES
         for controller in (*RIVALS, *VARIANTS)
     },
-    **{f"{name}:deepest": partial(_deepest, name) for name in _LEARNERS},
+    **{f"{name}:deepest": partial(_deepest, name) for name in RATES},
+    **{f"ceim:{population}": partial(_ceim, str(population)) for population, _ in CEIM_TRIED},
     **{f"screening:{controller}": partial(_screening, controller) for controller in RIVALS},
     **{f"gcnas:{name}": partial(_default, changes) for name, changes in CHANGES.items()},
 }

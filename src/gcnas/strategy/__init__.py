@@ -73,6 +73,12 @@ def _evolution(space: SearchSpace, seed: int) -> Strategy:
     return EvolutionStrategy(space, seed)
 
 
+def _ceim(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.strategy.ceim import CEIMStrategy
+
+    return CEIMStrategy(space, seed)
+
+
 def _local_search(space: SearchSpace, seed: int) -> Strategy:
     from gcnas.strategy.local_search import LocalSearchStrategy
 
@@ -104,6 +110,7 @@ STRATEGIES: dict[str, Callable[[SearchSpace, int], Strategy]] = {
     "reinforce-rnn-tuned": _reinforce_rnn_tuned,
     "reinforce-rnn-parallel": _reinforce_rnn_parallel,
     "evolution": _evolution,
+    "ceim": _ceim,
     "local_search": _local_search,
     "gp": _gp,
     **{f"optuna:{sampler}": _optuna(sampler) for sampler in OPTUNA},
