@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from tests.cli.forking import ForkingServer
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
@@ -53,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def gcnas_command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `gcnas` executable of the wheel, or the one that GCNAS_TEST_COMMAND names."""
+    """The `gcnas` executable of the wheel, or the one that GCNAS_TEST_COMMAND names, beside its `python`."""
     if given := os.environ.get("GCNAS_TEST_COMMAND"):
         if (found := shutil.which(given)) is None:
             pytest.fail(f"GCNAS_TEST_COMMAND names no executable: {given}", pytrace=False)
@@ -70,12 +71,22 @@ def gcnas_command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     return environment / "bin" / "gcnas"
 
 
+@pytest.fixture(scope="session")
+def forking_server(gcnas_command: Path) -> Iterator[ForkingServer]:
+    """Starts commands without importing torch each time."""
+    server = ForkingServer(gcnas_command.parent / "python", _environment())
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def run_gcnas(gcnas_command: Path, tmp_path: Path) -> RunGcnas:
+def run_gcnas(
+    gcnas_command: Path, forking_server: ForkingServer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> RunGcnas:
     """Runs the command in `tmp_path` (or `cwd`), 80 columns wide, with nothing to read from standard input.
 
-    `env` is added to the environment. A non-zero exit code fails the test unless `check` is false.
-    Whatever is still running after `timeout` seconds is killed, its worker processes too.
+    `env` is added to the environment; the command is then started anew, and not forked. A non-zero exit code fails the
+    test unless `check` is false. Whatever is still running after `timeout` seconds is killed, its worker processes too.
     """
 
     def run(
@@ -85,32 +96,46 @@ def run_gcnas(gcnas_command: Path, tmp_path: Path) -> RunGcnas:
         timeout: float = 120.0,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in UNWANTED_VARIABLES}
-        command = [str(gcnas_command), *map(str, args)]
-        with subprocess.Popen(
-            command,
-            cwd=cwd or tmp_path,
-            env={**inherited, "COLUMNS": "80", **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            start_new_session=True,
-        ) as process:
-            try:
-                stdout, stderr = process.communicate(timeout=timeout)
-            except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
-        done = subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+        arguments, folder = list(map(str, args)), cwd or tmp_path
+        if env is None:
+            output = tmp_path_factory.mktemp("output")
+            done = forking_server.run(arguments, folder, _environment(), output, timeout)
+        else:
+            done = _started([str(gcnas_command), *arguments], folder, {**_environment(), **env}, timeout)
         if check and done.returncode != 0:
             pytest.fail(
-                f"{command} ended with {done.returncode}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
+                f"{done.args} ended with {done.returncode}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}",
                 pytrace=False,
             )
         return done
 
     return run
+
+
+def _environment() -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in UNWANTED_VARIABLES}
+    return {**inherited, "COLUMNS": "80"}
+
+
+def _started(
+    command: list[str], folder: Path, environment: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=seconds)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 @contextmanager

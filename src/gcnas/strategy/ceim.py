@@ -33,8 +33,8 @@ class CEIMSettings:
         decay: Of the damping from move to move.
     """
 
-    population: int = 20
-    damping: float = 0.1
+    population: int = 10
+    damping: float = 0.03
     least_damping: float = 0.01
     decay: float = 0.95
 
