@@ -7,16 +7,13 @@ that stands in the result file is not run again. The data are read from the fold
 """
 
 import argparse
-import csv
-import os
-import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jobs import append, rows, run_each
 from product import DATA, LIMITS, Scene, sheet
 
 from gcnas import training
@@ -79,10 +76,10 @@ DESIGNS: dict[str, list[Row]] = {
 }  # fmt: skip
 
 
-def build(space: SearchSpace, rows: list[Row]) -> Architecture:
-    """The canonical architecture of rows."""
+def build(space: SearchSpace, design: list[Row]) -> Architecture:
+    """The canonical architecture of a design."""
     growth = space.start()
-    for index, (kind, values) in enumerate(rows):
+    for index, (kind, values) in enumerate(design):
         growth = growth.add(space.encode_layer(space.layer(kind, after=index, **values), index + 1))
     return growth.architecture
 
@@ -117,14 +114,8 @@ def run_one(name: str, seed: int, seconds: float, output: Path) -> None:
         schedule = training.TimedSchedule(seconds, 10_000)
         log = training.train(network, batches, scene.recipe, schedule, platform, seed=seed)
         accuracy = scene.test(network)
-    row = (name, seed, seconds, round(log.epochs, 1), cost.parameters, cost.multiply_adds, round(accuracy, 4))
-    fresh = not output.exists()
-    with output.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if fresh:
-            writer.writerow(COLUMNS)
-        writer.writerow(row)
-    print(*row, flush=True)
+    facts = (name, seed, seconds, round(log.epochs, 1), cost.parameters, cost.multiply_adds)
+    append(output, COLUMNS, (*facts, round(accuracy, 4)))
 
 
 def main() -> None:
@@ -140,21 +131,14 @@ def main() -> None:
     if given.here:
         run_one(given.designs[0], given.seeds[0], given.seconds, given.out)
         return
-    done: set[tuple[str, int, float]] = set()
-    if given.out.exists():
-        with given.out.open(newline="") as file:
-            done = {(row["design"], int(row["seed"]), float(row["seconds"])) for row in csv.DictReader(file)}
-    jobs = [(name, seed) for seed in given.seeds for name in given.designs]
-
-    def start(job: tuple[str, int]) -> int:
-        command = [sys.executable, __file__, "--designs", job[0], "--seeds", str(job[1]), "--here"]
-        command += ["--seconds", str(given.seconds), "--out", str(given.out)]
-        return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
-
-    with ThreadPoolExecutor(given.jobs) as pool:
-        codes = list(pool.map(start, [job for job in jobs if (*job, given.seconds) not in done]))
-    if any(codes):
-        sys.exit(f"{sum(map(bool, codes))} of {len(codes)} designs failed")
+    done = {(row["design"], int(row["seed"]), float(row["seconds"])) for row in rows(given.out)}
+    jobs = [
+        ("--designs", name, "--seeds", seed, "--seconds", given.seconds, "--out", given.out)
+        for seed in given.seeds
+        for name in given.designs
+        if (name, seed, given.seconds) not in done
+    ]
+    run_each(__file__, jobs, given.jobs)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,11 @@ side. A row that stands in the result file is not run again. The data are read f
 """
 
 import argparse
-import csv
-import os
-import subprocess
-import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from designs import prepare
+from jobs import append, rows, run_each
 from product import LIMITS
 
 RESULTS = Path(__file__).resolve().parent / "results" / "final_share.csv"
@@ -45,14 +41,9 @@ def run_one(share: float, seed: int, seconds: float, output: Path) -> None:
         metrics, trials = result.metrics, result.trials
     delivered = [metrics[name] for name in ("test_accuracy", "parameters", "multiply_adds", "source")]
     epochs = max(trial.fidelity.epochs for trial in trials)
-    row = (share, seed, seconds, *delivered, len(trials), epochs, round(metrics["epochs"], 1))
-    fresh = not output.exists()
-    with output.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if fresh:
-            writer.writerow(COLUMNS)
-        writer.writerow(row)
-    print(*row, flush=True)
+    append(
+        output, COLUMNS, (share, seed, seconds, *delivered, len(trials), epochs, round(metrics["epochs"], 1))
+    )
 
 
 def main() -> None:
@@ -68,21 +59,14 @@ def main() -> None:
     if given.here:
         run_one(given.shares[0], given.seeds[0], given.seconds, given.out)
         return
-    done: set[tuple[float, int, float]] = set()
-    if given.out.exists():
-        with given.out.open(newline="") as file:
-            done = {(float(r["share"]), int(r["seed"]), float(r["seconds"])) for r in csv.DictReader(file)}
-    jobs = [(share, seed) for seed in given.seeds for share in given.shares]
-
-    def start(job: tuple[float, int]) -> int:
-        command = [sys.executable, __file__, "--shares", str(job[0]), "--seeds", str(job[1]), "--here"]
-        command += ["--seconds", str(given.seconds), "--out", str(given.out)]
-        return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
-
-    with ThreadPoolExecutor(given.jobs) as pool:
-        codes = list(pool.map(start, [job for job in jobs if (*job, given.seconds) not in done]))
-    if any(codes):
-        sys.exit(f"{sum(map(bool, codes))} of {len(codes)} searches failed")
+    done = {(float(row["share"]), int(row["seed"]), float(row["seconds"])) for row in rows(given.out)}
+    jobs = [
+        ("--shares", share, "--seeds", seed, "--seconds", given.seconds, "--out", given.out)
+        for seed in given.seeds
+        for share in given.shares
+        if (share, seed, given.seconds) not in done
+    ]
+    run_each(__file__, jobs, given.jobs)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,13 @@ in GCNAS_DATA or ``../shared/data``.
 """
 
 import argparse
-import csv
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from designs import prepare
+from jobs import append, rows, run_each
 from product import LIMITS, Scene
 
 from gcnas import training
@@ -55,7 +51,7 @@ def draw(space: SearchSpace, source: str, count: int, seed: int) -> list[Archite
 
 def run_one(source: str, count: int, seed: int, epochs: int, output: Path) -> None:
     """Train the networks of a source that are missing, and append their rows."""
-    done = _done(output)
+    done = {(r["source"], int(r["number"]), int(r["seed"]), int(r["epochs"])) for r in rows(output)}
     with tempfile.TemporaryDirectory() as folder:
         parameters, multiply_adds = LIMITS["cifar"]
         scene = Scene.set(
@@ -77,24 +73,7 @@ def run_one(source: str, count: int, seed: int, epochs: int, output: Path) -> No
             training.train(network, batches, scene.recipe, schedule, platform, seed=seed)
             seconds, cost = time.monotonic() - start, space.cost(architecture)
             row = (source, number, seed, epochs, cost.parameters, cost.multiply_adds, round(seconds, 1))
-            _append(output, (*row, round(scene.test(network), 4)))
-
-
-def _done(path: Path) -> set[tuple[str, int, int, int]]:
-    if not path.exists():
-        return set()
-    with path.open(newline="") as file:
-        return {(r["source"], int(r["number"]), int(r["seed"]), int(r["epochs"])) for r in csv.DictReader(file)}
-
-
-def _append(path: Path, row: tuple[object, ...]) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if fresh:
-            writer.writerow(COLUMNS)
-        writer.writerow(row)
-    print(*row, flush=True)
+            append(output, COLUMNS, (*row, round(scene.test(network), 4)))
 
 
 def main() -> None:
@@ -111,16 +90,9 @@ def main() -> None:
     if given.here:
         run_one(given.sources[0], given.count, given.seeds[0], given.epochs, given.out)
         return
-
-    def start(job: tuple[str, int]) -> int:
-        command = [sys.executable, __file__, "--sources", job[0], "--seeds", str(job[1]), "--here"]
-        command += ["--count", str(given.count), "--epochs", str(given.epochs), "--out", str(given.out)]
-        return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
-
-    with ThreadPoolExecutor(given.jobs) as pool:
-        codes = list(pool.map(start, [(source, seed) for seed in given.seeds for source in given.sources]))
-    if any(codes):
-        sys.exit(f"{sum(map(bool, codes))} of {len(codes)} sources failed")
+    limits = ("--count", given.count, "--epochs", given.epochs, "--out", given.out)
+    jobs = [("--sources", source, "--seeds", seed, *limits) for seed in given.seeds for source in given.sources]
+    run_each(__file__, jobs, given.jobs)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 ``python benchmarks/trained_arms.py`` runs, for seeds 0, 1 and 2, ``gcnas``, ``gcnas:no-policy`` (no candidates from the
 policy), ``gcnas:policy-alone`` (no others), ``optuna:tpe`` and ``random``: 80 candidates of 3 epochs on 1,600 of 2,000
 images drawn with seed 0 (the other 400 give the reward), at most 50,000 parameters and 2 M multiply-adds, no designs by
-people, one thread. The best network of each search is then trained anew with 3 other seeds for 12 epochs, and measured
-on the 10,000 test images. ``benchmarks/results/trained_arms.csv`` has one row a candidate,
+people, one thread. ``gcnas:references`` is ``gcnas`` told of the designs by people first, which count among the 80;
+``references`` are these alone. The best network of each search is then trained anew with 3 other seeds for 12 epochs,
+and measured on the 10,000 test images. ``benchmarks/results/trained_arms.csv`` has one row a candidate,
 ``trained_arms_retrained.csv`` one for each training of a best network; searches that stand there are not run again.
 ``--summary`` prints the figures. The data are read from the folder in GCNAS_DATA or ``../shared/data``.
 """
@@ -35,7 +36,21 @@ DATA = Path(os.environ.get("GCNAS_DATA") or ROOT.parent.parent / "shared" / "dat
 RESULTS = ROOT / "results" / "trained_arms.csv"
 COLUMNS = "arm seed trial source validation best_so_far depth parameters multiply_adds seconds".split()
 RETRAINED = "arm seed retraining source depth parameters multiply_adds validation test".split()
-NAMES = ("gcnas", "gcnas:no-policy", "gcnas:policy-alone", "optuna:tpe", "random")
+NAMES = (
+    "gcnas",
+    "gcnas:no-policy",
+    "gcnas:policy-alone",
+    "gcnas:references",
+    "references",
+    "optuna:tpe",
+    "random",
+)
+CHANGES: dict[str, dict[str, Any]] = {
+    "gcnas:references": {"strategy": "gcnas", "references": True},
+    "references": {"strategy": "random", "references": True, "budget": 3},
+}
+"""Arms that differ in options and not in the strategy."""
+
 OPTIONS: dict[str, Any] = {
     "max_params": "50k",
     "max_macs": "2M",
@@ -65,9 +80,11 @@ def images(folder: Path) -> dict[str, np.ndarray]:
 
 def search(arm: str, seed: int, evaluations: int, folder: Path) -> tuple[list[dict[str, Any]], Architecture]:
     """One search: its candidates in order, and the best of them."""
-    STRATEGIES.setdefault(arm, ARMS.get(arm, STRATEGIES["random"]))
+    if arm in ARMS:
+        STRATEGIES.setdefault(arm, ARMS[arm])
     out = folder / f"{arm.replace(':', '-')}-{seed}"
     options = OPTIONS | {"strategy": arm, "seed": seed, "budget": evaluations, "final_epochs": 1}
+    options |= CHANGES.get(arm, {})
     trials = gcnas.search(str(folder / "fashion_2000.npz"), out=out, **options).trials
     rows, best = [], 0.0
     for trial in trials:

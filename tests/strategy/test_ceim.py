@@ -29,7 +29,8 @@ def search(strategy: CEIMStrategy, n: int) -> list[Proposal]:
 
 
 def test_it_finds_the_optimum_faster_than_random_search() -> None:
-    found = [max(map(ones, search(CEIMStrategy(CELL, seed), 150))) == 1.0 for seed in range(5)]
+    settings = CEIMSettings(population=20)
+    found = [max(map(ones, search(CEIMStrategy(CELL, s, settings), 150))) == 1.0 for s in range(5)]
     assert sum(found) >= 3
     assert all(max(map(ones, RandomStrategy(CELL, seed).ask(150))) < 1.0 for seed in range(5))
 
@@ -77,7 +78,7 @@ def test_earlier_points_are_kept_as_often_as_the_densities_say() -> None:
 
 
 def test_nothing_is_proposed_twice() -> None:
-    asked = search(CEIMStrategy(CELL, 0, SMALL), 200)
+    asked = search(CEIMStrategy(CELL, 0, CEIMSettings(population=20)), 200)
     assert len({proposal.fingerprint for proposal in asked}) == 200
 
 

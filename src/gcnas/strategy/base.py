@@ -1,8 +1,9 @@
 """What every strategy is: who proposes the next architectures."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,3 +61,8 @@ class Strategy(ABC):
     @abstractmethod
     def load_state_dict(self, state: StrategyState) -> None:
         """Go on from a state."""
+
+
+def up_to(n: int, propose: Callable[[], Proposal | None]) -> list[Proposal]:
+    """``n`` proposals, or those that there are before ``propose`` has none."""
+    return [proposal for proposal in islice(iter(propose, None), n) if proposal is not None]

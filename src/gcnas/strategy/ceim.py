@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gcnas.records import Evaluation, LayerAction, Proposal, Trajectory
 from gcnas.space import Growth, SearchSpace
-from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.base import Strategy, StrategyState, up_to
 from gcnas.strategy.novelty import NOTHING, Novelty
 
 Floats = NDArray[np.float64]
@@ -34,7 +34,7 @@ class CEIMSettings:
     """
 
     population: int = 10
-    damping: float = 0.03
+    damping: float = 0.3
     least_damping: float = 0.01
     decay: float = 0.95
 
@@ -50,9 +50,9 @@ class CEIMStrategy(Strategy):
     keeps earlier points that are about as likely under the new distribution, and draws fewer new ones there.
 
     Unlike the published method, this has no factor of 1/25 on the variance, and scores are those of trained networks,
-    not of shared weights. A network that is known is not proposed again: its point joins the population with the
-    score it got, which costs nothing; after :data:`TRIES` in vain a network is drawn uniformly. Failures have the
-    lowest rank. Networks that others proposed have no point and are not learnt from.
+    not of shared weights. A network that is known is not proposed again, and its new point does not count: the
+    distribution would settle on it. After :data:`TRIES` in vain a network is drawn uniformly. Failures have the lowest
+    rank. Networks that others proposed have no point and are not learnt from.
 
     Args:
         space: Fitted space.
@@ -75,10 +75,7 @@ class CEIMStrategy(Strategy):
 
     def ask(self, n: int) -> list[Proposal]:
         """Up to ``n`` networks that the distribution gives, or uniform draws where it gives nothing new."""
-        proposals: list[Proposal] = []
-        while len(proposals) < n and (found := self._propose()) is not None:
-            proposals.append(found)
-        return proposals
+        return up_to(n, self._propose)
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Let the points of the networks join the population with their scores."""
@@ -95,8 +92,6 @@ class CEIMStrategy(Strategy):
             if self._novelty.note(proposal):
                 self._pending[proposal.fingerprint] = point
                 return proposal
-            if proposal.fingerprint not in self._pending:
-                self._join(point, self._novelty.score(proposal))
         return self._novelty.draw()
 
     def _draw(self) -> Floats:

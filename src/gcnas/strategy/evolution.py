@@ -8,7 +8,7 @@ import numpy as np
 
 from gcnas.records import Evaluation, Proposal, Trajectory
 from gcnas.space import SearchSpace
-from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.base import Strategy, StrategyState, up_to
 from gcnas.strategy.edits import mutate
 from gcnas.strategy.novelty import NOTHING, Novelty
 
@@ -51,10 +51,7 @@ class EvolutionStrategy(Strategy):
 
     def ask(self, n: int) -> list[Proposal]:
         """Up to ``n`` children of the population, or uniform draws while it is small."""
-        proposals: list[Proposal] = []
-        while len(proposals) < n and (found := self._propose()) is not None:
-            proposals.append(found)
-        return proposals
+        return up_to(n, self._propose)
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Let what has a score join the population; the oldest make room."""

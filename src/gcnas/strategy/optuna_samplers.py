@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from gcnas.records import Evaluation, LayerAction, Proposal, Trajectory
 from gcnas.space import SearchSpace, SequenceSpace
-from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.base import Strategy, StrategyState, up_to
 from gcnas.strategy.edits import mutate
 from gcnas.strategy.novelty import Novelty
 from gcnas.strategy.tokens import ABSENT, Rows, Tokens
@@ -125,10 +125,7 @@ class OptunaStrategy(Strategy):
 
     def ask(self, n: int) -> list[Proposal]:
         """Up to ``n`` trials of the sampler."""
-        proposals: list[Proposal] = []
-        while len(proposals) < n and (found := self._propose()) is not None:
-            proposals.append(found)
-        return proposals
+        return up_to(n, self._propose)
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Finish the trials; what the sampler did not ask for becomes a trial too if it has a score."""
