@@ -122,7 +122,7 @@ def test_references_are_evaluated_first_unless_not_wanted(
     context = begin()
     search(context)
     sources = [trial.proposal.source for trial in trials_of(context)]
-    assert sources == ["reference"] * 3 + ["start"] * 2
+    assert sources == ["reference"] * 3 + ["edit"] * 2
     assert [trial.proposal.architecture for trial in trials_of(context)[:3]] == references(context)
     other = new_context(
         configured(references=False), context.dataset, CNN, RunFolder.create(tmp_path / "other")
