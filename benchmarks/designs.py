@@ -96,24 +96,27 @@ def prepare(folder: Path) -> Path:
     return path
 
 
+def scene(folder: Path, seed: int) -> Scene:
+    """The images, the space within the limits of ResNet-8, one thread."""
+    parameters, multiply_adds = LIMITS["cifar"]
+    data, limits = str(prepare(folder)), {"max_params": parameters, "max_macs": multiply_adds}
+    return Scene.set(data, folder, seed=seed, threads=1, **limits)
+
+
 def run_one(name: str, seed: int, seconds: float, output: Path) -> None:
     """Train one design and append its row."""
     with tempfile.TemporaryDirectory() as folder:
-        data = str(prepare(Path(folder)))
-        parameters, multiply_adds = LIMITS["cifar"]
-        scene = Scene.set(
-            data, Path(folder), seed=seed, threads=1, max_params=parameters, max_macs=multiply_adds
-        )
-        space, dataset, platform = scene.space, scene.dataset, scene.platform
+        here = scene(Path(folder), seed)
+        space, dataset, platform = here.space, here.dataset, here.platform
         architecture = build(space, DESIGNS[name])
         cost = space.cost(architecture)
         if (violation := space.limits.violation(cost)) is not None:
             sys.exit(f"{name}: {violation}")
         network = build_seeded(space, architecture, dataset, platform, seed)
-        batches = training.ImageBatches(dataset.train_and_validation(), platform, scene.recipe.augmentation)
+        batches = training.ImageBatches(dataset.train_and_validation(), platform, here.recipe.augmentation)
         schedule = training.TimedSchedule(seconds, 10_000)
-        log = training.train(network, batches, scene.recipe, schedule, platform, seed=seed)
-        accuracy = scene.test(network)
+        log = training.train(network, batches, here.recipe, schedule, platform, seed=seed)
+        accuracy = here.test(network)
     facts = (name, seed, seconds, round(log.epochs, 1), cost.parameters, cost.multiply_adds)
     append(output, COLUMNS, (*facts, round(accuracy, 4)))
 

@@ -13,9 +13,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from designs import prepare
+from designs import scene
 from jobs import append, rows, run_each
-from product import LIMITS, Scene
 
 from gcnas import training
 from gcnas.records import Architecture
@@ -53,27 +52,19 @@ def run_one(source: str, count: int, seed: int, epochs: int, output: Path) -> No
     """Train the networks of a source that are missing, and append their rows."""
     done = {(r["source"], int(r["number"]), int(r["seed"]), int(r["epochs"])) for r in rows(output)}
     with tempfile.TemporaryDirectory() as folder:
-        parameters, multiply_adds = LIMITS["cifar"]
-        scene = Scene.set(
-            str(prepare(Path(folder))),
-            Path(folder),
-            seed=seed,
-            threads=1,
-            max_params=parameters,
-            max_macs=multiply_adds,
-        )
-        space, dataset, platform = scene.space, scene.dataset, scene.platform
-        batches = training.ImageBatches(dataset.train_and_validation(), platform, scene.recipe.augmentation)
+        here = scene(Path(folder), seed)
+        space, dataset, platform = here.space, here.dataset, here.platform
+        batches = training.ImageBatches(dataset.train_and_validation(), platform, here.recipe.augmentation)
         for number, architecture in enumerate(draw(space, source, count, seed)):
             if (source, number, seed, epochs) in done:
                 continue
             start = time.monotonic()
             network = build_seeded(space, architecture, dataset, platform, seed)
             schedule = training.EpochSchedule(epochs)
-            training.train(network, batches, scene.recipe, schedule, platform, seed=seed)
+            training.train(network, batches, here.recipe, schedule, platform, seed=seed)
             seconds, cost = time.monotonic() - start, space.cost(architecture)
             row = (source, number, seed, epochs, cost.parameters, cost.multiply_adds, round(seconds, 1))
-            append(output, COLUMNS, (*row, round(scene.test(network), 4)))
+            append(output, COLUMNS, (*row, round(here.test(network), 4)))
 
 
 def main() -> None:

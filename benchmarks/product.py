@@ -15,7 +15,8 @@ Arms, each with the same images, the same wall clock for everything, the same co
 Sets: ``fashion`` (5,000 training images of fashion_mnist.npz drawn with seed 0, all 10,000 test images; limits
 78,000 parameters and 9.4 M multiply-adds), ``flowers`` (folder, 32x32), ``cifar`` (cifar10_small.npz) and ``xrays``
 (pneumonia_xray_balanced.npz), with the limits 79,000 parameters and 12.6 M multiply-adds, in which ResNet-8 fits.
-``fashion-half`` and so on: the same images with half the multiply-adds as the limit.
+``fashion-half`` and so on: the same images with half the multiply-adds as the limit, to which of the arms without a
+search only ``mobilenet`` and ``lenet5`` keep.
 
 ``python benchmarks/product.py --sets fashion --arms gcnas resnet8 --seeds 0 1 --seconds 480 --cores 1 --jobs 2``
 (two processes, one thread each). A job that stands in the result file already is not run again. The data are read from

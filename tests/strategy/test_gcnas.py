@@ -66,6 +66,17 @@ def test_half_of_the_first_networks_are_edits_of_the_best_design_known() -> None
         assert sum(new != old for new, old in pairs) == 1
 
 
+def test_the_first_edits_are_those_of_the_best_and_not_of_the_longest_trained() -> None:
+    strategy = GCNASStrategy(CELL, 0, QUICK)
+    worse, best = sorted(RandomStrategy(CELL, 1).ask(2), key=lambda p: cell_reward(p.architecture))
+    strategy.tell(
+        [complete(worse, 0.5, epochs=1), complete(best, 0.6, epochs=1), complete(worse, 0.7, epochs=9)]
+    )
+    for edited in strategy.ask(4):
+        pairs = zip(edited.trajectory.actions, best.trajectory.actions, strict=True)
+        assert sum(new != old for new, old in pairs) == 1
+
+
 @pytest.mark.parametrize("part", ["critic", "process"])
 def test_either_model_is_enough(part: str) -> None:
     settings = replace(QUICK, surrogate=replace(QUICK.surrogate, parts=(part,)))

@@ -150,7 +150,7 @@ _LIST = (
     ),
     Experiment(
         "tuning",
-        "Learning rates of the crossed comparison, by problems that no other experiment uses.",
+        "Learning rates of the crossed comparison and settings of ceim, by problems that no other experiment uses.",
         (
             *(
                 f"{learner}:{name}@{rate:g}"

@@ -1,14 +1,16 @@
 """What every strategy is: who proposes the next architectures."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from gcnas.records import Evaluation, Proposal
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,8 @@ class Strategy(ABC):
 def up_to(n: int, propose: Callable[[], Proposal | None]) -> list[Proposal]:
     """``n`` proposals, or those that there are before ``propose`` has none."""
     return [proposal for proposal in islice(iter(propose, None), n) if proposal is not None]
+
+
+def under(prefix: str, named: Mapping[str, Kept]) -> dict[str, Kept]:
+    """What has names with a prefix, by the rest of its name."""
+    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gcnas.records import Evaluation, LayerAction, Proposal, Trajectory
 from gcnas.space import Growth, SearchSpace
-from gcnas.strategy.base import Strategy, StrategyState, up_to
+from gcnas.strategy.base import Strategy, StrategyState, under, up_to
 from gcnas.strategy.novelty import NOTHING, Novelty
 
 Floats = NDArray[np.float64]
@@ -156,12 +156,7 @@ class CEIMStrategy(Strategy):
         values, tensors = state.values, state.tensors
         self._random.bit_generator.state = values["generator"]
         self._moves = int(values["moves"])
-        known = {
-            name.removeprefix("novelty."): array
-            for name, array in tensors.items()
-            if name.startswith("novelty.")
-        }
-        self._novelty.load_state_dict(StrategyState(values["novelty"], known))
+        self._novelty.load_state_dict(StrategyState(values["novelty"], under("novelty.", tensors)))
         for name in _MOMENTS:
             setattr(self, f"_{name}", tensors[name].copy())
         self._points = list(tensors["points"].copy())

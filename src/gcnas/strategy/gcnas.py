@@ -2,10 +2,10 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from gcnas.strategy.acquisition import (
     mixed_improvement,
     thompson,
 )
-from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.base import Strategy, StrategyState, under
 from gcnas.strategy.edits import Sketches, architecture_of, mutate, neighbours
 from gcnas.strategy.experience import Experience
 from gcnas.strategy.history import History, PastRun
@@ -40,7 +40,6 @@ START, POLICY, EDIT, HISTORY = "start", "policy", "edit", "history"
 LAST_DRAWS = 1_000
 """Random draws before a space counts as exhausted."""
 
-Kept = TypeVar("Kept")
 Floats = NDArray[np.float64]
 
 
@@ -64,7 +63,8 @@ class GCNASSettings:
         picks: How the proposals of a round are chosen: ``improvement``, ``thompson`` or ``mean`` for each.
         facts: What the critics see of a network besides its decisions, where networks cost something.
         finalists: Candidates by each rule whose signals are measured before the rule chooses among all of these.
-        drawn: Designs drawn for each of the first that is chosen by its signals; one half is.
+        drawn: Networks drawn for each of the first ones that is an edit, since some are known or break a limit, and for
+            each that is chosen by its signals.
         surrogate: How the models are fitted.
         imitation: How the policy learns.
     """
@@ -216,10 +216,12 @@ class GCNASStrategy(Strategy):
 
     def _edited(self, count: int) -> list[Proposal]:
         """Different networks one edit away from the best one known, each kind of edit as likely as the others."""
-        known = self._experience.best(1)
+        known = self._experience.best(len(self._experience))
         if not len(known):
             return []
-        parent = self._experience.decisions(int(known[0]))
+        # By targets: the one with the most training need not be the best yet.
+        best = known[np.argmax(self._experience.targets[known])]
+        parent = self._experience.decisions(int(best))
         drawn = (mutate(self._space, parent, self._random) for _ in range(self.settings.drawn * count))
         allowed = self._allowed(self._proposal(trajectory, EDIT) for trajectory in drawn)
         return self._new(allowed, mark=False)[:count]
@@ -405,13 +407,9 @@ class GCNASStrategy(Strategy):
         self._started = bool(values["started"])
         digits = state.tensors["proposed"].astype(np.uint64).tobytes().hex()
         self._proposed = {digits[start : start + 16] for start in range(0, len(digits), 16)}
-        self._experience.load(_under("experience.", state.tensors))
+        self._experience.load(under("experience.", state.tensors))
         tensors = {n: torch.from_numpy(np.array(a)) for n, a in state.tensors.items() if n != "proposed"}
-        self.policy.load_state_dict(_under("policy.", tensors))
-        load_moments(self._imitation.optimizer, _under("imitation.", tensors))
-        self._surrogate.load(_under("surrogate.", tensors))
+        self.policy.load_state_dict(under("policy.", tensors))
+        load_moments(self._imitation.optimizer, under("imitation.", tensors))
+        self._surrogate.load(under("surrogate.", tensors))
         self._generator.set_state(tensors["generator"])
-
-
-def _under(prefix: str, named: Mapping[str, Kept]) -> dict[str, Kept]:
-    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gcnas.strategy.base import under
 from gcnas.strategy.critic import Critic, CriticTrainer
 from gcnas.strategy.experience import Experience
 from gcnas.strategy.learned_kernel import Belief, LearnedKernelProcess
@@ -107,14 +108,10 @@ class Surrogate:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Set all weights and moments."""
-        self.trainer.critic.load_state_dict(_under("critic.", tensors))
+        self.trainer.critic.load_state_dict(under("critic.", tensors))
         with torch.no_grad():
-            for name, tensor in _under("process.", tensors).items():
+            for name, tensor in under("process.", tensors).items():
                 self.process.parameters[name].copy_(tensor)
-        load_moments(self.trainer.optimizer, _under("critic_adam.", tensors))
-        load_moments(self.process.optimizer, _under("process_adam.", tensors))
+        load_moments(self.trainer.optimizer, under("critic_adam.", tensors))
+        load_moments(self.process.optimizer, under("process_adam.", tensors))
         self._fitted = bool(tensors["fitted"])
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
