@@ -5,7 +5,7 @@ from gcnas.records import LayerAction, Limits
 from gcnas.space import Growth, InputShape
 from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy
-from gcnas.strategy.drawing import TRIES, grow
+from gcnas.strategy.drawing import TRIES, any_open, grow
 from gcnas.strategy.latin import latin
 
 LIMITS = [Limits(50_000, 2_000_000), Limits(5_000), Limits(multiply_adds=300_000)]
@@ -38,3 +38,14 @@ def test_a_layer_that_never_fits_ends_the_network() -> None:
     found = grow(space, 10, draw)
     assert len(found.actions) == 3 + 1
     assert asked == [0, 1, 2] + [3] * (1 + TRIES)
+
+
+def test_every_open_option_is_drawn_equally_often_and_closed_ones_never() -> None:
+    random = np.random.default_rng(0)
+    counts = np.bincount(
+        [any_open((False, True, True, False, True), random) for _ in range(3_000)], minlength=5
+    )
+    assert counts[[0, 3]].tolist() == [0, 0]
+    assert all(abs(count - 1_000) < 100 for count in counts[[1, 2, 4]])
+    with pytest.raises(ValueError, match="high <= 0"):
+        any_open((False, False), random)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -7,8 +8,8 @@ from tests.strategy.spaces import CELL, DEEP, complete
 from gcnas.records import Architecture, Evaluation, EvaluationState, Limits, Proposal
 from gcnas.space import InputShape, SearchSpace
 from gcnas.space.presets import CNN
-from gcnas.strategy import RandomStrategy, Strategy
-from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
+from gcnas.strategy import RandomStrategy, Strategy, create_strategy
+from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy, usual_settings
 from gcnas.strategy.surrogate import SurrogateSettings
 
 QUICK = GCNASSettings(
@@ -114,6 +115,31 @@ def test_short_trainings_are_no_rivals_of_long_ones() -> None:
     best = max(drawn[:15], key=lambda p: cell_reward(p.architecture))
     (proposal,) = strategy.ask(1)
     assert cell_reward(proposal.architecture) > cell_reward(best.architecture)
+
+
+def test_a_round_of_one_learns_from_every_result_and_the_rules_take_turns() -> None:
+    strategy = GCNASStrategy(CELL, 0, replace(QUICK, together=1))
+    search(strategy, 8)
+    for rounds, rule in enumerate(["improvement", "thompson", "mean", "improvement"]):
+        with patch.object(strategy, "_worth", wraps=strategy._worth) as worth:
+            (proposal,) = strategy.ask(1)
+        assert worth.call_args.args[1] == rule
+        assert len(strategy.figures()) == 1, rounds
+        strategy.tell([complete(proposal, cell_reward(proposal.architecture))])
+    # Where several are wanted at once, one round serves all.
+    assert len(strategy.ask(3)) == 3
+    assert len(strategy.figures()) == 1
+
+
+def test_one_at_a_time_where_rounds_are_cheap() -> None:
+    networks = CNN.fit(InputShape(1, 8, 8, 10), Limits())
+    assert usual_settings(CELL).together == 1
+    assert usual_settings(networks) == GCNASSettings()
+    for space in (CELL, networks):
+        assert GCNASStrategy(space, 0).settings == usual_settings(space)
+    strategy = create_strategy("gcnas", CELL, 0, facts=("params",))
+    assert isinstance(strategy, GCNASStrategy)
+    assert strategy.settings == replace(usual_settings(CELL), facts=("params",))
 
 
 def test_figures_of_the_policy_are_given_once() -> None:

@@ -155,7 +155,7 @@ def _default(changes: dict[str, Any], space: SearchSpace, seed: int) -> Strategy
 
 
 def _changed(*, parts: tuple[str, ...] | None = None, pick: str | None = None, **changes: Any) -> Any:
-    """The default settings with changes: the models that there are, the one rule of picking, or fields."""
+    """The settings of rounds of three with changes: the models that there are, the one rule of picking, or fields."""
     from gcnas.strategy.gcnas import GCNASSettings
 
     settings = replace(GCNASSettings(), **changes)
@@ -179,6 +179,7 @@ VARIANTS = (
 _NO_EDITS = {"parents": 0, "mutants": 0, "climbs": 0}
 
 CHANGES: dict[str, dict[str, Any]] = {
+    "three": {},
     "no-policy": {"samples": 0},
     "no-edits": _NO_EDITS,
     "no-climbs": {"climbs": 0},
@@ -190,7 +191,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "critic-alone": {"parts": ("critic",)},
     "process-alone": {"parts": ("process",)},
 }
-"""What is changed in the strategy gcnas's settings, see :func:`_changed`."""
+"""What is changed in the strategy gcnas's settings, see :func:`_changed`; in ``three`` nothing."""
 
 ARMS: dict[str, Arm] = {
     **{

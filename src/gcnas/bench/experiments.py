@@ -143,9 +143,9 @@ _LIST = (
     Experiment(
         "E10",
         "Each part of the strategy gcnas contributes.",
-        ("gcnas", *(f"gcnas:{change}" for change in _CHANGES), "random"),
+        ("gcnas:three", *(f"gcnas:{change}" for change in _CHANGES), "random"),
         _FEW,
-        (*(("gcnas", f"gcnas:{change}") for change in _CHANGES), ("gcnas", "random")),
+        (*(("gcnas:three", f"gcnas:{change}") for change in _CHANGES), ("gcnas:three", "random")),
         ("auc_regret", "regret_end", "found", "seconds"),
     ),
     Experiment(

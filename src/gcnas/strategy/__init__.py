@@ -1,6 +1,7 @@
 """Who proposes the next architectures."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gcnas.config import SIGNALS_READER
@@ -155,9 +156,10 @@ def create_strategy(
             raise ConfigurationError(
                 f"Signals are read by the strategy {SIGNALS_READER} alone, but the strategy is {name!r}."
             )
-        from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
+        from gcnas.strategy.gcnas import GCNASStrategy, usual_settings
 
-        settings = GCNASSettings() if facts is None else GCNASSettings(facts=tuple(facts))
+        settings = usual_settings(space)
+        settings = settings if facts is None else replace(settings, facts=tuple(facts))
         return GCNASStrategy(space, seed, settings, history=history, signals=signals)
     if name not in STRATEGIES:
         why = _unsuitable(name.removeprefix("optuna:")) if name.startswith("optuna:") else ""

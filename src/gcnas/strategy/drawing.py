@@ -1,12 +1,25 @@
 """Drawing networks layer by layer so that they end within the limits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from gcnas.records import LayerAction, Trajectory
 from gcnas.space import Growth, SearchSpace
 
 TRIES = 16
 """Draws of a layer before a network ends without it."""
+
+
+def any_open(flags: Sequence[bool], random: np.random.Generator) -> int:
+    """Index of one of the flags that are set, each as likely as the others.
+
+    Raises:
+        ValueError: If none is.
+    """
+    # The draws of ``choice``, at a sixth of its time.
+    options = [index for index, flag in enumerate(flags) if flag]
+    return options[int(random.integers(len(options)))]
 
 
 def grow(space: SearchSpace, depth: int, draw: Callable[[Growth], LayerAction]) -> Trajectory:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gcnas.records import STOP, Architecture, LayerAction, LayerMask, Trajectory
 from gcnas.space import Growth, SearchSpace, SequenceSpace
+from gcnas.strategy.drawing import any_open
 
 UNDECIDED = -1
 """An option that is still to be drawn."""
@@ -314,10 +315,9 @@ def _extended(path: _Path, action: LayerAction, random: np.random.Generator) -> 
         return None
     mask = path.layer_mask(action.type)
     if not mask.types[action.type]:
-        codes = np.flatnonzero(mask.types[:-1])
-        if not len(codes):
+        if not any(mask.types[:-1]):
             return None
-        action = _retyped(path.space, action, int(random.choice(codes)))
+        action = _retyped(path.space, action, any_open(mask.types[:-1], random))
         mask = path.layer_mask(action.type)
     return path.add(_within(action, mask, random), mask)
 
@@ -325,10 +325,9 @@ def _extended(path: _Path, action: LayerAction, random: np.random.Generator) -> 
 def _ended(path: _Path, random: np.random.Generator) -> Trajectory | None:
     """The path with STOP; layers are drawn first as long as STOP is closed."""
     while not (mask := path.layer_mask(STOP)).types[-1]:
-        codes = np.flatnonzero(mask.types[:-1])
-        longer = (
-            _extended(path, _undecided(path.space, int(random.choice(codes))), random) if len(codes) else None
-        )
+        types = mask.types[:-1]
+        drawn = _undecided(path.space, any_open(types, random)) if any(types) else None
+        longer = None if drawn is None else _extended(path, drawn, random)
         if longer is None:
             return None
         path = longer
@@ -363,7 +362,7 @@ def _within(action: LayerAction, mask: LayerMask, random: np.random.Generator) -
     if _options_open(action, mask) and _connections_open(action, mask):
         return action
     options = tuple(
-        chosen if chosen != UNDECIDED and flags[chosen] else int(random.choice(np.flatnonzero(flags)))
+        chosen if chosen != UNDECIDED and flags[chosen] else any_open(flags, random)
         for chosen, flags in zip(action.hyperparameters, mask.hyperparameters, strict=True)
     )
     flags = tuple(

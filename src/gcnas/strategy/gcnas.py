@@ -60,7 +60,9 @@ class GCNASSettings:
         random: Candidates drawn at random.
         climbs: How often the edits of the most promising candidates become candidates too.
         climbers: How many candidates are edited in each climb.
-        picks: How the proposals of a round are chosen: ``improvement``, ``thompson`` or ``mean`` for each.
+        picks: How proposals are chosen: by ``improvement``, ``thompson`` or ``mean``, in turns.
+        together: Proposals of a round, chosen by as many rules before anything is learnt anew, where not more are
+            wanted at once.
         facts: What the critics see of a network besides its decisions, where networks cost something.
         finalists: Candidates by each rule whose signals are measured before the rule chooses among all of these.
         drawn: Networks drawn for each of the first ones that is an edit, since some are known or break a limit, and for
@@ -81,11 +83,29 @@ class GCNASSettings:
     climbs: int = 2
     climbers: int = 8
     picks: tuple[str, ...] = ("improvement", "thompson", "mean")
+    together: int = 3
     facts: tuple[str, ...] = USUAL_FACTS
     finalists: int = 3
     drawn: int = 4
     surrogate: SurrogateSettings = field(default_factory=SurrogateSettings)
     imitation: ImitationSettings = field(default_factory=ImitationSettings)
+
+
+ONE_AT_A_TIME = GCNASSettings(
+    samples=64,
+    mutants=16,
+    random=16,
+    climbers=4,
+    together=1,
+    surrogate=SurrogateSettings(critic_steps=(60, 3), process_steps=(60, 3)),
+    imitation=ImitationSettings(steps=(20, 1)),
+)
+"""Rounds of one proposal, each cheaper."""
+
+
+def usual_settings(space: SearchSpace) -> GCNASSettings:
+    """One proposal a round where masks depend on the place alone and rounds are cheap; three in other spaces."""
+    return ONE_AT_A_TIME if isinstance(space, SequenceSpace) else GCNASSettings()
 
 
 @dataclass(frozen=True)
@@ -115,13 +135,13 @@ class GCNASStrategy(Strategy):
 
     In each round an ensemble of graph-convolution critics and a Gaussian process are fitted to the normal scores of all
     evaluations, and the policy to the best networks. The candidates climb: edits of the most promising ones join them.
-    Three are proposed: the one with the highest expected improvement, the best by one plausible belief (Thompson
-    sampling), and the one with the highest expected score.
+    In turns the one with the highest expected improvement is proposed, the best by one plausible belief (Thompson
+    sampling), and the one with the highest expected score; one or three in a round.
 
     Args:
         space: Fitted space.
         seed: Seed of everything.
-        settings: How a round is spent.
+        settings: How a round is spent; :func:`usual_settings` if not given.
         policy: Makes the policy.
         history: Earlier runs to start from.
         signals: What is measured of the few candidates about to be evaluated, for the critics; None for nothing.
@@ -138,7 +158,7 @@ class GCNASStrategy(Strategy):
         history: Sequence[PastRun] = (),
         signals: SignalSource | None = None,
     ) -> None:
-        self._space, self.settings = space, settings or GCNASSettings()
+        self._space, self.settings = space, settings or usual_settings(space)
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._generator = torch.Generator().manual_seed(seed)
         self._chance = RandomStrategy(space, seed)
@@ -156,6 +176,7 @@ class GCNASStrategy(Strategy):
         self._elites: dict[int, Trajectory] = {}
         self._proposed: set[str] = set()
         self._started = False
+        self._turn = 0
         self._rounds: list[ImitationFigures] = []
 
     def ask(self, n: int) -> list[Proposal]:
@@ -163,7 +184,7 @@ class GCNASStrategy(Strategy):
         proposals: list[Proposal] = []
         while len(proposals) < n:
             if not self._queue:
-                self._queue.extend(self._plan())
+                self._queue.extend(self._plan(n - len(proposals)))
             if not self._queue:
                 break
             proposals.append(self._queue.popleft())
@@ -183,8 +204,8 @@ class GCNASStrategy(Strategy):
         figures, self._rounds = [asdict(figure) for figure in self._rounds], []
         return figures
 
-    def _plan(self) -> list[Proposal]:
-        """The next round: a first design, then some picks at a time."""
+    def _plan(self, wanted: int) -> list[Proposal]:
+        """The next round: a first design, then some picks at a time, more where several are wanted at once."""
         if not self._started:
             self._started = True
             return self._new(self._first())
@@ -195,7 +216,8 @@ class GCNASStrategy(Strategy):
         self._surrogate.fit(self._experience, self._inherited_target(self._experience.tokens))
         parents = self._learn()
         pool = self._pool(parents)
-        return self._pick(pool or self._new(self._chance.ask(LAST_DRAWS), mark=False))
+        pool = pool or self._new(self._chance.ask(LAST_DRAWS), mark=False)
+        return self._pick(pool, self._rules(wanted)) if pool else []
 
     def _first(self) -> list[Proposal]:
         """What earlier runs found, edits of the best design that is known, and a Latin design.
@@ -317,19 +339,25 @@ class GCNASStrategy(Strategy):
             self._proposed.update(fresh)
         return list(reversed(fresh.values()))
 
-    def _pick(self, pool: list[Proposal]) -> list[Proposal]:
+    def _pick(self, pool: list[Proposal], rules: Sequence[str]) -> list[Proposal]:
         """One candidate by each rule: the highest improvement, mean, or value in one plausible world."""
-        if not pool:
-            return []
         candidates = self._climb(Candidates(pool, *self._believe(pool)))
         if self._signals.count:
-            candidates = self._finalists(candidates)
+            candidates = self._finalists(candidates, rules)
         picked: list[int] = []
-        for rule in self.settings.picks:
+        for rule in rules:
             worth = self._worth(candidates, rule)
             worth[picked] = -np.inf
             picked.append(int(np.argmax(worth)))
         return self._new([candidates.pool[index] for index in dict.fromkeys(picked)])
+
+    def _rules(self, wanted: int) -> list[str]:
+        """Those whose turn it is: each once where so many proposals are wanted, as by several workers."""
+        rules = self.settings.picks
+        count = max(self.settings.together, min(wanted, len(rules)))
+        turns = range(self._turn, self._turn + count)
+        self._turn = turns.stop % len(rules)
+        return [rules[turn % len(rules)] for turn in turns]
 
     def _climb(self, candidates: Candidates) -> Candidates:
         """Add the edits of the most promising candidates, and theirs; they count for the source of what was edited."""
@@ -351,12 +379,10 @@ class GCNASStrategy(Strategy):
             candidates = candidates.joined(Candidates(pool, *self._believe(pool)))
         return candidates
 
-    def _finalists(self, candidates: Candidates) -> Candidates:
-        """The best candidates by each rule, and what is believed of them when their signals are known."""
+    def _finalists(self, candidates: Candidates, rules: Sequence[str]) -> Candidates:
+        """The best candidates by each of some rules, and what is believed of them when their signals are known."""
         count = self.settings.finalists
-        orders = [
-            np.argsort(-self._worth(candidates, rule), kind="stable")[:count] for rule in self.settings.picks
-        ]
+        orders = [np.argsort(-self._worth(candidates, rule), kind="stable")[:count] for rule in rules]
         pool = [candidates.pool[index] for index in dict.fromkeys(int(i) for order in orders for i in order)]
         self._signals.measure(proposal.architecture for proposal in pool)
         return Candidates(pool, *self._believe(pool, measured=True))
@@ -386,6 +412,7 @@ class GCNASStrategy(Strategy):
             "chance": self._chance.state_dict().values,
             "queue": [[p.trajectory.to_json(), p.source] for p in self._queue],
             "started": self._started,
+            "turn": self._turn,
         }
         tensors = {f"policy.{name}": t for name, t in self.policy.state_dict().items()}
         tensors |= {f"imitation.{name}": t for name, t in moments(self._imitation.optimizer).items()}
@@ -404,7 +431,7 @@ class GCNASStrategy(Strategy):
         self._chance.load_state_dict(StrategyState(values["chance"]))
         trajectories = [(Trajectory.from_json(data), source) for data, source in values["queue"]]
         self._queue = deque(self._proposal(trajectory, source) for trajectory, source in trajectories)
-        self._started = bool(values["started"])
+        self._started, self._turn = bool(values["started"]), int(values.get("turn", 0))
         digits = state.tensors["proposed"].astype(np.uint64).tobytes().hex()
         self._proposed = {digits[start : start + 16] for start in range(0, len(digits), 16)}
         self._experience.load(under("experience.", state.tensors))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gcnas.records import LayerAction, Trajectory
 from gcnas.space import Growth, SearchSpace
-from gcnas.strategy.drawing import grow
+from gcnas.strategy.drawing import any_open, grow
 
 
 class _Columns:
@@ -30,7 +30,7 @@ class _Columns:
         wanted, column[row] = int(column[row]), -1
         if wanted >= 0 and flags[wanted]:
             return wanted
-        return int(self._random.choice(np.flatnonzero(flags)))
+        return any_open(flags, self._random)
 
     def _column(self, options: int) -> NDArray[np.int64]:
         orders = [self._random.permutation(options) for _ in range(-(-self._count // options))]

@@ -7,7 +7,7 @@ import numpy as np
 from gcnas.records import Evaluation, LayerAction, Proposal, Trajectory
 from gcnas.space import Growth, SearchSpace
 from gcnas.strategy.base import Strategy, StrategyState
-from gcnas.strategy.drawing import grow
+from gcnas.strategy.drawing import any_open, grow
 from gcnas.strategy.edits import architecture_of
 
 CONNECTION_RATE = 0.25
@@ -66,4 +66,4 @@ class RandomStrategy(Strategy):
         )
 
     def _pick(self, flags: Sequence[bool]) -> int:
-        return int(self._random.choice(np.flatnonzero(flags)))
+        return any_open(flags, self._random)
