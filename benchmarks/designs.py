@@ -64,6 +64,10 @@ DESIGNS: dict[str, list[Row]] = {
     "vgg-wide-swish": [conv(24, **SWISH), POOL, conv(48, **SWISH), POOL, conv(64, **SWISH), conv(48, **SWISH)],
     "vgg-mid": [conv(16), POOL, conv(48), conv(48), POOL, conv(64)],
     "vgg": [conv(24), POOL, conv(48), POOL, conv(64), POOL, conv(48)],
+    "vgg-half": [conv(16), POOL, conv(32), POOL, conv(48), POOL, conv(32)],
+    "vgg-half-wide": [conv(16), POOL, conv(32), POOL, conv(64), POOL, conv(64)],
+    "pool-vgg": [POOL, conv(48), POOL, conv(64), POOL, conv(64)],
+    "pool-vgg-deep": [POOL, conv(24), conv(48), POOL, conv(64), POOL, conv(48)],
     "vgg-first": [conv(32), POOL, conv(48), POOL, conv(64), conv(64, kernel_size=1)],
     "mobile": [
         bottleneck(24, 2, 3, **SE), bottleneck(24, 1, 3, **SE), bottleneck(32, 2, 4, **SE), bottleneck(32, 1, 4, **SE),

@@ -269,7 +269,9 @@ def test_resume_refuses_other_data(run_copy: Path, run_gcnas: RunGcnas, tmp_path
 
 
 def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Path) -> None:
-    run_gcnas("search", "digits", *SMALL, "--strategy", "reinforce", "--out", "policy", timeout=240)
+    run_gcnas(
+        "search", "digits", *SMALL, "--no-onnx", "--strategy", "reinforce", "--out", "policy", timeout=240
+    )
     done = run_gcnas("sample", "policy", "-n", "3")
     assert done.stdout.count("layers, ") == 3
     assert "10^-" in done.stdout
@@ -414,7 +416,9 @@ def _wait_for_trials(folder: Path, count: int) -> None:
 
 
 def test_one_interrupt_delivers(gcnas_command: Path, tmp_path: Path) -> None:
-    process = _start(gcnas_command, tmp_path / "run", "--budget", "500", "--epochs", "1", "--final-epochs", "1")
+    process = _start(
+        gcnas_command, tmp_path / "run", "--budget", "500", "--epochs", "1", "--final-epochs", "1", "--no-onnx"
+    )
     _wait_for_trials(tmp_path / "run", 2)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
@@ -428,7 +432,9 @@ def test_two_interrupts_stop_and_resume_goes_on(
     gcnas_command: Path, run_gcnas: RunGcnas, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = _start(gcnas_command, run, "--budget", "500", "--epochs", "20", "--final-epochs", "1")
+    process = _start(
+        gcnas_command, run, "--budget", "500", "--epochs", "20", "--final-epochs", "1", "--no-onnx"
+    )
     _wait_for_trials(run, 1)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)

@@ -75,7 +75,7 @@ def test_what_forbids_an_onnx_file_is_said_once_and_forbids_nothing_else(
 
 
 def test_without_a_test_split_nothing_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "test_fraction": 0}
+    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "test_fraction": 0, "onnx": False}
     result = gcnas.search("digits", out=tmp_path / "r", **options)
     with LedgerReader(result.run / "run.db") as ledger:
         assert [event.kind for event in ledger.events()] == ["delivered"]
@@ -105,7 +105,7 @@ def test_final_training_is_reproducible(result: Result, tmp_path: Path) -> None:
 
 def test_a_time_ends_the_final_training(tmp_path: Path) -> None:
     run = tmp_path / "r"
-    gcnas.search("digits", out=run, budget=1, epochs=1, final_epochs=1, threads=1)
+    gcnas.search("digits", out=run, budget=1, epochs=1, final_epochs=1, threads=1, onnx=False)
     result = gcnas.finalize(run, seconds=5.0, final_epochs=100_000)
     assert result.metrics["seconds"] < 8
     assert 1 < result.metrics["epochs"] < 100_000

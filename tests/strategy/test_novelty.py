@@ -25,13 +25,13 @@ def test_every_point_is_drawn_once_and_then_none() -> None:
 
 
 def test_the_last_point_of_a_large_table_is_found() -> None:
-    """Uniform draws would miss it nearly always."""
-    space = replace(SMALL, max_depth=7, min_depth=7)
+    """A hundred uniform draws would mostly miss it."""
+    space = replace(SMALL, max_depth=6, min_depth=6)
     everything = Novelty(space, 1)
     found = {}
     while (proposal := everything.draw()) is not None:
         found[proposal.fingerprint] = proposal
-    assert len(found) == 3**7
+    assert len(found) == 3**6
     novelty = Novelty(space, 0)
     last, *others = found.values()
     for proposal in others:

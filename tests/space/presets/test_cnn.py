@@ -11,7 +11,15 @@ from gcnas.errors import SpaceError
 from gcnas.records import Architecture, Cost, Limits
 from gcnas.space import InputShape, LayerType, Shape
 from gcnas.space.presets import CNN, PRESETS
-from gcnas.space.presets.cnn import FILTERS, RESNET_WIDTHS, VGG_WIDTHS, plain, resnet8, squeezed_channels
+from gcnas.space.presets.cnn import (
+    FILTERS,
+    POOLED_WIDTHS,
+    RESNET_WIDTHS,
+    VGG_WIDTHS,
+    pooled,
+    resnet8,
+    squeezed_channels,
+)
 
 GREY, COLOUR = InputShape(1, 28, 28, 10), InputShape(3, 32, 32, 10)
 
@@ -165,8 +173,11 @@ def test_references_are_the_largest_that_fit() -> None:
         ]
 
     classic, second, vgg = list(RESNET_WIDTHS[0]), list(RESNET_WIDTHS[1]), list(VGG_WIDTHS[0])
-    assert widths(Limits()) == [classic, vgg, classic]
-    assert widths(Limits(77_754, 9_345_920)) == [classic, vgg, classic]
+    early = list(POOLED_WIDTHS[0])
+    assert widths(Limits()) == [classic, vgg, early]
+    assert widths(Limits(77_754, 9_345_920)) == [classic, vgg, early]
+    # Within half of those multiply-adds, the design that pools first keeps its width.
+    assert widths(Limits(77_754, 4_672_960)) == [[8, 16, 32], [16, 32, 64, 64], early]
     assert widths(Limits(77_753))[0] == second
     assert widths(Limits(70_153))[1] == list(VGG_WIDTHS[1])
     assert widths(Limits(100)) == [None, None, None]
@@ -175,7 +186,7 @@ def test_references_are_the_largest_that_fit() -> None:
 def test_references_lose_what_tiny_images_do_not_allow() -> None:
     space = CNN.fit(InputShape(1, 2, 2, 2))
     assert [layer.values["stride"] for layer in resnet8(space).layers] == [1, 1, 1]
-    assert [layer.type for layer in plain(space).layers] == ["conv2d"] * 3
+    assert [layer.type for layer in pooled(space).layers] == ["conv2d"] * 4
 
 
 def test_presets_are_found_by_their_names() -> None:
