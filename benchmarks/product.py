@@ -19,7 +19,9 @@ Sets: ``fashion`` (5,000 training images of fashion_mnist.npz drawn with seed 0,
 search only ``mobilenet`` and ``lenet5`` keep.
 
 ``python benchmarks/product.py --sets fashion --arms gcnas resnet8 --seeds 0 1 --seconds 480 --cores 1 --jobs 2``
-(two processes, one thread each). A job that stands in the result file already is not run again. The data are read from
+(two processes, one thread each). A job that stands in the result file already is not run again. ``--summary`` prints
+for each set and arm the mean of the test accuracies with the least and the most, the same of the differences from
+``resnet8`` with the same seed, and the multiply-adds as shares of its. The data are read from
 the folder in GCNAS_DATA or ``../shared/data``.
 """
 
@@ -403,6 +405,35 @@ def run_all(jobs: list[Job], output: Path, processes: int) -> None:
         sys.exit(f"{sum(map(bool, codes))} of {len(codes)} jobs failed")
 
 
+def summarize(output: Path) -> None:
+    """Print one line for each set, arm and budget."""
+    with output.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in ("set", "arm", "seconds", "cores")), []).append(row)
+    for (name, arm, seconds, cores), members in sorted(groups.items()):
+        rivals = groups.get((name.removesuffix("-half"), "resnet8", seconds, cores), [])
+        rival = {row["seed"]: row for row in rivals}
+        pairs = [(row, rival[row["seed"]]) for row in members if row["seed"] in rival]
+        ahead = [float(row["test_accuracy"]) - float(other["test_accuracy"]) for row, other in pairs]
+        shares = [float(row["multiply_adds"]) / float(other["multiply_adds"]) for row, other in pairs]
+        accuracy = _spread([float(row["test_accuracy"]) for row in members], "{:.4f}")
+        print(
+            f"{name:14} {arm:13} {seconds:>5} s {cores} core  seeds {' '.join(row['seed'] for row in members)}  "
+            f"accuracy {accuracy}  ahead of resnet8 {_spread(ahead, '{:+.4f}')}  "
+            f"multiply-adds {_spread(shares, '{:.2f}')}  trials {'/'.join(row['trials'] for row in members)}  "
+            f"source {'/'.join(row['source'] for row in members)}"
+        )
+
+
+def _spread(values: list[float], form: str) -> str:
+    if not values:
+        return "-"
+    mean, least, most = (form.format(value) for value in (sum(values) / len(values), min(values), max(values)))
+    return f"{mean} ({least} to {most})"
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -415,7 +446,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="jobs at a time")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--here", action="store_true", help="run the first job in this process")
+    parser.add_argument(
+        "--summary", action="store_true", help="print the result file's figures and run nothing"
+    )
     given = parser.parse_args()
+    if given.summary:
+        summarize(given.out)
+        return
     jobs = [
         Job(name, arm, seed, given.seconds, given.cores)
         for seed in given.seeds

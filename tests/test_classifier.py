@@ -61,14 +61,17 @@ def fitted() -> GCNASClassifier:
     return tiny(budget=2, epochs=2, final_epochs=20).fit(IMAGES, np.array(["nil", "one", "two"])[LABELS])
 
 
-# Twenty passes, because one of the checks asks for a training accuracy of 83 %.
+LEARNT = {"check_classifiers_train": 20}
+"""Final epochs for the checks that ask for an accuracy, of 83 % on the training data; two do for the others."""
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
-    [OfTables(**TINY | {"final_epochs": 20}, strategy="random", references=False, batch_size=16)],
+    [OfTables(**TINY, strategy="random", references=False, batch_size=16)],
     expected_failed_checks=lambda _: NOT_HELD,
 )
 def test_checks_of_scikit_learn(estimator: GCNASClassifier, check: Any) -> None:
-    check(estimator)
+    check(estimator.set_params(final_epochs=LEARNT.get(check.func.__name__, 2)))
 
 
 def test_the_parameters_are_those_of_a_run() -> None:

@@ -173,11 +173,11 @@ def test_references_are_the_largest_that_fit() -> None:
         ]
 
     classic, second, vgg = list(RESNET_WIDTHS[0]), list(RESNET_WIDTHS[1]), list(VGG_WIDTHS[0])
-    early = list(POOLED_WIDTHS[0])
-    assert widths(Limits()) == [classic, vgg, early]
-    assert widths(Limits(77_754, 9_345_920)) == [classic, vgg, early]
-    # Within half of those multiply-adds, the design that pools first keeps its width.
-    assert widths(Limits(77_754, 4_672_960)) == [[8, 16, 32], [16, 32, 64, 64], early]
+    assert widths(Limits()) == [classic, vgg, None]
+    assert widths(Limits(77_754, 9_345_920)) == [classic, vgg, None]
+    assert widths(Limits(77_754, 4_672_960)) == [[8, 16, 32], [16, 32, 64, 64], None]
+    # Within so few multiply-adds, the design that pools first has room for three times the parameters.
+    assert widths(Limits(50_000, 2_000_000)) == [[8, 8, 16], [8, 16, 24, 16], list(POOLED_WIDTHS[3])]
     assert widths(Limits(77_753))[0] == second
     assert widths(Limits(70_153))[1] == list(VGG_WIDTHS[1])
     assert widths(Limits(100)) == [None, None, None]

@@ -253,14 +253,25 @@ def _widest(
     return reference
 
 
+def _pooled_where_vgg_starves(space: SearchSpace) -> Architecture | None:
+    """The widest that pools first, if the limits leave the widest ``vgg`` less than half of its parameters.
+
+    Elsewhere ``vgg`` learns more, and a worse design that looks better after a short training does harm.
+    """
+    early, late = _widest(pooled, POOLED_WIDTHS)(space), _widest(vgg, VGG_WIDTHS)(space)
+    if early is None or late is None:
+        return early
+    return early if 2 * space.cost(late).parameters < space.cost(early).parameters else None
+
+
 CNN = SearchSpace(
     name="cnn",
     layer_types=(Conv2d(), SeparableConv2d(), InvertedBottleneck(), ResidualBlock(), MaxPool(), AvgPool()),
     references={
         "resnet8": _widest(resnet8, RESNET_WIDTHS),
         "vgg": _widest(vgg, VGG_WIDTHS),
-        "pooled": _widest(pooled, POOLED_WIDTHS),
+        "pooled": _pooled_where_vgg_starves,
     },
 )
 """Depth 2 to 20, window 4, six layer types; references are, each the widest within the limits, a ResNet-8, a network
-in the manner of VGG, and one like it that pools first."""
+in the manner of VGG, and, where limits of multiply-adds starve that, one like it that pools first."""
