@@ -15,7 +15,7 @@ ROWS, LABELS = load_digits(return_X_y=True)  # (1797, 64): rows of 64 numbers ar
 
 MODELS = {
     "support vector machine": make_pipeline(StandardScaler(), SVC()),
-    # Three candidates a fold, the reference designs of the space here; more budget searches further.
+    # Three candidates a fold: the reference designs of the space, and an edit of one; more budget searches further.
     "searched network": GCNASClassifier(
         budget=3, epochs=3, final_epochs=20, max_params="60k", threads=1, random_state=0
     ),

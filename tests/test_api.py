@@ -91,8 +91,8 @@ def test_configuration_file_reproduces_a_run(tmp_path: Path) -> None:
 
 
 def test_references_come_first_and_can_be_left_out(tmp_path: Path) -> None:
-    result = gcnas.search("digits", out=tmp_path / "run", budget=4, **SMALL)
-    assert [t.proposal.source for t in result.trials] == ["reference", "reference", "reference", "edit"]
+    result = gcnas.search("digits", out=tmp_path / "run", budget=3, **SMALL)
+    assert [t.proposal.source for t in result.trials] == ["reference", "reference", "edit"]
     alone = gcnas.search("digits", out=tmp_path / "alone", budget=2, references=False, **SMALL)
     assert {t.proposal.source for t in alone.trials} == {"start"}
 
