@@ -1,3 +1,4 @@
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -162,3 +163,21 @@ def test_the_report_of_a_folder_without_runs(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with pytest.raises(DataError, match="no finished run"):
         write_report(tmp_path)
+
+
+def test_a_full_disk_is_told_in_one_sentence(
+    tiny_reference: TableReference, in_process: list[Task], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_bench(_bench(tiny_reference, seeds=1), tmp_path)
+    before = _files(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gcnas.bench.raw.write_atomically", full)
+        with pytest.raises(ConfigurationError, match="cannot be written: No space left on device"):
+            run_bench(_bench(tiny_reference, seeds=2), tmp_path)
+    assert _files(tmp_path) == before
+    run_bench(_bench(tiny_reference, seeds=2), tmp_path)
+    assert len(_files(tmp_path)) == len(before) + 1

@@ -45,10 +45,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 def test_a_bench_and_its_summary(ran: tuple[list[str], str, Path]) -> None:
     _, said, out = ran
     assert len(re.findall(r"^\[\d/4\] tiny (random|reinforce) seed [01]: ", said, re.MULTILINE)) == 4
-    networks: dict[str, tiny.Row] = {}
-    for row in tiny.rows():
-        networks.setdefault(row.network, row)
-    known = {row.key: row for row in networks.values() if row.validation is not None}
+    known = {row.key: row for row in tiny.networks().values() if row.validation is not None}
     optimum = max(row.validation for row in known.values() if row.validation is not None)
     raw = _read(out / "raw.csv")
     summary = {row["strategy"]: row for row in _read(out / "summary.csv")}
@@ -109,6 +106,7 @@ def test_the_same_command_goes_on(
         ({"--space": "none.yaml"}, ["none.yaml", "cannot be read"]),
         ({"--table": "none.csv"}, ["none.csv", "does not exist"]),
         ({"--seeds": "0"}, ["--seeds"]),
+        ({"--jobs": "0"}, ["--jobs"]),
     ],
 )
 def test_mistakes_of_users(

@@ -109,3 +109,18 @@ def test_what_broke_a_limit_stands_among_the_least_trained() -> None:
         Evaluation(third, EvaluationState.INFEASIBLE, error_kind="parameters", error="parameters 9 > 1")
     )
     assert experience.epochs.tolist() == [1, 9, 1]
+
+
+def test_failures_before_any_training_belong_to_the_first_one() -> None:
+    first, second, third, fourth = RandomStrategy(DEEP, 0).ask(4)
+    early, late = Experience(DEEP, Tokens(DEEP)), Experience(DEEP, Tokens(DEEP))
+    failed = Evaluation(third, EvaluationState.INFEASIBLE, error="made up")
+    trained = [complete(first, 0.8, epochs=3), complete(second, 0.5, epochs=3), complete(fourth, 0.6, epochs=3)]
+    for experience, evaluations in ((early, [failed, *trained]), (late, [*trained, failed])):
+        for evaluation in evaluations:
+            experience.add(evaluation)
+    order = [3, 0, 1, 2]
+    assert early.epochs.tolist() == [3] * 4
+    assert early.targets[0] == early.targets.min() < -0.4
+    assert early.targets == pytest.approx(late.targets[order])
+    assert early.facts == pytest.approx(late.facts[order])

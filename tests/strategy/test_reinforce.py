@@ -165,3 +165,14 @@ def test_settings_are_those_of_the_tuning(name: str) -> None:
     searcher = create_strategy(name, TOY, 0)
     assert isinstance(searcher, ReinforceStrategy)
     assert best == f"learning_rate={searcher.settings.learning_rate} entropy={searcher.settings.entropy}"
+
+
+def test_failures_are_no_better_than_the_worst_where_rewards_are_negative() -> None:
+    searcher = strategy()
+    trained, failed = searcher.ask(7), searcher.ask(1)
+    searcher.tell([Evaluation(p, EvaluationState.COMPLETE, -1.0 - i) for i, p in enumerate(trained)])
+    again = strategy()
+    again.load_state_dict(searcher.state_dict())
+    for each in (searcher, again):
+        each.tell([Evaluation(p, EvaluationState.INFEASIBLE, error="too large") for p in failed])
+        assert each.figures()[0]["reward"] == pytest.approx((-28 - 7) / 8)

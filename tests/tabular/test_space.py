@@ -68,9 +68,9 @@ def test_an_architecture_says_what_the_tokens_mean(tiny_table: Table) -> None:
 
 def test_equal_networks_are_one_architecture(tiny_table: Table) -> None:
     space = tiny_table.space
-    first: dict[str, str] = {}
+    first = tiny.networks()
     for row in tiny.rows():
-        expected = first.setdefault(row.network, row.key)
+        expected = first[row.network].key
         architecture = space.from_key(row.key)
         assert space.key(architecture) == expected
         assert architecture.fingerprint == space.from_key(expected).fingerprint
@@ -209,3 +209,9 @@ def test_decisions_that_do_not_fit() -> None:
     for actions in ([LayerAction(1, (), (0,)), LayerAction(1, (), (0,))], [LayerAction(0, (), (0,))] * 3):
         with pytest.raises(SpaceError):
             space.decode(actions)
+
+
+def test_without_inputs_a_chain_and_with_empty_ones_the_input_alone() -> None:
+    chain, apart = _space(_layers(None, None, None)), _space(_layers("", "", ""))
+    assert [layer.inputs for layer in chain.from_key("aba").layers] == [(0,), (1,), (2,)]
+    assert [layer.inputs for layer in apart.from_key("aba").layers] == [(0,), (0,), (0,)]

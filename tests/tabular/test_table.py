@@ -8,7 +8,7 @@ import pytest
 from tests.tabular import tiny
 
 from gcnas.errors import DataError, SpaceError
-from gcnas.tabular import Description, Table, load_table
+from gcnas.tabular import Description, Table, load_table, make_space
 
 DESCRIPTION = Description.parse(
     "name: t\nkey: key\nreward: score\ntest: test\ncost: seconds\n"
@@ -107,9 +107,9 @@ def test_another_file_than_the_one_that_was_checked(tmp_path: Path) -> None:
 
 
 def test_the_tiny_table_says_what_it_was_made_of(tiny_table: Table) -> None:
-    first: dict[str, tiny.Row] = {}
+    first = tiny.networks()
     for row in tiny.rows():
-        kept = first.setdefault(row.network, row)
+        kept = first[row.network]
         entry = tiny_table.entry(tiny_table.space.from_key(row.key))
         if kept.validation is None:
             assert entry is None
@@ -139,3 +139,24 @@ def test_signals_of_networks(tmp_path: Path) -> None:
     assert load_table(file, Description.read(text)).signals(table.space.from_key("c1c1")) == {}
     with pytest.raises(DataError, match="nothing"):
         load_table(file, Description.read(text).model_copy(update={"signals": ("nothing",)}))
+
+
+def test_a_network_stands_for_itself_in_the_first_row_that_has_a_reward(tmp_path: Path) -> None:
+    text = "key,score,test,seconds,same\n00,,9,1,x\n01,2.5,8,2,x\n10,1.5,7,1,\n11,9.5,6,1,x\n"
+    description = DESCRIPTION.model_copy(update={"canonical": "same"})
+    table = load_table(_write(tmp_path, text), description)
+    assert {key: table.space.key(table.space.from_key(key)) for key in ("00", "01", "10", "11")} == {
+        "00": "01",
+        "01": "01",
+        "10": "10",
+        "11": "01",
+    }
+    assert (table.best, table.networks) == (2.5, 2)
+
+
+def test_the_description_in_the_documentation_can_be_used(repository: Path) -> None:
+    text = (repository / "docs" / "bench.md").read_text(encoding="utf-8")
+    block = text[text.index("name: mine") :]
+    space = make_space(Description.parse(block[: block.index("```")], "docs/bench.md"))
+    assert [layer.inputs for layer in space.from_key("0a1b").layers] == [(0,), (1,)]
+    assert space.from_key("0a").depth == 1

@@ -72,6 +72,12 @@ def rows() -> list[Row]:
     return found
 
 
+def networks() -> dict[str, Row]:
+    """By its name, the row that stands for each network: the first with a score, or the first."""
+    found = {row.network: row for row in reversed(rows())}
+    return found | {row.network: row for row in reversed(rows()) if row.validation is not None}
+
+
 def write(folder: Path) -> tuple[Path, Path]:
     """The table and its description in a folder."""
     table, description = folder / "tiny.csv.gz", folder / "tiny.yaml"

@@ -16,7 +16,7 @@ from gcnas.bench.landscape import LANDSCAPES, Landscape
 from gcnas.bench.measures import depth_shares, measure, thirds, top_depth_shares
 from gcnas.bench.problem import ProblemReference
 from gcnas.bench.processes import Progress, Task, check_numbers, run_tasks, take_folder
-from gcnas.bench.raw import read_runs, run_file
+from gcnas.bench.raw import read_runs, run_file, writing
 from gcnas.bench.search import Run
 from gcnas.bench.summary import Cell, write_table
 from gcnas.bench.tables import built_in, find_tables
@@ -134,15 +134,17 @@ class Finding:
     tests: Rows
 
 
-def write_claims(claims: Claims, folder: Path) -> list[Finding]:
+def write_claims(claims: Claims, folder: Path, *, costs: bool = True) -> list[Finding]:
     """Write ``runs.csv``, and for each experiment its summary and tests; also depths (E2) and costs of m (E8).
 
     Args:
         claims: The experiments.
         folder: Where the runs are; runs of other experiments in it are left out.
+        costs: Whether the costs of m are measured, where they are not in the folder yet.
 
     Raises:
         DataError: If there are no runs, or they are damaged.
+        ConfigurationError: If the folder cannot be written.
     """
     wanted = {(task.table.name, task.strategy, task.seed) for task in claims.tasks()}
     runs = [run for run in read_runs(folder) if (run.space, run.strategy, run.seed) in wanted]
@@ -152,20 +154,21 @@ def write_claims(claims: Claims, folder: Path) -> list[Finding]:
     for name, problem in claims.problems.items():
         here = [run for run in runs if run.space == name]
         rows += measure(here, problem.load()) if here else []
-    write_table(folder / RUNS_TABLE, rows)
     findings = [find(experiment, rows) for experiment in claims.experiments]
-    for finding in findings:
-        for kind, table in (("", finding.summary), ("-tests", finding.tests)):
-            if table:
-                write_table(folder / f"{finding.experiment.name}{kind}.csv", table)
     names = [experiment.name for experiment in claims.experiments]
-    if "E2" in names:
-        _write_depths(claims, runs, folder)
-    if "E8" in names and not (folder / "E8-cost.csv").exists():
-        # Imported here: torch takes a second.
-        from gcnas.bench.window_cost import window_costs
+    with writing(folder):
+        write_table(folder / RUNS_TABLE, rows)
+        for finding in findings:
+            for kind, table in (("", finding.summary), ("-tests", finding.tests)):
+                if table:
+                    write_table(folder / f"{finding.experiment.name}{kind}.csv", table)
+        if "E2" in names:
+            _write_depths(claims, runs, folder)
+        if "E8" in names and costs and not (folder / "E8-cost.csv").exists():
+            # Imported here: torch takes a second.
+            from gcnas.bench.window_cost import window_costs
 
-        write_table(folder / "E8-cost.csv", window_costs())
+            write_table(folder / "E8-cost.csv", window_costs())
     return findings
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from gcnas.bench.arms import create_arm
 from gcnas.bench.problem import ProblemReference
-from gcnas.bench.raw import run_file, write_run
+from gcnas.bench.raw import run_file, write_run, writing
 from gcnas.bench.search import Run, search_table, signals_of
 from gcnas.errors import BenchError, ConfigurationError, GCNASError
 from gcnas.files import write_atomically
@@ -161,7 +161,8 @@ def run_tasks(
     for task, result in _results(tasks, min(jobs, max(len(tasks), 1))):
         done += 1
         if isinstance(result, Run):
-            write_run(folder, result)
+            with writing(folder):
+                write_run(folder, result)
             message = f"{task.name}: {_outcome(result)}"
         else:
             failures.append((task, result))
@@ -169,7 +170,10 @@ def run_tasks(
         if progress is not None:
             progress(done, total, message)
     if failures:
-        write_atomically(folder / "failures.txt", "\n\n".join(f"{t.name}\n{r}" for t, r in failures).encode())
+        with writing(folder):
+            write_atomically(
+                folder / "failures.txt", "\n\n".join(f"{t.name}\n{r}" for t, r in failures).encode()
+            )
         task, result = failures[0]
         raise BenchError(
             f"{len(failures)} of {total} runs failed, the others are kept; the first was {task.name}: "

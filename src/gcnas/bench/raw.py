@@ -3,13 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
 from gcnas.bench.search import Query, Run
-from gcnas.errors import DataError
+from gcnas.errors import ConfigurationError, DataError
 from gcnas.files import write_atomically
 
 RUNS = "runs"
@@ -23,6 +24,21 @@ COLUMNS = (
 def run_file(folder: Path, space: str, strategy: str, seed: int) -> Path:
     """Where a run is kept; any characters of the names are allowed."""
     return folder / RUNS / quote(space, safe="") / quote(strategy, safe="") / f"{seed}.json"
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say in one sentence that files cannot be written.
+
+    Raises:
+        ConfigurationError: In place of an error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"The folder {folder} cannot be written: {error.strerror}. What is in it is kept; the same command goes on."
+        ) from None
 
 
 def write_run(folder: Path, run: Run) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from gcnas.bench.comparison import COLUMNS, compare
 from gcnas.bench.curves import group_runs
 from gcnas.bench.plots import write_plots
-from gcnas.bench.raw import RAW, RUNS, read_raw, read_runs, write_raw
+from gcnas.bench.raw import RAW, RUNS, read_raw, read_runs, write_raw, writing
 from gcnas.bench.summary import Cell, curve_rows, summarise, write_table
 from gcnas.errors import ConfigurationError, DataError
 
@@ -34,7 +34,7 @@ def write_report(folder: Path, against: str | None = None, *, plots: bool = True
         raise ConfigurationError(f"There are no runs of {against!r} in {folder}, only of {known}.")
     rows = [summarise(group) for group in groups]
     tests = compare(groups, against) or [dict.fromkeys(COLUMNS)]
-    try:
+    with writing(folder):
         if (folder / RUNS).is_dir():
             write_raw(folder, runs)
         write_table(folder / "summary.csv", rows)
@@ -42,6 +42,4 @@ def write_report(folder: Path, against: str | None = None, *, plots: bool = True
         write_table(folder / "tests.csv", tests)
         if plots:
             write_plots(folder / "plots", groups)
-    except OSError as error:
-        raise ConfigurationError(f"The folder {folder} cannot be written: {error.strerror}.") from None
     return rows

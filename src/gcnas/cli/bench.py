@@ -57,11 +57,11 @@ def run(
         ),
     ],
     strategy: Annotated[
-        list[str], typer.Option("--strategy", metavar="NAME", help="Who searches. Repeatable.")
-    ],
+        tuple[str, ...], typer.Option("--strategy", metavar="NAME", help="Who searches. Repeatable.")
+    ] = ("gcnas",),
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Results; what is there is not run again.")
-    ],
+    ] = Path("bench-results"),
     table: Annotated[
         list[Path] | None,
         typer.Option(
@@ -91,11 +91,9 @@ def run(
 
     console = Console(highlight=False, soft_wrap=True)
     tables = find_tables(space, table or (), data, checksum=checksum)
-    bench = Bench(tuple(tables), tuple(strategy), seeds, first_seed, queries, batch)
+    bench = Bench(tuple(tables), strategy, seeds, first_seed, queries, batch)
     try:
-        run_bench(
-            bench, out, jobs or os.cpu_count() or 1, lambda n, total, line: typer.echo(f"[{n}/{total}] {line}")
-        )
+        run_bench(bench, out, _processes(jobs), lambda n, total, line: typer.echo(f"[{n}/{total}] {line}"))
     except KeyboardInterrupt:
         typer.echo("Stopped. Finished runs are kept; the same command goes on.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -145,13 +143,13 @@ def claims(
             run_claims(
                 wanted,
                 out,
-                jobs or os.cpu_count() or 1,
+                _processes(jobs),
                 lambda n, total, line: typer.echo(f"[{n}/{total}] {line}"),
             )
     except KeyboardInterrupt:
         typer.echo("Stopped. Finished runs are kept; the same command goes on.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    for finding in write_claims(wanted, out):
+    for finding in write_claims(wanted, out, costs=not report):
         _print_finding(console, finding)
     console.print(
         "Means over seeds, ± half of the 95 % interval. + and -: the first arm of its pair is higher or lower than "
@@ -169,6 +167,10 @@ def spaces() -> None:
     for name, text in built_in().items():
         description = Description.parse(text, name)
         typer.echo(f"{name}: {len(description.decisions)} decisions, file {description.file}")
+
+
+def _processes(jobs: int | None) -> int:
+    return os.cpu_count() or 1 if jobs is None else jobs
 
 
 def _print(console: Console, rows: "list[dict[str, Cell]]", folder: Path) -> None:

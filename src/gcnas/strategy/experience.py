@@ -119,6 +119,8 @@ class Experience:
         if self._count == len(self._scores):
             self._grow()
         architecture, row = evaluation.proposal.architecture, self._count
+        if evaluation.fidelity is not None and not self._lowest():
+            self._train(evaluation.fidelity.epochs)
         self._epochs[row] = evaluation.fidelity.epochs if evaluation.fidelity else self._lowest()
         self._tokens[row] = self._row(architecture)
         self._facts[row] = self._stored([architecture], int(self._epochs[row]))[0]
@@ -126,6 +128,12 @@ class Experience:
         self._scores[row] = evaluation.score if complete else -math.inf
         self._count += 1
         self._targets = self._ranking = None
+
+    def _train(self, epochs: int) -> None:
+        """Failures from before there was any training belong to the first one."""
+        rows = ~np.isfinite(self._scores[: self._count])
+        self._epochs[: self._count][rows] = epochs
+        self._facts[: self._count, 0][rows] = _training_fact(epochs)
 
     def _grow(self) -> None:
         for name in ("_tokens", "_facts", "_scores", "_epochs"):
@@ -156,7 +164,7 @@ class Experience:
 
     def _stored(self, architectures: list[Architecture], epochs: int) -> Floats:
         """Facts with signals as they were measured, NaN where they are unknown."""
-        trained = np.full((len(architectures), 1), math.log2(1 + epochs) / 8)
+        trained = np.full((len(architectures), 1), _training_fact(epochs))
         parts = [trained]
         if self._chosen:
             parts.append(
@@ -239,3 +247,8 @@ class Experience:
         self._facts = from_state(self._facts)
         self.signals.load({n.removeprefix("signal_"): a for n, a in arrays.items() if n.startswith("signal_")})
         self._targets = self._ranking = None
+
+
+def _training_fact(epochs: int) -> float:
+    """Epochs as models see them."""
+    return math.log2(1 + epochs) / 8

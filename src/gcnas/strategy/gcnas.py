@@ -208,16 +208,21 @@ class GCNASStrategy(Strategy):
         """The next round: a first design, then some picks at a time, more where several are wanted at once."""
         if not self._started:
             self._started = True
-            return self._new(self._first())
+            if first := self._new(self._first()):
+                return first
         if len(self._experience.best(2)) < 2:
-            return self._new(self._chance.ask(2))
+            return self._new(self._chance.ask(2)) or self._new(self._left()[:2])
         if self._history is not None:
             self._history.weigh(self._experience)
         self._surrogate.fit(self._experience, self._inherited_target(self._experience.tokens))
         parents = self._learn()
         pool = self._pool(parents)
-        pool = pool or self._new(self._chance.ask(LAST_DRAWS), mark=False)
+        pool = pool or self._left()
         return self._pick(pool, self._rules(wanted)) if pool else []
+
+    def _left(self) -> list[Proposal]:
+        """What many random draws find that was not proposed before."""
+        return self._new(self._chance.ask(LAST_DRAWS), mark=False)
 
     def _first(self) -> list[Proposal]:
         """What earlier runs found, edits of the best design that is known, and a Latin design.

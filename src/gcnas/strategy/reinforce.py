@@ -104,6 +104,7 @@ class ReinforceStrategy(Strategy):
         self._told: list[tuple[Trajectory, float]] = []
         self._baseline: float | None = None
         self._deviation: float | None = None
+        self._worst = 0.0
         self._updates: list[Update] = []
 
     def ask(self, n: int) -> list[Proposal]:
@@ -117,7 +118,7 @@ class ReinforceStrategy(Strategy):
         """Collect rewards; each full batch gives a gradient step."""
         for evaluation in evaluations:
             if evaluation.proposal.source == SOURCE:
-                self._told.append((evaluation.proposal.trajectory, _reward(evaluation)))
+                self._told.append((evaluation.proposal.trajectory, self._reward(evaluation)))
         while len(self._told) >= self.settings.batch:
             batch, self._told = self._told[: self.settings.batch], self._told[self.settings.batch :]
             self._updates.append(self._learn(batch))
@@ -161,6 +162,7 @@ class ReinforceStrategy(Strategy):
         values = {
             "queue": [trajectory.to_json() for trajectory in self._queue],
             "told": [[trajectory.to_json(), reward] for trajectory, reward in self._told],
+            "worst": self._worst,
             "baseline": self._baseline,
             "deviation": self._deviation,
         }
@@ -188,11 +190,15 @@ class ReinforceStrategy(Strategy):
         self._queue = deque(Trajectory.from_json(data) for data in values["queue"])
         self._told = [(Trajectory.from_json(data), float(reward)) for data, reward in values["told"]]
         self._baseline, self._deviation = values["baseline"], values["deviation"]
+        self._worst = values.get("worst", 0.0)  # older states have none
 
-
-def _reward(evaluation: Evaluation) -> float:
-    usable = evaluation.state in (EvaluationState.COMPLETE, EvaluationState.DUPLICATE)
-    return evaluation.score if usable and evaluation.score is not None else 0.0
+    def _reward(self, evaluation: Evaluation) -> float:
+        """The score; for what failed 0, or the worst score seen where scores are negative."""
+        usable = evaluation.state in (EvaluationState.COMPLETE, EvaluationState.DUPLICATE)
+        if not usable or evaluation.score is None:
+            return self._worst
+        self._worst = min(self._worst, evaluation.score)
+        return evaluation.score
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:

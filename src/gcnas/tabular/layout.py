@@ -116,7 +116,7 @@ def _reads(description: Description, groups: Sequence[_Group]) -> tuple[tuple[in
     """Distances of the nodes that each layer reads; None where connections are searched."""
     if description.connections.searched:
         return (None,) * len(groups)
-    if not any(decision.inputs for decision in description.decisions):
+    if all(decision.inputs is None for decision in description.decisions):
         return ((1,),) * len(groups)
     places = {decision.name: place for place, group in enumerate(groups) for decision in group.decisions}
     places |= {group.name: place for place, group in enumerate(groups)}
@@ -142,7 +142,7 @@ def _window(description: Description, reads: Sequence[tuple[int, ...] | None]) -
     farthest = max((distance for read in reads for distance in read or ()), default=1)
     if given is not None and given < farthest:
         raise ConfigurationError(f"The window must hold all inputs, {farthest} layers back, but it is {given}.")
-    if given is None and not any(decision.inputs for decision in description.decisions):
+    if given is None and all(decision.inputs is None for decision in description.decisions):
         return min(CHAIN_WINDOW, len(reads))
     return given or farthest
 

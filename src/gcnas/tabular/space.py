@@ -20,7 +20,7 @@ class TableSpace(SequenceSpace):
 
     Attributes:
         code: How keys are written.
-        representatives: For each key that is the same network as an earlier one, the first of these; decoding
+        representatives: For each key that is the same network as another one that stands for it, that one; decoding
             leads there.
     """
 

@@ -74,7 +74,7 @@ class Table:
     def best(self) -> float:
         """Highest reward that a search can find, at the full training.
 
-        Where rows are the same network, only the first of them can be found.
+        Where rows are the same network, only the first of them that has a reward can be found.
         """
         rewards = self.levels[self.description.epochs].rewards
         first = [row for key, row in self.rows.items() if key not in self.space.representatives]
@@ -141,10 +141,11 @@ def load_table(path: Path, description: Description, *, checksum: bool = True) -
     columns = read_columns(content, _wanted(description), path)
     keys = _keys(columns[description.key], space, path)
     rows = {key: row for row, key in enumerate(keys)}
-    if description.canonical is not None:
-        representatives = _representatives(keys, columns[description.canonical])
-        space = make_space(description, representatives)
     levels = _levels(description, columns, path)
+    if description.canonical is not None:
+        known = ~np.isnan(levels[description.epochs].rewards)
+        representatives = _representatives(keys, columns[description.canonical], known)
+        space = make_space(description, representatives)
     tests = None if description.test is None else _numbers(columns[description.test], description.test, path)
     measured = {name: _numbers(columns[name], name, path) for name in description.signals}
     table = Table(description, space, rows, levels, tests, hashlib.sha256(content).hexdigest(), measured)
@@ -176,14 +177,14 @@ def _keys(texts: Sequence[str], space: TableSpace, path: Path) -> list[str]:
     return list(keys)
 
 
-def _representatives(keys: Sequence[str], canonical: Sequence[str]) -> dict[str, str]:
-    """For each key whose network came before, the first key of that network; empty cells are no network's name."""
+def _representatives(keys: Sequence[str], canonical: Sequence[str], known: NDArray[np.bool_]) -> dict[str, str]:
+    """For each other key of a network the first one that has a reward, or the first; empty cells are no name."""
     first: dict[str, str] = {}
-    later = {}
-    for key, name in zip(keys, canonical, strict=True):
-        if name and first.setdefault(name, key) != key:
-            later[key] = first[name]
-    return later
+    for known_only in (True, False):
+        for key, name, has_reward in zip(keys, canonical, known, strict=True):
+            if name and (has_reward or not known_only):
+                first.setdefault(name, key)
+    return {key: first[name] for key, name in zip(keys, canonical, strict=True) if name and first[name] != key}
 
 
 def _levels(description: Description, columns: Mapping[str, Sequence[str]], path: Path) -> dict[int, Level]:

@@ -58,6 +58,9 @@ SEARCHED = SequenceSpace("searched connections", _KINDS, min_depth=2, max_depth=
 TINY = SequenceSpace("tiny", (token("a"), token("b")), min_depth=2, max_depth=2, window=1)
 """Four points."""
 
+FEW = SequenceSpace("few", (token("a"), token("b"), token("c")), min_depth=3, max_depth=3, window=1)
+"""Twenty-seven points."""
+
 SINGLE = SequenceSpace("single", (token("a"),), min_depth=2, max_depth=2, window=1)
 """One point."""
 
@@ -200,6 +203,18 @@ class StrategyTestCase:
                 assert len({proposal.fingerprint for proposal in asked}) == 4
             strategy.tell([made_up(proposal) for proposal in proposals])
         assert {len(proposal.architecture.layers) for proposal in asked} == {2}
+
+    def test_a_small_space_of_failures(self) -> None:
+        """A strategy that ends without having heard of a score has proposed every point."""
+        for seed in range(3):
+            strategy, seen = self._new(FEW, seed), set()
+            for _ in range(100):
+                proposals = strategy.ask(1)
+                if not proposals:
+                    assert len(seen) == 27, f"ended after {len(seen)} of 27 points"
+                    break
+                seen.update(proposal.fingerprint for proposal in proposals)
+                strategy.tell([Evaluation(p, EvaluationState.INFEASIBLE, error="made up") for p in proposals])
 
     def test_one_legal_choice(self) -> None:
         """Where there is nothing to decide the one point is proposed, again or not."""
