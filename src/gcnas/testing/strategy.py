@@ -207,7 +207,8 @@ class StrategyTestCase:
     def test_a_small_space_of_failures(self) -> None:
         """A strategy that ends without having heard of a score has proposed every point."""
         for seed in range(3):
-            strategy, seen = self._new(FEW, seed), set()
+            strategy = self._new(FEW, seed)
+            seen: set[str] = set()
             for _ in range(100):
                 proposals = strategy.ask(1)
                 if not proposals:
