@@ -345,7 +345,7 @@ def _followed(proposal: Proposal) -> float:
     return sum(hits) / len(hits)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_it_learns_what_depends_on_the_layer_after(seed: int) -> None:
     """Types stay even, so a policy that never draws again is right half of the time."""
     settings = GCNSettings(width=16)

@@ -156,6 +156,7 @@ def test_report_without_room_is_told_and_the_result_is_there(
         final_epochs=1,
         resolution=8,
         workers=1,
+        threads=1,
         onnx=False,
         observer=notes,
     )

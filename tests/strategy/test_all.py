@@ -16,6 +16,13 @@ CASES = [name for name in dir(StrategyTestCase) if name.startswith("test_")]
 LONG = "test_ten_thousand_evaluations"
 QUICK_SAMPLERS = {"optuna:tpe", "optuna:nsga2", "optuna:random"}
 
+OF_REDRAWING = {
+    "test_proposals_are_points_of_the_space",
+    "test_a_state_leads_to_the_same_proposals",
+    "test_results_in_any_order",
+}
+"""What redrawing, the slowest of the policies, could do differently from the others."""
+
 CREATE: dict[str, Callable[[SearchSpace, int], Strategy]] = {
     **{name: partial(create_strategy, name) for name in sorted(STRATEGIES)},
     "gcnas, rounds of three": partial(GCNASStrategy, settings=QUICK),
@@ -27,6 +34,7 @@ CREATE: dict[str, Callable[[SearchSpace, int], Strategy]] = {
 def case(name: str, test: str) -> object:
     learns_by_gradients = name.startswith(("reinforce", "gcnas"))
     late = name == "gcnas" or (name.startswith("optuna:") and name not in QUICK_SAMPLERS)
+    late = late or (name == "reinforce-redraw" and test not in OF_REDRAWING)
     marks = [pytest.mark.slow] if late or (test == LONG and learns_by_gradients) else []
     return pytest.param(name, test, marks=marks)
 

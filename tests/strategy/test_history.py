@@ -55,11 +55,14 @@ def warm(space: SearchSpace, seed: int) -> GCNASStrategy:
 CASES = [n for n in dir(StrategyTestCase) if n.startswith("test_") and n != "test_ten_thousand_evaluations"]
 
 
+@pytest.mark.parametrize(
+    "space", [SEARCHED, pytest.param(NETWORKS, marks=pytest.mark.slow)], ids=lambda s: s.name
+)
 @pytest.mark.parametrize("case", CASES)
-def test_the_conformance_kit(case: str) -> None:
+def test_the_conformance_kit(case: str, space: SearchSpace) -> None:
     class Case(StrategyTestCase):
         create = partial(warm)
-        spaces = (NETWORKS, SEARCHED)
+        spaces = (space,)
         told = 12
 
     getattr(Case(), case)()
