@@ -129,7 +129,7 @@ def test_signals_of_networks(tmp_path: Path) -> None:
     file, text = tiny.write(tmp_path)
     table = load_table(file, Description.read(text).model_copy(update={"signals": ("seconds", "short")}))
     rows = {row.key: row for row in tiny.rows()}
-    for key in ("c1c1", "p2p2"):
+    for key in ("c1c1", "p2p2c1"):
         found = table.signals(table.space.from_key(key))
         assert found["seconds"] == rows[key].seconds
         assert math.isnan(found["short"]) == (rows[key].validation is None)
