@@ -94,6 +94,14 @@ def test_repeated_networks_are_compared_by_their_means() -> None:
     assert chosen(lucky, steady, third, *again) == 2  # 0.935 beats 0.90; the third was not repeated
 
 
+def test_repeats_do_not_hide_a_better_network() -> None:
+    best, other, third = trial(1, 0.95, network=1), trial(2, 0.8, network=2), trial(3, 0.9, network=3)
+    failed, again = trial(4, None, network=1, seed=5), trial(5, 0.81, network=2, seed=5)
+    assert chosen(best, other, third, failed, again) == 1
+    # Repeats of two that are not the best, which a limit may leave: the third was better than both.
+    assert chosen(other, third, again, trial(6, 0.7, network=6), trial(7, 0.7, network=6, seed=5)) == 3
+
+
 def test_why_nothing_is_within() -> None:
     trials = [trial(1, 0.9, parameters=1_000), trial(2, 0.7, parameters=500), trial(3, None, parameters=10)]
     error = nothing_within(trials, Limits(), Limits(parameters=100, multiply_adds=50))

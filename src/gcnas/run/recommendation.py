@@ -72,12 +72,18 @@ def nothing_within(trials: Sequence[Trial], limits: Limits, within: Limits) -> G
 
 
 def _scores(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
-    """First trial and mean score of each network; of those repeated, if any were."""
+    """First trial and mean score of each network; of those repeated, if these are several and hold the best.
+
+    They do not where the repeat of the best failed, or where a limit leaves out what was repeated.
+    """
     networks: dict[str, list[Trial]] = {}
     for trial in trials:
         networks.setdefault(trial.proposal.fingerprint, []).append(trial)
-    repeated = [group for group in networks.values() if len(group) > 1]
-    return [(group[0], mean(t.score for t in group)) for group in repeated or networks.values()]
+    groups = list(networks.values())
+    repeated = [group for group in groups if len(group) > 1]
+    if len(repeated) > 1 and max(groups, key=lambda group: group[0].score) in repeated:
+        groups = repeated
+    return [(group[0], mean(t.score for t in group)) for group in groups]
 
 
 def _best(scores: Sequence[tuple[Trial, float]]) -> tuple[Trial, float] | None:
