@@ -22,8 +22,8 @@ def time_limit(proposal: Proposal, seconds: float) -> float:
 def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -> Trial | None:
     """The best network, but a design by people unless the search clearly beat it.
 
-    Only evaluations with the most training count (:func:`~gcnas.run.trial.decisive`). Where some networks were trained
-    again with another seed, the decision is among them, by the mean of their scores.
+    Only evaluations with the most training count (:func:`~gcnas.run.trial.decisive`). Where several networks,
+    the best among them, were trained again with another seed, the decision is among these, by the mean of their scores.
 
     A score is an accuracy on so many validation images after a short training. The best of many such scores is
     too high by chance, so a searched network takes the place of the best reference design only if it is better by
