@@ -98,6 +98,16 @@ def test_the_same_command_goes_on(
     assert (tmp_path / "out" / "plots" / "regret-tiny.png").exists()
 
 
+def test_a_table_and_its_description_are_enough(
+    run_gcnas: RunGcnas, command: list[str], tmp_path: Path
+) -> None:
+    table, space = (command[command.index(option) + 1] for option in ("--table", "--space"))
+    run_gcnas(
+        "bench", "run", "--table", table, "--space", space, "--seeds", "1", "--queries", "3", "--jobs", "1"
+    )
+    assert [row["strategy"] for row in _read(tmp_path / "bench-results" / "summary.csv")] == ["gcnas"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

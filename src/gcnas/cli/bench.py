@@ -57,8 +57,9 @@ def run(
         ),
     ],
     strategy: Annotated[
-        tuple[str, ...], typer.Option("--strategy", metavar="NAME", help="Who searches. Repeatable.")
-    ] = ("gcnas",),
+        list[str] | None,
+        typer.Option("--strategy", metavar="NAME", help="Who searches. Repeatable. [default: gcnas]"),
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Results; what is there is not run again.")
     ] = Path("bench-results"),
@@ -91,7 +92,7 @@ def run(
 
     console = Console(highlight=False, soft_wrap=True)
     tables = find_tables(space, table or (), data, checksum=checksum)
-    bench = Bench(tuple(tables), strategy, seeds, first_seed, queries, batch)
+    bench = Bench(tuple(tables), tuple(strategy or ("gcnas",)), seeds, first_seed, queries, batch)
     try:
         run_bench(bench, out, _processes(jobs), lambda n, total, line: typer.echo(f"[{n}/{total}] {line}"))
     except KeyboardInterrupt:
