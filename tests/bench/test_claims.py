@@ -1,5 +1,6 @@
 import csv
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,19 @@ def test_tests_are_paired_and_corrected_within_a_space_and_a_measure() -> None:
     assert finding.tests[0]["mean_difference"] == pytest.approx((values["s", "a"] - values["s", "b"]).mean())
     assert finding.tests[0]["lower"] == int((values["s", "a"] < values["s", "b"]).sum())
     assert next(row["seeds"] for row in finding.summary if row["arm"] == "b") == 9
+
+
+def test_a_report_measures_nothing(
+    small: Experiment, in_process: list[Task], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(EXPERIMENTS, "E8", replace(small, name="E8"))
+    monkeypatch.setattr("gcnas.bench.window_cost.window_costs", lambda: [{"m": 1}])
+    claims = find_claims(["E8"], seeds=1, queries=4)
+    run_claims(claims, tmp_path)
+    write_claims(claims, tmp_path, costs=False)
+    assert not (tmp_path / "E8-cost.csv").exists()
+    write_claims(claims, tmp_path)
+    assert (tmp_path / "E8-cost.csv").read_text() == "m\n1\n"
 
 
 def test_a_run_that_fails_costs_that_run_only(
