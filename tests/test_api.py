@@ -9,6 +9,7 @@ import torch
 import yaml
 
 import gcnas
+from gcnas.delivery import latency
 from gcnas.errors import ConfigurationError, LimitsTooTightError, RunFolderError
 from gcnas.network import weights_bytes
 from gcnas.run import costs
@@ -182,6 +183,7 @@ def test_search_within_a_size_a_latency_and_towards_a_target(
     weights = {"constant": 0.01, "conv2d: layers": 1.0, "residual_block: layers": 0.01}
     model = LatencyModel(weights, 30, 0.1, 0.2, 1, "made", "made", 1.0)
     monkeypatch.setattr(costs, "calibrate", lambda *_, **__: model)
+    monkeypatch.setattr(latency, "measured_latency", lambda *_: 0.015)
     options = SMALL | {"strategy": "random", "fidelity": "full"}
     result = gcnas.search(
         "digits",

@@ -1,12 +1,14 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 import gcnas
+from gcnas import api
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
@@ -59,6 +61,52 @@ def test_the_weights_help(run: Result, tmp_path: Path) -> None:
     moved = gcnas.transfer(run.run, "digits", out=tmp_path / "moved", **FAST)
     cold = gcnas.search("digits", out=tmp_path / "cold", budget=1, threads=1, fidelity="full", **FAST)
     assert moved.metrics["validation_accuracy"] > cold.metrics["validation_accuracy"]
+
+
+def test_a_transfer_that_was_killed_goes_on_as_it_was_begun(
+    run: Result, turned: Mapping[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked of its final training, and its wall clock, are in the run folder."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    out, seconds = tmp_path / "moved", 40.0
+    with monkeypatch.context() as context:
+        context.setattr(api, "deliver", killed)
+        with pytest.raises(KeyboardInterrupt):
+            gcnas.transfer(
+                run.run,
+                turned,
+                out=out,
+                seconds=seconds,
+                freeze=1,
+                fine_tune_rate=0.5,
+                **FAST | {"final_epochs": 3},
+            )
+    asked: list[float | None] = []
+    deliver = api.deliver
+
+    def watched(*given: Any, **options: Any) -> Any:
+        asked.append(options["seconds"])
+        return deliver(*given, **options)
+
+    monkeypatch.setattr(api, "deliver", watched)
+    inheritance = gcnas.resume(out, data=turned).metrics["inheritance"]
+    assert (inheritance["frozen_epochs"], inheritance["rate"]) == (1, 0.5)
+    assert asked[0] is not None
+    assert 0 < asked[0] < seconds
+    gcnas.resume(out, data=turned, budget=2)
+    assert asked[1:] == [None]  # another budget is another clock
+
+
+def test_a_network_for_oblong_images_is_moved_to_oblong_images(tmp_path: Path) -> None:
+    images, labels = load_digits(return_X_y=True)
+    digits = np.round(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    wide = {"images": np.concatenate([digits, digits], 2)[..., None], "labels": labels}
+    first = gcnas.search(wide, out=tmp_path / "r", budget=1, threads=1, **FAST)
+    assert first.model.preprocessing.resolution == (8, 16)
+    assert gcnas.transfer(first.run, wide, out=tmp_path / "s", **FAST).model.preprocessing.resolution == (8, 16)
 
 
 def test_what_cannot_be_transferred_is_said(run: Result, tmp_path: Path) -> None:

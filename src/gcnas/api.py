@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,12 +15,14 @@ from gcnas.delivery import (
     Heritage,
     Lesson,
     Refinement,
+    heritage_of,
     inherited_from,
     keep_donor,
     read_donor,
     write_searched,
 )
 from gcnas.delivery import finalize as deliver
+from gcnas.delivery.latency import choose_measured
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.execution.worker import refuse_in_worker
 from gcnas.opening import (
@@ -35,6 +38,7 @@ from gcnas.opening import (
 )
 from gcnas.records import Limits
 from gcnas.report import write_report, write_trials_csv
+from gcnas.report.front import accuracies
 from gcnas.result import Result
 from gcnas.run.context import Context
 from gcnas.run.costs import priced, with_costs
@@ -47,6 +51,9 @@ from gcnas.run.recommendation import nothing_within, recommend
 from gcnas.run.session import Session, elapsed, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
+
+CLOCK = "seconds"
+"""Fact of the ledger that holds the wall clock of a run with a budget of trials, where it has one."""
 
 
 def search(
@@ -109,7 +116,8 @@ def resume(
         space: The run's space; needed only if it is not a preset, since it is code.
         observer: Told what happens.
         changes: Fields of the configuration that may change: the budget, the limits, the amount of training of
-            the delivered network, the workers, their memory, the cluster, the threads.
+            the delivered network (one that was delivered already is trained anew), the workers, their memory, the
+            cluster, the threads.
 
     Raises:
         GCNASError: One of its children, if the run cannot go on.
@@ -157,7 +165,7 @@ def finalize(
         max_macs: Most multiply-adds, for one image.
         max_activations: Most numbers alive at once, for one image.
         max_size: Most bytes of the file of weights.
-        max_latency: Most milliseconds of one image, as predicted; measures what that takes if the run has not.
+        max_latency: Most milliseconds of one image: the choice is by prediction, and measured before it is trained.
         seconds: Wall clock; by default the number of final epochs rules.
         data: Where the same data is now, as for :func:`resume`.
         space: The run's space, as for :func:`resume`.
@@ -169,7 +177,7 @@ def finalize(
         init_from: A run folder or a safetensors file whose weights are taken over where they fit.
         freeze: Epochs in which only what was not taken over is trained; 0 by default.
         fine_tune_rate: Peak of the learning rate afterwards, as a share of the run's; 0.3 by default.
-        changes: As for :func:`resume`, for example ``final_epochs=200``.
+        changes: As for :func:`resume`, for example ``final_epochs=200``; they hold for this time only.
 
     Raises:
         GCNASError: One of its children, if there is no such trial, it was not trained successfully, or none is within
@@ -194,11 +202,11 @@ def finalize(
     heritage = _heritage(init_from, freeze, fine_tune_rate)
     folder = RunFolder.open(Path(run))
     with folder.locked():
-        context = reopen(folder, data, space, changes, observer)
+        context = reopen(folder, data, space, changes, observer, lasting=False)
         more = wanted.costs - context.config.costs
         context = replace(context, space=with_costs(context.space, more, context.config, folder, observer))
         with open_ledger(context) as ledger:
-            chosen = choose_trial(context, ledger, trial, wanted.limits)
+            chosen = choose_trial(context, ledger, trial, wanted.limits, observer)
             refinement = Refinement(lesson, heritage, ledger.trials())
             _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer, refinement)
         _write_tables(folder)
@@ -242,9 +250,16 @@ def run_to_the_end(
     changes: dict[str, Any] | None = None,
     *,
     seconds: float | None = None,
-    refinement: Refinement | None = None,
 ) -> Result:
-    """Search, deliver, report: what a new run and one that goes on share."""
+    """Search, deliver, report: what a new run and one that goes on share.
+
+    Args:
+        context: The run.
+        clock: Its seconds.
+        observer: Told what happens.
+        changes: What changed, if it goes on.
+        seconds: Wall clock of search and delivery beside a budget of trials; kept until the budget is changed.
+    """
     folder, config = context.folder, context.config
     try:
         with open_ledger(context) as ledger:
@@ -256,6 +271,12 @@ def run_to_the_end(
                 starts = (f"{run.name} ({len(run.targets)} networks)" for run in context.past)
                 ledger.event(clock(), "warm-start", ", ".join(starts))
 
+            kept = ledger.meta().get(CLOCK)
+            if seconds is None and "budget" not in (changes or {}):
+                seconds = kept
+            if seconds != kept:
+                ledger.set_meta(CLOCK, seconds)
+
             def keep_best(trial: Trial, weights: Any) -> None:
                 write_searched(context, trial, weights)
 
@@ -265,10 +286,12 @@ def run_to_the_end(
             observer.started(folder.path, done, config.budget.trials, left, context.workers.count)
             with _graceful_interrupts(session.driver, observer):
                 session.driver.run()
-                chosen = choose_trial(context, ledger)
-                if not _delivered(session, chosen):
-                    left = _seconds_left(context, clock, seconds)
-                    _deliver(context, ledger, clock, chosen, left, observer, refinement)
+                chosen = choose_trial(context, ledger, observer=observer)
+                delivered = _delivered(session, chosen)
+                if not delivered or "final_epochs" in (changes or {}):
+                    # Asked for once more by its length: the clock of the search is no reason to cut it.
+                    left = None if delivered else _seconds_left(context, clock, seconds)
+                    _deliver(context, ledger, clock, chosen, left, observer)
     finally:
         try:
             _write_tables(folder)
@@ -289,7 +312,9 @@ def _deliver(
 ) -> None:
     refinement = refinement or Refinement()
     if refinement.heritage is None and context.donor is not None:
-        refinement = replace(refinement, heritage=Heritage(context.donor))
+        config = context.config
+        heritage = heritage_of(context.donor, config.freeze, config.fine_tune_rate)
+        refinement = replace(refinement, heritage=heritage)
     deliver(
         context,
         trial,
@@ -318,13 +343,27 @@ def _seconds_left(context: Context, clock: Clock, seconds: float | None = None) 
 
 
 def choose_trial(
-    context: Context, ledger: Ledger, number: int | None = None, within: Limits | None = None
+    context: Context,
+    ledger: Ledger,
+    number: int | None = None,
+    within: Limits | None = None,
+    observer: Observer | None = None,
 ) -> Trial:
-    """The trial of a number, or the one that the run recommends within its limits and these."""
+    """The trial of a number, or the one that the run recommends within its limits and these.
+
+    Its latency is measured where one is limited.
+    """
     trials = priced(context.space, ledger.trials())
     if number is None:
         limits = context.space.limits if within is None else context.space.limits.within(within)
-        best = recommend(trials, limits, len(context.dataset.validation_index))
+        if within is not None and within != Limits():
+            # A limit takes the place of a soft target: what the front shows is what it chooses from.
+            trials = accuracies(trials, context.config.model_dump())
+        choose = partial(recommend, limits=limits, validation_images=len(context.dataset.validation_index))
+        if limits.latency is None:
+            best = choose(trials)
+        else:
+            best = choose_measured(context, ledger, trials, choose, limits.latency, observer or Observer())
         if best is None:
             raise nothing_within(trials, context.space.limits, within or Limits())
         return best

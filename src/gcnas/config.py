@@ -213,6 +213,9 @@ class RunConfig(BaseModel):
         fidelity: ``rungs`` trains candidates a little, and the best of them further, up to ``epochs``; ``full`` trains
             each for all of them at once.
         init_from: Run folder or safetensors file whose weights every network of the run begins with, wherever they fit.
+        freeze: With them: epochs of the final training in which only what was not taken over is trained; None is 0.
+        fine_tune_rate: With them: peak of the learning rate of the final training after that, as a share of the run's;
+            None is 0.3.
         warm_start: Run folders of earlier searches in the same space, from which the strategy starts.
         epochs: Full training of a candidate; None chooses by the size of the data and the budget.
         final_epochs: Training of the delivered network; None chooses likewise.
@@ -232,8 +235,8 @@ class RunConfig(BaseModel):
         onnx: Whether the delivered network is written as ``best/model.onnx`` too, where the extra ``onnx`` is there.
         workers: Processes that evaluate candidates at once, which share the threads; None takes one for each
             thread, or for each GPU.
-        worker_memory: Bytes that a worker process may have for itself; None shares four fifths of the memory. With
-            Ray, what it keeps free for each.
+        worker_memory: Bytes that a worker process may have for itself; None shares four fifths of the memory. Also a
+            single worker is a process if this is given. With Ray, what it keeps free for each.
         executor: Where candidates are evaluated: ``processes`` on this machine, or ``ray`` on a cluster.
         address: Head of the Ray cluster, ``HOST:PORT`` or ``auto``; None starts one on this machine alone.
         worker_cpus: CPU cores of each worker of a Ray cluster.
@@ -259,6 +262,8 @@ class RunConfig(BaseModel):
     space: str = "cnn"
     fidelity: Literal["rungs", "full"] = "rungs"
     init_from: str | None = None
+    freeze: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    fine_tune_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     warm_start: PathsField = ()
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     final_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
@@ -296,6 +301,14 @@ class RunConfig(BaseModel):
             names = ", ".join(name for name, given in asked.items() if given)
             message = f"{names} is for a Ray cluster; add executor: ray (--executor ray)"
             raise PydanticCustomError("gcnas", "{message}", {"message": message})
+        return self
+
+    @model_validator(mode="after")
+    def _fine_tuning_of_weights_taken_over(self) -> Self:
+        if self.init_from is None and (self.freeze is not None or self.fine_tune_rate is not None):
+            raise ValueError(
+                "freeze and fine_tune_rate are for weights taken over: name init_from (--init-from)"
+            )
         return self
 
     @model_validator(mode="after")

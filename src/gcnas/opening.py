@@ -109,8 +109,12 @@ def reopen(
     space: str | SearchSpace | None,
     changes: dict[str, Any],
     observer: Observer,
+    *,
+    lasting: bool = True,
 ) -> Context:
     """The surroundings of a run that goes on; the caller holds its lock.
+
+    Changes are written into its configuration unless they are not lasting; a new place of the data is in any case.
 
     Raises:
         ConfigurationError: If something is to change that may not.
@@ -135,7 +139,7 @@ def reopen(
         context = replace(context, donor=kept_donor(folder))
     if config.warm_start:
         context = replace(context, past=kept_past(folder, context.space))
-    write_text(folder.config, config.to_yaml())
+    write_text(folder.config, (config if lasting else saved.changed(**where)).to_yaml())
     return context
 
 

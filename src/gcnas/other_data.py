@@ -7,7 +7,7 @@ from typing import Any
 
 from gcnas.api import run_to_the_end
 from gcnas.config import RunConfig
-from gcnas.delivery import Model, Refinement, inherited_from, keep_donor, load_best
+from gcnas.delivery import Model, inherited_from, keep_donor, load_best
 from gcnas.errors import ConfigurationError, SpaceError
 from gcnas.opening import DataSource, find_space, load_data, name_of, saved_config
 from gcnas.records import Architecture
@@ -52,7 +52,7 @@ def transfer(
 
     Nothing is searched: the new run has one trial, the network of ``run`` with a head for the new classes, trained for
     the validation accuracy, then for delivery. ``gcnas.resume(out, budget=50)`` searches on from there. The limits of
-    ``run`` do not hold; the images get the resolution of its network unless another is given.
+    ``run`` do not hold; the images get the resolution of its network if that is square and no other is given.
 
     Args:
         run: The run folder whose ``best`` is transferred.
@@ -75,16 +75,15 @@ def transfer(
     saved = saved_config(source)
     found_space = find_space(saved, space)
     model = load_best(source, found_space)
-    config = _config(saved, model, str(run), name_of(data), options)
+    tuning = {"freeze": heritage.freeze, "fine_tune_rate": heritage.rate}
+    config = _config(saved, model, str(run), name_of(data), options | tuning)
     found_space = replace(found_space, references={TRANSFERRED: partial(_moved, model.architecture)})
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.locked():
         dataset = load_data(config, data, folder)
         context = replace(new_context(config, dataset, found_space, folder), donor=heritage.donor)
         keep_donor(folder, heritage.donor)
-        return run_to_the_end(
-            context, clock, observer, seconds=seconds, refinement=Refinement(heritage=heritage)
-        )
+        return run_to_the_end(context, clock, observer, seconds=seconds)
 
 
 def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[str, Any]) -> RunConfig:
@@ -99,7 +98,9 @@ def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[s
     if wrong := fixed.keys() & options.keys():
         raise ConfigurationError(f"A transfer decides {', '.join(sorted(wrong))} itself; leave it out.")
     kept = {name: getattr(saved, name) for name in KEPT}
-    shape = {"resolution": model.preprocessing.resolution[0], "fidelity": "full"}
+    height, width = model.preprocessing.resolution
+    # Only squares can be asked for; the new images then have the resolution that they are found to have.
+    shape = {"resolution": height if height == width else None, "fidelity": "full"}
     return RunConfig.create(**(kept | shape | options | fixed))
 
 

@@ -93,13 +93,14 @@ def scale(
             raise ConfigurationError(f"{name} is a number from 1 to 100,000, but got {number}.")
     folder = RunFolder.open(Path(run))
     with folder.locked():
-        context = reopen(folder, data, space, {} if threads is None else {"threads": threads}, observer)
+        changes = {} if threads is None else {"threads": threads}
+        context = reopen(folder, data, space, changes, observer, lasting=False)
         with open_ledger(context) as ledger:
             clock = Clock(elapsed(ledger))
             passes = epochs or context.amounts.epochs
             scaler = Scaler(
                 context,
-                choose_trial(context, ledger, trial),
+                choose_trial(context, ledger, trial, observer=observer),
                 partial(images_at, folder, context.config, data),
                 passes,
                 grid_epochs or short(passes),
@@ -142,12 +143,13 @@ def finalize_scaled(
     """
     folder = RunFolder.open(Path(run))
     with folder.locked():
-        context = reopen(folder, data, space, changes, observer or Observer())
+        observer = observer or Observer()
+        context = reopen(folder, data, space, changes, observer, lasting=False)
         with open_ledger(context) as ledger:
             clock = Clock(elapsed(ledger))
             deliver_grown(
                 context,
-                partial(choose_trial, context, ledger),
+                partial(choose_trial, context, ledger, observer=observer),
                 phi,
                 partial(images_at, folder, context.config, data),
                 log_test=lambda purpose: ledger.event(clock(), "test-opened", f"{purpose}, phi {phi}"),

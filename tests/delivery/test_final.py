@@ -126,3 +126,23 @@ def test_time_is_kept_for_the_onnx_file(
 def test_what_decides_a_training_cannot_change(result: Result) -> None:
     with pytest.raises(ConfigurationError, match="cannot change seed"):
         gcnas.finalize(result.run, seed=3)
+
+
+SHORT = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False}
+
+
+def test_a_delivered_network_is_trained_anew_if_its_training_is_asked_for(tmp_path: Path) -> None:
+    run = gcnas.search("digits", out=tmp_path / "r", **SHORT).run
+    before = (run / "best/weights.safetensors").read_bytes()
+    gcnas.resume(run)
+    assert (run / "best/weights.safetensors").read_bytes() == before  # nothing to do
+    assert gcnas.resume(run, final_epochs=2).metrics["epochs"] == 2
+    with LedgerReader(run / "run.db") as ledger:
+        assert [event.kind for event in ledger.events()].count("delivered") == 2
+
+
+def test_what_finalize_is_told_is_for_once(tmp_path: Path) -> None:
+    run = gcnas.search("digits", out=tmp_path / "r", **SHORT).run
+    config = (run / "config.yaml").read_text()
+    assert gcnas.finalize(run, final_epochs=3).metrics["epochs"] == 3
+    assert (run / "config.yaml").read_text() == config

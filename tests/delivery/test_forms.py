@@ -64,22 +64,35 @@ def odd_images(tmp_path: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def run_script(archive: Path, folder: Path, images: list[Path]) -> str:
-    """What the zip's script prints where neither gcnas nor torch can be imported."""
+def run_script(archive: Path, folder: Path, images: list[Path], code: int = 0) -> str:
+    """What the zip's script prints where neither gcnas nor torch can be imported; its exit code is looked at."""
     with zipfile.ZipFile(archive) as opened:
         assert sorted(opened.namelist()) == ["labels.json", "model.onnx", "predict.py", "preprocessing.json"]
         opened.extractall(folder)
-    code = (
+    program = (
         "import runpy, sys\n"
         "for name in ('gcnas', 'torch', 'onnx', 'onnxscript'): sys.modules[name] = None\n"
         "sys.argv = sys.argv[1:]\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
-    command = [sys.executable, "-c", code, str(folder / "predict.py"), *map(str, images)]
+    command = [sys.executable, "-c", program, str(folder / "predict.py"), *map(str, images)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=folder.parent)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
     return done.stdout
+
+
+def test_script_of_the_zip_passes_over_what_is_no_image(
+    result: Result, digit_files: list[Path], tmp_path: Path
+) -> None:
+    archive = export_zip(result.model, tmp_path / "net.zip")
+    text, cut = tmp_path / "notes.txt", tmp_path / "cut.png"
+    text.write_text("no image")
+    cut.write_bytes(digit_files[0].read_bytes()[:60])
+    images = [text, digit_files[0], cut, tmp_path / "none.png", digit_files[1]]
+    said = run_script(archive, tmp_path / "net", images, code=1)
+    assert [line.split("\t")[0] for line in said.splitlines()] == [str(digit_files[0]), str(digit_files[1])]
 
 
 def test_script_of_the_zip_says_what_predict_says(

@@ -94,3 +94,13 @@ def test_weights_that_are_none_are_an_error(run: Path, tmp_path: Path) -> None:
     for options in ({"freeze": -1}, {"fine_tune_rate": 0.0}, {"fine_tune_rate": 2.0}):
         with pytest.raises(ConfigurationError, match="--f"):
             gcnas.finalize(run, init_from=run, **options)
+
+
+def test_a_search_fine_tunes_what_it_delivers(run: Path, result: Result, tmp_path: Path) -> None:
+    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False}
+    found = gcnas.search(
+        "digits", out=tmp_path / "r", init_from=str(result.run), freeze=0, fine_tune_rate=0.7, **options
+    )
+    assert found.metrics["inheritance"]["rate"] == 0.7
+    with pytest.raises(ConfigurationError, match="name init_from"):
+        gcnas.search("digits", out=tmp_path / "s", freeze=2, **options)

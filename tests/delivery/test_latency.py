@@ -1,5 +1,20 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gcnas.delivery import latency
+from gcnas.delivery.latency import choose_measured
+from gcnas.errors import ExportError, LimitsTooTightError
+from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Layer, Proposal, Trajectory
 from gcnas.report import write_report
 from gcnas.result import Result
+from gcnas.run.ledger import Ledger
+from gcnas.run.observer import Observer
+from gcnas.run.trial import Trial
 
 
 def test_delivered_network_is_timed(result: Result) -> None:
@@ -12,3 +27,130 @@ def test_delivered_network_is_timed(result: Result) -> None:
 def test_measured_beside_predicted_in_the_report(result: Result) -> None:
     (result.run / "report.html").unlink()
     assert "95th percentile" in write_report(result.run).read_text()
+
+
+# --- a limit holds for what is measured
+
+LIMIT = 1.0
+
+
+class Notes(Observer):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+class Stopwatch:
+    """Stands for measuring: the milliseconds of each network, by its number of filters."""
+
+    def __init__(self, **milliseconds: float) -> None:
+        self.milliseconds = milliseconds
+        self.asked: list[int] = []
+
+    def __call__(self, space: object, network: Architecture, threads: int) -> float:
+        number = dict(network.layers[0].hyperparameters)["filters"]
+        assert threads == 3
+        self.asked.append(number)
+        if f"n{number}" not in self.milliseconds:
+            raise ExportError("It has no ONNX form.")
+        return self.milliseconds[f"n{number}"]
+
+
+def made(number: int, score: float, predicted: float) -> Trial:
+    proposal = Proposal(
+        Architecture((Layer("dot", (("filters", number),), (0,)),)), Trajectory((), ()), "random"
+    )
+    evaluation = Evaluation(proposal, EvaluationState.COMPLETE, score, Fidelity(1), {})
+    return Trial(number, proposal, Cost(10, 10, 10, latency=predicted), Fidelity(1), evaluation)
+
+
+TRIALS = [made(1, 0.9, 0.8), made(2, 0.8, 0.5), made(3, 0.7, 0.9), made(4, 0.6, 0.4), made(5, 0.99, 1.5)]
+
+
+def best_within(trials: Sequence[Trial]) -> Trial | None:
+    usable = [trial for trial in trials if (trial.cost.latency or 0) <= LIMIT]
+    return max(usable, key=lambda trial: trial.score, default=None)
+
+
+def choose(folder: Path, trials: Sequence[Trial] = TRIALS) -> tuple[Trial | None, list[str]]:
+    notes = Notes()
+    context: Any = SimpleNamespace(space=None, config=SimpleNamespace(latency_threads=3))
+    with Ledger(folder / "run.db", {"name": "toy"}) as ledger:
+        return choose_measured(context, ledger, trials, best_within, LIMIT, notes), notes.notes
+
+
+def timed_by(monkeypatch: pytest.MonkeyPatch, stopwatch: Stopwatch) -> Stopwatch:
+    monkeypatch.setattr(latency, "measured_latency", stopwatch)
+    return stopwatch
+
+
+def test_what_is_measured_within_the_limit_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopwatch = timed_by(monkeypatch, Stopwatch(n1=1.0))
+    assert choose(tmp_path) == (TRIALS[0], [])
+    assert stopwatch.asked == [1]
+
+
+def test_what_is_measured_too_slow_is_passed_over_and_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trial 1 takes one and a half times what was predicted, and so would trial 3: it is not even measured."""
+    stopwatch = timed_by(monkeypatch, Stopwatch(n1=1.2, n2=0.99))
+    chosen, notes = choose(tmp_path)
+    assert chosen == TRIALS[1]
+    assert notes == [
+        "Trial 1 is passed over: its network takes 1.2 ms, and the limit is 1 ms (predicted: 0.8)."
+    ]
+    assert stopwatch.asked == [1, 2]
+    slower = timed_by(monkeypatch, Stopwatch(n1=1.2, n2=1.1, n4=0.9))
+    (tmp_path / "again").mkdir()
+    assert choose(tmp_path / "again")[0] == TRIALS[3]
+    assert slower.asked == [1, 2, 4]
+
+
+def test_a_run_chooses_the_same_again_unless_the_processor_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed_by(monkeypatch, Stopwatch(n1=1.2, n2=0.9))
+    first = choose(tmp_path)
+    stopwatch = timed_by(monkeypatch, Stopwatch(n1=0.9, n2=2.0))
+    assert choose(tmp_path) == first
+    assert stopwatch.asked == []
+    monkeypatch.setattr(latency, "processor_name", lambda: "another one")
+    assert choose(tmp_path) == (TRIALS[0], [])
+
+
+def test_nothing_within_the_limit_is_an_error_with_the_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed_by(monkeypatch, Stopwatch(n1=1.6, n2=1.4, n3=2.0, n4=1.3))
+    with pytest.raises(
+        LimitsTooTightError, match=r"fastest that was measured takes 1\.\d ms.*--max-latency 1\.\d"
+    ):
+        choose(tmp_path)
+
+
+def test_nothing_predicted_within_the_limit_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopwatch = timed_by(monkeypatch, Stopwatch())
+    assert choose(tmp_path, [TRIALS[4]]) == (None, [])
+    assert stopwatch.asked == []
+
+
+def test_what_cannot_be_measured_counts_as_predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed_by(monkeypatch, Stopwatch())
+    chosen, notes = choose(tmp_path)
+    assert chosen == TRIALS[0]
+    assert "no ONNX form" in notes[0]
+    monkeypatch.setattr(latency, "missing_packages", lambda: ["onnxruntime"])
+    chosen, notes = choose(tmp_path)
+    assert chosen == TRIALS[0]
+    assert "onnxruntime is not installed" in notes[0]
+
+
+def test_repeats_of_a_slow_network_are_passed_over_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed_by(monkeypatch, Stopwatch(n1=1.2, n2=0.9))
+    chosen, _ = choose(tmp_path, [*TRIALS, replace(TRIALS[0], number=9)])
+    assert chosen == TRIALS[1]

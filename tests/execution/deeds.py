@@ -51,6 +51,8 @@ def do(deed: str, given: Job) -> None:
             os._exit(3)
         case "raise":
             raise IndexError("no such layer")
+        case "lose the GPU":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         case "not finite":
             raise NotFiniteError("The loss became nan.")
         case "memory error":

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,34 @@ def test_errors_of_the_run_pass(begin: Begin) -> None:
     executor.submit(job(1, "run error"))
     with pytest.raises(DataError, match="images are gone"):
         executor.wait()
+
+
+def test_results_that_came_with_an_error_of_the_run_are_given_first(begin: Begin) -> None:
+    executor = begin(2)
+    run(executor, job(1, "slow"), job(2, "slow"))  # both workers are ready now
+    executor.submit(job(3))
+    executor.submit(job(4, "run error"))
+    time.sleep(1.0)
+    assert [outcome.job.trial for outcome in executor.wait()] == [3]
+    with pytest.raises(DataError, match="images are gone"):
+        executor.wait()
+
+
+def test_a_worker_that_lost_its_gpu_is_replaced(begin: Begin) -> None:
+    """Nothing else could be evaluated there."""
+    executor = begin(1)
+    outcomes = run(executor, job(1), job(2, "lose the GPU"), job(3), job(4))
+    assert [outcomes[number].evaluation.error_kind for number in (1, 2, 3, 4)] == [None, "crash", None, None]
+    assert pid(outcomes[1]) != pid(outcomes[3]) == pid(outcomes[4])
+
+
+def test_a_job_that_waited_for_a_worker_gets_no_more_than_what_is_left(begin: Begin) -> None:
+    executor = begin(1)
+    executor.submit(replace(job(1, "slow"), left=60.0))
+    executor.submit(replace(job(2), left=60.0))
+    first, second = executor.wait() + executor.wait()
+    assert (first.job.trial, second.job.trial) == (1, 2)
+    assert 0 < (second.job.seconds or 0) < (first.job.seconds or 0) - 0.4 < 60
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Evaluations in this process: what becomes of results and of errors."""
 
+from dataclasses import replace
+
 import pytest
 
 from gcnas.errors import (
@@ -10,6 +12,7 @@ from gcnas.errors import (
     OutOfMemoryError,
     RunFolderError,
     TimeLimitError,
+    WorkerError,
 )
 from gcnas.execution import Evaluated, Job, SerialExecutor
 from gcnas.execution.serial import MAX_MESSAGE
@@ -119,3 +122,41 @@ def raising(error: BaseException):
         raise error
 
     return evaluate
+
+
+# --- waiting, and GPUs that are lost
+
+
+def test_a_job_that_waited_gets_no_more_than_what_is_left() -> None:
+    limits: list[float | None] = []
+
+    def evaluate(given: Job) -> Evaluated:
+        limits.append(given.seconds)
+        return 0.5, {}, None
+
+    executor = SerialExecutor(evaluate, Steps())
+    waits = replace(job(1), left=30.0)
+    for number, seconds in ((1, None), (2, 100.0), (3, 3.0)):
+        executor.submit(replace(waits, trial=number, seconds=seconds))
+    executor.submit(replace(waits, left=2.0))
+    executor.submit(job(5))
+    for _ in range(5):
+        executor.wait()
+    # The clock says 1 to 5 when they are given; three steps a job go by.
+    assert limits == [30.0 - (6 - 1), 30.0 - (9 - 2), 3.0, 1.0, None]
+
+
+def test_a_gpu_that_is_lost_costs_one_candidate_and_ends_the_run() -> None:
+    def evaluate(given: Job) -> Evaluated:
+        if given.trial == 2:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return 0.5, {}, None
+
+    executor = SerialExecutor(evaluate)
+    for number in (1, 2, 3):
+        executor.submit(job(number))
+    (first,), (second,) = executor.wait(), executor.wait()
+    assert first.evaluation.state is EvaluationState.COMPLETE
+    assert second.evaluation.error_kind == "crash"
+    with pytest.raises(WorkerError, match="Resume the run"):
+        executor.wait()

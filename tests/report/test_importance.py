@@ -1,11 +1,13 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.report.conftest import MakeRun
 
-from gcnas.records import Proposal
+from gcnas.records import Fidelity, Proposal
 from gcnas.report import importance as module
+from gcnas.report.curves import with_score
 from gcnas.report.importance import FEWEST, importance
 from gcnas.report.record import read_run
 from gcnas.space import SearchSpace
@@ -30,7 +32,7 @@ def test_the_choice_that_decides_is_found(make_run: MakeRun, space: SearchSpace)
     assert first.correlation > 0.8
     assert first.best > first.others
     assert first.importance > 3 * found.choices[1].importance
-    assert "60 evaluations" in found.sentence
+    assert "60 evaluations of" in found.sentence
     assert found.predict is not None
     networks = sorted((trial.proposal.architecture for trial in folder.trials), key=lambda each: each.depth)
     shallow, deep = found.predict([networks[0], networks[-1]])
@@ -50,10 +52,10 @@ def test_where_nothing_can_be_told_nothing_is(make_run: MakeRun, space: SearchSp
 @pytest.mark.parametrize(
     ("trials", "outcome", "words"),
     [
-        (FEWEST - 1, by_depth, "Too few evaluations to tell: 11"),
+        (FEWEST - 1, by_depth, "Too few evaluations of equal training to tell: 11"),
         (20, lambda *_: 0.5, "all 20 evaluations have the same score"),
-        (20, lambda *_: None, "Too few evaluations to tell: 0"),
-        (20, lambda *_: ("crash", "no"), "Too few evaluations to tell: 0"),
+        (20, lambda *_: None, "Too few evaluations of equal training to tell: 0"),
+        (20, lambda *_: ("crash", "no"), "Too few evaluations of equal training to tell: 0"),
     ],
 )
 def test_too_few(make_run: MakeRun, space: SearchSpace, trials: int, outcome: Any, words: str) -> None:
@@ -80,3 +82,25 @@ def test_what_goes_together_is_shuffled_together() -> None:
     assert np.allclose(copies[1][:, 2], -(copies[1][:, 0] ** 3))
     assert (copies[1][:, 1] == table[:, 1]).all()
     assert not (copies[1] == table).all()
+
+
+def test_the_longest_training_of_enough_networks_counts_and_repeats_are_one(
+    make_run: MakeRun, space: SearchSpace
+) -> None:
+    """Three networks that were trained to the end say less than all that were trained a little."""
+    trials = [
+        replace(trial, fidelity=Fidelity(3)) for trial in read_run(make_run(trials=30, outcome=by_depth)).trials
+    ]
+    longer = [replace(trial, number=trial.number + 30, fidelity=Fidelity(9)) for trial in trials[:3]]
+    found = importance([*trials, *longer], space)
+    assert (found.evaluations, found.epochs) == (30, 3)
+    assert "30 evaluations of 3 epochs" in found.sentence
+    again = [with_score(replace(trial, number=trial.number + 60), trial.score + 0.1) for trial in trials[:15]]
+    used = module.comparable([*trials, *again, *longer])
+    assert [trial.number for trial in used] == [trial.number for trial in trials]
+    assert [trial.score for trial in used[:15]] == pytest.approx([t.score + 0.05 for t in trials[:15]])
+    assert [trial.score for trial in used[15:]] == [trial.score for trial in trials[15:]]
+    enough = [replace(trial, number=trial.number + 90, fidelity=Fidelity(9)) for trial in trials[:FEWEST]]
+    assert importance([*trials, *enough], space).epochs == 9
+    few = module.comparable([*trials[: FEWEST - 1], *longer])
+    assert {trial.fidelity.epochs for trial in few} == {3}

@@ -10,7 +10,7 @@ import pytest
 from tests.run.toy import IMAGE, SPACE, TOY, Learner, evaluate, luck, read_run, run_toy
 
 from gcnas.errors import DataError, LimitsTooTightError, OutOfMemoryError, RunFolderError, SearchFailedError
-from gcnas.execution import Evaluated, Job, SerialExecutor
+from gcnas.execution import Evaluated, Job, Outcome, SerialExecutor
 from gcnas.records import Evaluation, Limits, Proposal
 from gcnas.run.driver import FIRST_FAILURES, GRACE, Clock, Driver
 from gcnas.run.ledger import LedgerReader
@@ -217,6 +217,47 @@ def test_best_that_cannot_be_written_ends_the_run_once_its_result_is_safe(
     assert second.evaluation is None
     run_toy(tmp_path, trials=6)
     assert len(trials_in(tmp_path)) == 6
+
+
+class AtOnce(SerialExecutor):
+    """Gives the results of three jobs together."""
+
+    capacity = 3
+
+    def wait(self, seconds: float | None = None) -> list[Outcome]:
+        one = super().wait
+        return [outcome for _ in range(3) for outcome in one(seconds)]
+
+
+def test_an_error_that_ends_the_run_loses_nothing_that_arrived_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Driver.__init__
+
+    def refuse(trial: Trial, weights: object) -> None:
+        raise RunFolderError(f"best cannot be written, {trial.number}")
+
+    def patched(self: Driver, **arguments: Any) -> None:
+        original(self, **arguments | {"keep_best": refuse})
+
+    def score(job: Job) -> Evaluated:
+        return job.trial / 10, {}, {"weight": np.array([job.trial])}
+
+    with monkeypatch.context() as context:
+        context.setattr(Driver, "__init__", patched)
+        with pytest.raises(RunFolderError, match="written, 1"):
+            run_toy(tmp_path, trials=9, executor=AtOnce(score))
+    found = trials_in(tmp_path)
+    assert [trial.complete for trial in found[:3]] == [True] * 3
+    assert all(trial.evaluation is None for trial in found[3:])
+    evaluated: list[int] = []
+
+    def count(job: Job) -> Evaluated:
+        evaluated.append(job.trial)
+        return score(job)
+
+    run_toy(tmp_path, trials=9, executor=AtOnce(count))
+    assert sorted(evaluated) == [4, 5, 6, 7, 8, 9]
 
 
 def test_limits_tightened_later_count_for_the_best(tmp_path: Path) -> None:

@@ -70,6 +70,14 @@ def test_one_worker_needs_no_process(begin: Begin) -> None:
     assert isinstance(create_executor(begin(workers=1), Observer()), SerialExecutor)
 
 
+def test_one_worker_with_a_memory_limit_has_a_process_of_its_own(begin: Begin) -> None:
+    """What is asked for is kept: nothing could end this process alone."""
+    executor = create_executor(begin(workers=1, worker_memory="2G"), Observer())
+    assert isinstance(executor, ProcessExecutor)
+    assert (executor.capacity, executor._bounds.memory) == (1, 2 * 10**9)
+    executor.close()
+
+
 def setup_of(executor: object) -> CandidateSetup:
     assert isinstance(executor, ProcessExecutor)
     setup = unpack(executor._parcels[0])

@@ -65,7 +65,7 @@ WorkerMemoryOption: TypeAlias = Annotated[
     typer.Option(
         "--worker-memory",
         metavar="BYTES",
-        help="Most memory of each of several workers, such as 2G. [default: 80 % of the machine's, shared]",
+        help="Most memory of each worker process, such as 2G. [default: 80 % of the machine's, shared]",
     ),
 ]
 ExecutorOption: TypeAlias = Annotated[
@@ -107,14 +107,18 @@ FinalEpochsOption: TypeAlias = Annotated[
 ]
 FreezeOption: TypeAlias = Annotated[
     int | None,
-    typer.Option("--freeze", metavar="N", help="Epochs that train only what was not taken over. [default: 0]"),
+    typer.Option(
+        "--freeze",
+        metavar="N",
+        help="Epochs of the final training in which only what --init-from did not give is trained. [default: 0]",
+    ),
 ]
 FineTuneOption: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--fine-tune-rate",
         metavar="X",
-        help="Learning rate of what begins with other weights, as a share of the run's. [default: 0.3]",
+        help="Learning rate of the final training after that, as a share of the run's. [default: 0.3]",
     ),
 ]
 

@@ -11,6 +11,8 @@ from gcnas.cli.options import (
     AddressOption,
     DataOption,
     ExecutorOption,
+    FineTuneOption,
+    FreezeOption,
     LatencyOption,
     MacsOption,
     ParamsOption,
@@ -117,6 +119,8 @@ def search(
             help="Networks take over these weights where they fit.",
         ),
     ] = None,
+    freeze: FreezeOption = None,
+    fine_tune_rate: FineTuneOption = None,
     warm_start: Annotated[
         list[str] | None,
         typer.Option(
@@ -213,6 +217,8 @@ def search(
         seed=seed,
         fidelity=fidelity,
         init_from=init_from,
+        freeze=freeze,
+        fine_tune_rate=fine_tune_rate,
         warm_start=warm_start or None,
         epochs=epochs,
         final_epochs=final_epochs,

@@ -13,7 +13,7 @@ from gcnas.delivery.forms import (
     export_torch,
     export_zip,
 )
-from gcnas.delivery.heritage import Heritage, inherited_from, keep_donor, kept_donor, read_donor
+from gcnas.delivery.heritage import Heritage, heritage_of, inherited_from, keep_donor, kept_donor, read_donor
 from gcnas.delivery.packing import pack, unpack
 from gcnas.delivery.predict import Prediction, image_files, predict_arrays, predict_files, write_predictions
 
@@ -33,6 +33,7 @@ __all__ = [
     "export_torch",
     "export_zip",
     "finalize",
+    "heritage_of",
     "image_files",
     "inherited_from",
     "keep_donor",

@@ -39,17 +39,22 @@ class Heritage:
             raise ConfigurationError(f"--fine-tune-rate is above 0 and at most 1, but got {self.rate}.")
 
 
+def heritage_of(donor: Donor, freeze: int | None = None, rate: float | None = None) -> Heritage:
+    """A heritage; what is None takes its default.
+
+    Raises:
+        ConfigurationError: If a number cannot be used.
+    """
+    return Heritage(donor, 0 if freeze is None else freeze, FINE_TUNE_RATE if rate is None else rate)
+
+
 def inherited_from(path: str | Path, freeze: int | None = None, rate: float | None = None) -> Heritage:
     """The heritage of a run folder or a weights file; what is None takes its default.
 
     Raises:
         GCNASError: One of its children, if there are no such weights, or a number cannot be used.
     """
-    return Heritage(
-        read_donor(Path(path)),
-        0 if freeze is None else freeze,
-        FINE_TUNE_RATE if rate is None else rate,
-    )
+    return heritage_of(read_donor(Path(path)), freeze, rate)
 
 
 def read_donor(path: Path) -> Donor:

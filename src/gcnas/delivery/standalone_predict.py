@@ -30,15 +30,22 @@ def load(path: str, resolution: list[int], channels: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Print file, class and probability."""
+    """Print file, class and probability; for a file that cannot be read, why, and end with 1."""
     labels = json.loads((HERE / "labels.json").read_text(encoding="utf-8"))
     how = json.loads((HERE / "preprocessing.json").read_text(encoding="utf-8"))
     session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+    broken = False
     for path in sys.argv[1:]:
-        pixels = load(path, how["resolution"], how["channels"])
+        try:
+            pixels = load(path, how["resolution"], how["channels"])
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            print(f"{path} cannot be read: {error}", file=sys.stderr)
+            broken = True
+            continue
         probabilities = session.run(["probabilities"], {"images": pixels})[0][0]
         best = int(probabilities.argmax())
         print(f"{path}\t{labels[best]}\t{probabilities[best]:.3f}")
+    sys.exit(broken)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gcnas.records import Evaluation, Fidelity, Proposal
+
+LEAST_SECONDS = 1.0
+"""Time limit of a job for which nothing is left; none would mean no limit, and less is no try."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,20 @@ class Job:
     keep: Path | None = None
     left: float | None = None
 
+    def after(self, waited: float) -> "Job":
+        """The job as it begins when it has waited so many seconds: with no more time than the search has left."""
+        if self.left is None:
+            return self
+        left = max(self.left - waited, LEAST_SECONDS)
+        return replace(self, left=left, seconds=left if self.seconds is None else min(self.seconds, left))
+
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a job.
 
     Attributes:
-        job: The job.
+        job: The job; its time limit may be the shorter one with which it began.
         evaluation: Its result, complete or failed.
         weights: Trained weights by name (tensors on the CPU), where there are any.
     """

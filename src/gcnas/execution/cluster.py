@@ -25,7 +25,7 @@ from gcnas.errors import (
     TimeLimitError,
     WorkerError,
 )
-from gcnas.execution.base import Executor, Job, Outcome
+from gcnas.execution.base import LEAST_SECONDS, Executor, Job, Outcome
 from gcnas.execution.cluster_worker import Board, Result, Sent, Shipment, evaluate
 from gcnas.execution.packing import pack
 from gcnas.execution.processes import Setup, TellProgress
@@ -195,6 +195,14 @@ class _Task:
     heard: float = field(default_factory=time.monotonic)
     verdict: CandidateError | None = None
 
+    @property
+    def limit(self) -> float | None:
+        """Seconds that it may take since it began: no more than the search had left then."""
+        if self.end is None or self.since is None:
+            return self.job.seconds
+        left = max(self.end - self.since, LEAST_SECONDS)
+        return left if self.job.seconds is None else min(left, self.job.seconds)
+
 
 class RayExecutor(Executor):
     """Runs each job as a task of a Ray cluster.
@@ -245,6 +253,7 @@ class RayExecutor(Executor):
             max_retries=0,
         )
         self._tasks: dict[Any, _Task] = {}
+        self._problem: GCNASError | None = None
         self._closed = False
 
     def __enter__(self) -> "RayExecutor":
@@ -268,6 +277,8 @@ class RayExecutor(Executor):
             WorkerError: If processes cannot be set up, or the cluster is gone.
             GCNASError: What a job raised that ends the run.
         """
+        if self._problem is not None:
+            raise self._problem
         outcomes: list[Outcome] = []
         end = float("inf") if seconds is None else time.monotonic() + seconds
         while self._tasks and not outcomes:
@@ -275,8 +286,9 @@ class RayExecutor(Executor):
             ready, _ = self._ray.wait(list(self._tasks), timeout=max(0.0, min(LOOK_SECONDS, left)))
             if ready:
                 more, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
-                outcomes = [outcome for ref in more if (outcome := self._finish(ref)) is not None]
-            self._look()
+                outcomes = self._finish_all(more)
+            if self._problem is None:
+                self._look()
             if left <= 0:
                 break
         return outcomes
@@ -296,9 +308,8 @@ class RayExecutor(Executor):
 
     def _send(self, task: _Task) -> None:
         job, start = task.job, None
-        if task.lost and task.end is not None:
-            left = max(task.end - time.monotonic(), 1.0)
-            job = replace(job, seconds=left if job.seconds is None else min(job.seconds, left))
+        if job.left is not None and task.end is not None:
+            job = job.after(job.left - (task.end - time.monotonic()))
         if task.job.start is not None:
             with suppress(OSError):  # without it the training begins anew
                 start = task.job.start.read_bytes()
@@ -308,6 +319,24 @@ class RayExecutor(Executor):
 
     def _alive(self) -> frozenset[str]:
         return frozenset(node["NodeID"] for node in self._ray.nodes() if node["Alive"])
+
+    def _finish_all(self, refs: Iterable[Any]) -> list[Outcome]:
+        """The outcomes of tasks that are done; an error that ends the run is raised when they have been given.
+
+        Raises:
+            GCNASError: That error, if there are none.
+        """
+        outcomes: list[Outcome] = []
+        for ref in refs:
+            try:
+                outcome = self._finish(ref)
+            except GCNASError as error:
+                self._problem = self._problem or error
+            else:
+                outcomes += [] if outcome is None else [outcome]
+        if self._problem is not None and not outcomes:
+            raise self._problem
+        return outcomes
 
     def _finish(self, ref: Any) -> Outcome | None:
         """The outcome of a task that is done; None if it was sent again."""
@@ -368,12 +397,10 @@ class RayExecutor(Executor):
         if task.since is None:
             late = task.end is not None and now >= task.end
             return TimeLimitError("The search ended before the cluster had a place.") if late else None
-        job, bounds = task.job, self._bounds
-        if job.seconds is not None and now - task.since > TIME_SHARE * job.seconds + bounds.grace:
-            return TimeLimitError(
-                f"No result after {now - task.since:.1f} s, the limit is {job.seconds:.1f} s."
-            )
-        if job.seconds is None and now - task.heard > bounds.silence:
+        bounds, limit = self._bounds, task.limit
+        if limit is not None and now - task.since > TIME_SHARE * limit + bounds.grace:
+            return TimeLimitError(f"No result after {now - task.since:.1f} s, the limit is {limit:.1f} s.")
+        if limit is None and now - task.heard > bounds.silence:
             return TimeLimitError(f"No sign of progress for {now - task.heard:.0f} s.")
         return None
 

@@ -66,7 +66,8 @@ class ProcessExecutor(Executor):
         self._parcels = [pack(setup) for setup in setups]
         self._threads, self._logs, self._bounds = threads, logs, bounds or Bounds()
         self._on_progress, self._scratch = on_progress, scratch
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[tuple[Job, float]] = deque()
+        self._problem: GCNASError | None = None
         self._workers: dict[int, WorkerProcess] = {}
         self._running = 0
         self._deaths = 0
@@ -84,7 +85,7 @@ class ProcessExecutor(Executor):
 
     def submit(self, job: Job) -> None:
         """Give a job to an idle worker, or to the one that will be free first."""
-        self._jobs.append(job)
+        self._jobs.append((job, time.monotonic()))
         self._dispatch()
 
     def wait(self, seconds: float | None = None) -> list[Outcome]:
@@ -97,6 +98,8 @@ class ProcessExecutor(Executor):
             WorkerError: If workers cannot be set up.
             GCNASError: What a job raised that ends the run.
         """
+        if self._problem is not None:
+            raise self._problem
         outcomes: list[Outcome] = []
         end = None if seconds is None else time.monotonic() + seconds
         while (self._jobs or self._running) and not outcomes:
@@ -104,10 +107,20 @@ class ProcessExecutor(Executor):
                 message = self._messages.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
             except queue.Empty:
                 break
-            outcomes += self._receive(*message)
+            outcomes += self._take(*message)
             while not self._messages.empty():
-                outcomes += self._receive(*self._messages.get())
+                outcomes += self._take(*self._messages.get())
+            if self._problem is not None and not outcomes:
+                raise self._problem
         return outcomes
+
+    def _take(self, worker: WorkerProcess, message: Any) -> list[Outcome]:
+        """The outcomes that a message holds; an error that ends the run waits until all outcomes are given."""
+        try:
+            return self._receive(worker, message)
+        except GCNASError as error:
+            self._problem = self._problem or error
+            return []
 
     def close(self) -> None:
         """End all workers at once, and delete the scratch files."""
@@ -127,7 +140,10 @@ class ProcessExecutor(Executor):
     def _dispatch(self) -> None:
         """Give jobs to idle workers; start as many workers as there are jobs for."""
         for worker in self._workers.values():
-            if self._jobs and worker.idle and worker.give(self._jobs[0]):
+            if not self._jobs:
+                break
+            job, since = self._jobs[0]
+            if worker.idle and worker.give(job.after(time.monotonic() - since)):
                 self._jobs.popleft()
                 self._running += 1
         coming = sum(not worker.ready for worker in self._workers.values())

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from gcnas.errors import CandidateError, GCNASError, NotFiniteError, OutOfMemoryError
+from gcnas.errors import CandidateError, GCNASError, NotFiniteError, OutOfMemoryError, WorkerError
 from gcnas.execution.base import Executor, Job, Outcome
 from gcnas.records import Evaluation, EvaluationState
 
@@ -31,15 +31,29 @@ class SerialExecutor(Executor):
         self, evaluate: Callable[[Job], Evaluated], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._evaluate, self._clock = evaluate, clock
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[tuple[Job, float]] = deque()
+        self._unusable = False
 
     def submit(self, job: Job) -> None:
         """Put a job in the queue."""
-        self._jobs.append(job)
+        self._jobs.append((job, self._clock()))
 
     def wait(self, seconds: float | None = None) -> list[Outcome]:  # noqa: ARG002 - it waits for nobody
-        """Run the oldest job."""
-        return [attempt(self._evaluate, self._jobs.popleft(), self._clock)] if self._jobs else []
+        """Run the oldest job.
+
+        Raises:
+            WorkerError: If the job before it left this process without a GPU.
+        """
+        if not self._jobs:
+            return []
+        if self._unusable:
+            raise WorkerError(
+                "The last candidate left the GPU unusable for this process. Resume the run: a new process can use it."
+            )
+        job, since = self._jobs.popleft()
+        outcome = attempt(self._evaluate, job.after(self._clock() - since), self._clock)
+        self._unusable = spoils_gpu(outcome)
+        return [outcome]
 
 
 def attempt(
@@ -63,6 +77,15 @@ def attempt(
         job.proposal, EvaluationState.COMPLETE, score, job.fidelity, dict(metrics), seconds=clock() - start
     )
     return Outcome(job, evaluation, weights)
+
+
+def spoils_gpu(outcome: Outcome) -> bool:
+    """Whether a candidate met an error after which its process cannot use the GPU any more.
+
+    Such errors (an assertion or an illegal address in a kernel) come again at every later call; that memory ran out
+    is none of them.
+    """
+    return "CUDA error" in (outcome.evaluation.error or "")
 
 
 def failure(job: Job, error: BaseException, seconds: float) -> Evaluation:

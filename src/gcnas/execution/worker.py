@@ -24,7 +24,7 @@ from typing import Any
 from gcnas.errors import ConfigurationError, GCNASError
 from gcnas.execution.base import Job, Outcome
 from gcnas.execution.packing import unpack
-from gcnas.execution.serial import MAX_MESSAGE, Evaluated, attempt
+from gcnas.execution.serial import MAX_MESSAGE, Evaluated, attempt, spoils_gpu
 
 PROGRESS_SECONDS = 0.2
 """Progress is told at most once in this time."""
@@ -57,9 +57,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of the job."""
+    """What came of the job, and whether it is the last of this worker, which ends then."""
 
     outcome: Outcome
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,12 +144,16 @@ def _serve(connection: Connection) -> None:
         return
     send(connection, Ready())
     while True:
-        send(connection, _run(evaluate, receive(connection)))
+        answer = _run(evaluate, receive(connection))
+        send(connection, answer)
+        if isinstance(answer, Done) and answer.last:
+            return
 
 
 def _run(evaluate: Callable[[Job], Evaluated], job: Job) -> Done | RunError:
     try:
-        return Done(attempt(evaluate, job))
+        outcome = attempt(evaluate, job)
+        return Done(outcome, last=spoils_gpu(outcome))
     except GCNASError as error:
         return RunError(type(error).__name__, str(error))
 

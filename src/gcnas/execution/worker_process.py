@@ -186,6 +186,10 @@ class WorkerProcess:
                     if isinstance(message, Done | RunError):
                         # At once: a result that waits to be fetched takes no more time and memory.
                         self._job = None
+                    if isinstance(message, Done) and message.last:
+                        self._verdict = CandidateError(
+                            "The worker ended, since it could not use the GPU any more."
+                        )
                 self._report(self, message)
         self._report(self, self._bury())
 

@@ -7,8 +7,9 @@ from itertools import islice
 import numpy as np
 
 from gcnas.records import Architecture, Cost
+from gcnas.report.curves import averaged
 from gcnas.report.difference import difference
-from gcnas.report.importance import Predictor, comparable
+from gcnas.report.importance import Predictor
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy.edits import architecture_of, neighbours
@@ -64,8 +65,9 @@ def alternatives(
 ) -> Alternatives:
     """Networks that one edit of the decisions leads to, with their costs.
 
-    Of those that the run evaluated, the best are kept; of the others, those that no other beats in predicted
-    score, parameters and multiply-adds at once, or without predictions some of the cheaper ones and the next dearer.
+    Of those that the run evaluated with as much training, the best are kept; of the others, those that no other beats
+    in predicted score, parameters and multiply-adds at once, or without predictions some of the cheaper ones and the
+    next dearer.
 
     Args:
         chosen: The network.
@@ -76,7 +78,9 @@ def alternatives(
     networks = _networks(chosen, space)
     own = None if predict is None else float(predict([chosen.proposal.architecture])[0])
     predicted = [None] * len(networks) if predict is None or not networks else predict(networks).tolist()
-    known = {trial.proposal.fingerprint: trial for trial in comparable(trials)}
+    epochs = chosen.fidelity.epochs
+    equal = averaged(trial for trial in trials if trial.complete and trial.fidelity.epochs == epochs)
+    known = {trial.proposal.fingerprint: trial for trial in equal}
     found = [
         _alternative(chosen, network, space.cost(network), known.get(network.fingerprint), score)
         for network, score in zip(networks, predicted, strict=True)

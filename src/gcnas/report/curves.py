@@ -63,14 +63,14 @@ def pareto_front(trials: Iterable[Trial], metric: str = "parameters") -> tuple[T
     """
     front: list[Trial] = []
     for trial in sorted(
-        _averaged(decisive(trials)), key=lambda t: (getattr(t.cost, metric), -t.score, t.number)
+        averaged(decisive(trials)), key=lambda t: (getattr(t.cost, metric), -t.score, t.number)
     ):
         if not front or trial.score > front[-1].score:
             front.append(trial)
     return tuple(front)
 
 
-def _averaged(trials: Iterable[Trial]) -> list[Trial]:
+def averaged(trials: Iterable[Trial]) -> list[Trial]:
     """The first trial of each network, with the mean score of all."""
     networks: dict[str, list[Trial]] = {}
     for trial in trials:

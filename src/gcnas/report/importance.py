@@ -8,6 +8,7 @@ import numpy as np
 
 from gcnas.records import Architecture
 from gcnas.report.choices import choice_table
+from gcnas.report.curves import averaged
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 
@@ -50,12 +51,14 @@ class Importance:
 
     Attributes:
         evaluations: Networks that were compared.
+        epochs: Training that each of them got.
         r2: Share of the order of scores that choices predict for networks not fitted on; None where too few.
         choices: The most important first; empty if nothing can be told.
         predict: Predicts scores by the same choices; None if nothing can be told.
     """
 
     evaluations: int
+    epochs: int
     r2: float | None
     choices: tuple[Choice, ...] = ()
     predict: Predictor | None = None
@@ -64,7 +67,7 @@ class Importance:
     def sentence(self) -> str:
         """What can be told, in words."""
         if self.evaluations < FEWEST:
-            return f"Too few evaluations to tell: {self.evaluations}, and {FEWEST} are the least."
+            return f"Too few evaluations of equal training to tell: {self.evaluations}, and {FEWEST} are the least."
         if self.r2 is None:
             return (
                 f"Nothing to tell: all {self.evaluations} evaluations have the same score or the same choices."
@@ -75,8 +78,8 @@ class Importance:
                 f"networks can be predicted (cross-validated R\u00b2 {self.r2:.2f}, not above 0)."
             )
         return (
-            f"From {self.evaluations} evaluations, the choices predict a share of {self.r2:.2f} of the order of "
-            "scores (cross-validated R\u00b2)."
+            f"From {self.evaluations} evaluations of {self.epochs} epochs, the choices predict a share of "
+            f"{self.r2:.2f} of the order of scores (cross-validated R\u00b2)."
         )
 
 
@@ -87,33 +90,41 @@ def importance(trials: Sequence[Trial], space: SearchSpace) -> Importance:
     (``ALIKE``) are shuffled together. Source: Breiman, Random Forests, 2001, section 10.
 
     Args:
-        trials: All trials of a run; those of the longest training that are complete count.
+        trials: All trials of a run; those that :func:`comparable` chooses count.
         space: The run's fitted space.
     """
     used = comparable(trials)
+    epochs = used[0].fidelity.epochs if used else 0
     if len(used) < FEWEST:
-        return Importance(len(used), None)
+        return Importance(len(used), epochs, None)
     networks = [trial.proposal.architecture for trial in used]
     names, table = choice_table(space, networks)
     scores = np.array([trial.score for trial in used])
     if not names or np.ptp(scores) == 0:
-        return Importance(len(used), None)
+        return Importance(len(used), epochs, None)
     ranks = _ranks(scores)
     groups = _groups(table)
     r2, losses = _losses(table, ranks, groups)
     if r2 <= 0:
-        return Importance(len(used), r2)
+        return Importance(len(used), epochs, r2)
     choices = [_choice(names, table, scores, group, loss) for group, loss in zip(groups, losses.T, strict=True)]
     told = (choice for choice in choices if choice.importance > 0)
     ordered = tuple(sorted(told, key=lambda choice: -choice.importance))
-    return Importance(len(used), r2, ordered, _predictor(space, networks, names, table, ranks, scores))
+    return Importance(len(used), epochs, r2, ordered, _predictor(space, networks, names, table, ranks, scores))
 
 
 def comparable(trials: Sequence[Trial]) -> list[Trial]:
-    """Complete trials of the longest training, at most :data:`MOST` of them."""
-    complete = [trial for trial in trials if trial.complete]
-    longest = max((trial.fidelity.epochs for trial in complete), default=0)
-    used = [trial for trial in complete if trial.fidelity.epochs == longest]
+    """Complete trials of equal training, one a network with its mean score, at most :data:`MOST` of them.
+
+    The training is the longest that :data:`FEWEST` networks got; if none was given to so many, that of the most.
+    """
+    by_epochs: dict[int, list[Trial]] = {}
+    for trial in trials:
+        if trial.complete:
+            by_epochs.setdefault(trial.fidelity.epochs, []).append(trial)
+    levels = [averaged(by_epochs[epochs]) for epochs in sorted(by_epochs, reverse=True)]
+    enough = next((level for level in levels if len(level) >= FEWEST), None)
+    used = enough or max(levels, key=len, default=[])
     if len(used) <= MOST:
         return used
     drawn = np.random.default_rng(0).choice(len(used), MOST, replace=False)

@@ -73,6 +73,22 @@ def calibrate(space: SearchSpace, *, threads: int, seconds: float, seed: int) ->
     )
 
 
+def measured_latency(space: SearchSpace, network: Architecture, threads: int) -> float:
+    """Median milliseconds of one image, as for the networks that a latency model is fitted to.
+
+    Args:
+        space: Fitted space.
+        network: The network; its weights do not matter.
+        threads: CPU threads.
+
+    Raises:
+        ExportError: If it cannot be written as ONNX.
+    """
+    session = OnnxClassifier(_untrained(space, network), threads)
+    (timing,) = time_undisturbed([partial(session, made_images(_image_shape(space), 1))])
+    return timing.milliseconds(50)
+
+
 def calibration_seconds(config: RunConfig) -> float:
     """What measuring may take of a run's budget."""
     budget = config.budget.seconds

@@ -131,8 +131,7 @@ class Driver:
             self._prune()
             self._take_up()
             while self._pending:
-                for outcome in self._wait():
-                    self._settle(outcome)
+                self._settle_all(self._wait())
             self._flush()
             self._prune()
         except (Exception, KeyboardInterrupt):
@@ -156,6 +155,20 @@ class Driver:
         if not outcomes:
             self._flush()
         return outcomes
+
+    def _settle_all(self, outcomes: list[Outcome]) -> None:
+        """Settle results that arrived together; if one ends the run, the others are kept, and nothing more is asked."""
+        for index, outcome in enumerate(outcomes):
+            try:
+                self._settle(outcome)
+            except BaseException:
+                self.interrupted = True
+                for other in outcomes[index + 1 :]:
+                    with suppress(Exception):  # the first error is the one to tell
+                        self._settle(other)
+                with suppress(RunFolderError):
+                    self._flush()
+                raise
 
     def _take_up(self) -> None:
         """Start what an earlier process left pending, give up what it died of, and ask for the rest."""

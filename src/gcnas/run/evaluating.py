@@ -96,8 +96,14 @@ def check_setup(context: Context) -> None:
     Raises:
         ConfigurationError: If the space cannot be sent there.
     """
-    if context.workers.count > 1 or context.workers.cluster is not None:
+    if runs_apart(context):
         pack(_for_workers(context.space))
+
+
+def runs_apart(context: Context) -> bool:
+    """Whether candidates are evaluated in other processes: by several workers, or one with a memory limit."""
+    workers = context.workers
+    return workers.count > 1 or workers.cluster is not None or context.config.worker_memory is not None
 
 
 def create_executor(context: Context, observer: Observer) -> Executor:
@@ -115,7 +121,7 @@ def create_executor(context: Context, observer: Observer) -> Executor:
     )
     if workers.cluster is not None:
         return _on_cluster(setup, context, observer)
-    if workers.count == 1:
+    if not runs_apart(context):
         return SerialExecutor(setup(observer.trial_progress))
     if private_memory(os.getpid()) is None:
         observer.note("This system has no /proc: the memory of worker processes is not limited.")

@@ -19,7 +19,7 @@ class Workers:
     """The processes that evaluate candidates.
 
     Attributes:
-        count: How many; one evaluates in the process of the run, unless they are those of a cluster.
+        count: How many; one evaluates in the process of the run, unless its memory is limited or it is of a cluster.
         threads: CPU threads of each.
         all_threads: CPU threads of the run, for what it does alone.
         memory: Bytes that each may have for itself.
