@@ -192,6 +192,30 @@ def test_places_are_counted_node_by_node(cluster: Any) -> None:
     on_cluster.disconnect()
 
 
+def test_candidates_share_a_gpu(cluster: Any) -> None:
+    """Ray keeps the books of GPUs, whether there are any or not: two halves fit on one at the same time."""
+    node = cluster.add_node(num_cpus=4, num_gpus=1)
+    cluster.wait_for_nodes()
+    try:
+        assert on_cluster.slots(cluster.address, Needs(gpus=0.5)) == 2
+        assert on_cluster.slots(cluster.address, Needs(gpus=0.75)) == 1
+        on_cluster.disconnect()
+        ends: list[float] = []
+        with begin(cluster, needs=Needs(gpus=0.5), bounds=Bounds(grace=0.5)) as executor:
+            assert run(executor, job(1), job(2))[2].evaluation.score == 0.02  # both processes are there
+            for number in (3, 4):
+                executor.submit(job(number, "loop", seconds=6.0))
+            while len(ends) < 2:
+                for outcome in executor.wait():
+                    assert outcome.evaluation.error_kind == "time-out"
+                    ends.append(time.monotonic())
+        # One after the other, they would end 8 seconds apart.
+        assert ends[1] - ends[0] < 6
+    finally:
+        cluster.remove_node(node)
+        on_cluster.disconnect()
+
+
 @pytest.mark.parametrize("address", ["nowhere", "ray://127.0.0.1:10001", "127.0.0.1:99999", ":6379"])
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(ConfigurationError, match="HOST:PORT"):
