@@ -64,13 +64,13 @@ COLUMNS = (
     "simulated_seconds"
 ).split() + list(MOMENTS)
 CASES = [
-    "grown:random:1000:100000",
     *(f"cnn:random:{workers}:3000" for workers in (1, 10, 100)),
     "cnn:random:1000:10000",
     *(f"nb201:random:{workers}:2000" for workers in (1, 10, 100, 1_000)),
     *(f"nb201:gcnas:{workers}:60" for workers in (1, 10)),
     "nb201:gcnas:100:150",
     "cnn:gcnas:10:80",
+    "cnn:random:1000:100000",
 ]
 
 
