@@ -1,13 +1,14 @@
 """The strategy gcnas and its rivals where every query is a training: the `cnn` space, Fashion-MNIST, 80 evaluations.
 
-``python benchmarks/trained_arms.py`` runs, for seeds 0, 1 and 2, ``gcnas``, ``gcnas:no-policy`` (no candidates from the
-policy), ``gcnas:policy-alone`` (no others), ``optuna:tpe`` and ``random``: 80 candidates of 3 epochs on 1,600 of 2,000
-images drawn with seed 0 (the other 400 give the reward), at most 50,000 parameters and 2 M multiply-adds, no designs by
-people, one thread. ``gcnas:references`` is ``gcnas`` told of the designs by people first, which count among the 80;
-``references`` are these alone. The best network of each search is then trained anew with 3 other seeds for 12 epochs,
-and measured on the 10,000 test images. ``benchmarks/results/trained_arms.csv`` has one row a candidate,
-``trained_arms_retrained.csv`` one for each training of a best network; searches that stand there are not run again.
-``--summary`` prints the figures. The data are read from the folder in GCNAS_DATA or ``../shared/data``.
+``python benchmarks/trained_arms.py`` runs, for seeds 0, 1 and 2, ``gcnas``, ``gcnas:no-policy`` (no candidates from
+the policy), ``gcnas:policy-alone`` (no others), ``optuna:tpe`` and ``random``: 80 candidates of 3 epochs on 1,600 of
+2,000 images drawn with seed 0 (the other 400 give the reward), at most 50,000 parameters and 2 M multiply-adds, no
+designs by people, one thread. ``gcnas:references`` is ``gcnas`` told of the designs by people first, which count
+among the 80; ``references`` are these alone; with ``-signals`` or ``:signals`` the critics see NASWOT and SynFlow
+too. The best network of each search is then trained anew with 3 other seeds for 12 epochs, and measured on the 10,000
+test images. ``benchmarks/results/trained_arms.csv`` has one row a candidate, ``trained_arms_retrained.csv`` one for
+each training of a best network; searches that stand there are not run again. ``--summary`` prints the figures. The
+data are read from the folder in GCNAS_DATA or ``../shared/data``.
 """
 
 import argparse
@@ -41,12 +42,17 @@ NAMES = (
     "gcnas:no-policy",
     "gcnas:policy-alone",
     "gcnas:references",
+    "gcnas:signals",
+    "gcnas:references-signals",
     "references",
     "optuna:tpe",
     "random",
 )
+SIGNALS = "params,macs,naswot,synflow"
 CHANGES: dict[str, dict[str, Any]] = {
     "gcnas:references": {"strategy": "gcnas", "references": True},
+    "gcnas:signals": {"strategy": "gcnas", "signals": SIGNALS},
+    "gcnas:references-signals": {"strategy": "gcnas", "references": True, "signals": SIGNALS},
     "references": {"strategy": "random", "references": True, "budget": 3},
 }
 """Arms that differ in options and not in the strategy."""

@@ -91,6 +91,7 @@ def test_configuration_file_reproduces_a_run(tmp_path: Path) -> None:
     assert _table(first.run) == _table(second.run)
 
 
+@pytest.mark.slow
 def test_references_come_first_and_can_be_left_out(tmp_path: Path) -> None:
     result = gcnas.search("digits", out=tmp_path / "run", budget=3, **SMALL)
     assert [t.proposal.source for t in result.trials] == ["reference", "reference", "edit"]
@@ -213,6 +214,7 @@ def test_search_within_a_size_a_latency_and_towards_a_target(
         gcnas.resume(result.run, budget=8, soft="macs=1M")
 
 
+@pytest.mark.slow
 def test_a_warm_start_on_digits_goes_on_when_the_earlier_run_is_gone(tmp_path: Path) -> None:
     """What was learnt before is proposed and never counted; a run that goes on needs the earlier one no more."""
     options = SMALL | {"max_params": "20k", "references": False, "fidelity": "full"}

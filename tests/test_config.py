@@ -244,7 +244,7 @@ CONFIGS = st.builds(
     final_share=st.floats(1 / 3, 1, exclude_max=True),
     reward=st.sampled_from(["accuracy", "balanced-accuracy"]),
     references=st.booleans(),
-    warm_start=st.lists(st.text(min_size=1, max_size=20), max_size=3),
+    warm_start=st.lists(st.text(min_size=1, max_size=20) | st.sampled_from(["\x85", "a\u2028b"]), max_size=3),
     flip=st.none() | st.booleans(),
     learning_rate=st.floats(0, 10, exclude_min=True),
     weight_decay=st.floats(0, 1),

@@ -41,6 +41,7 @@ def test_no_network_yet(run: Path, tmp_path: Path) -> None:
         gcnas.export_network(run, "zip", tmp_path / "net", phi=3)
 
 
+@pytest.mark.slow
 def test_a_grown_network_in_all_forms(run: Path, tmp_path: Path) -> None:
     grown = Path(shutil.copytree(run, tmp_path / "grown"))
     gcnas.scale(grown, 1, alpha=1.0, beta=1.1, gamma=1.3, epochs=1, data=_arrays())

@@ -90,6 +90,7 @@ def test_a_grown_network_can_be_used_without_the_package_and_with_it(run: Path, 
         gcnas.load(run).scaled(9)
 
 
+@pytest.mark.slow
 def test_other_coefficients_or_epochs_are_trained_anew(run: Path) -> None:
     gcnas.scale(run, 1, **GROWTH)
     row = gcnas.scale(run, 1, alpha=2.0, beta=1.0, gamma=1.0, threads=1)[1]
@@ -156,6 +157,7 @@ def test_larger_images_come_from_the_originals(tmp_path: Path) -> None:
     assert all(image[..., 0].tobytes() in known for image in large.images)
 
 
+@pytest.mark.slow
 def test_a_preset_of_residual_blocks_is_grown_too(tmp_path: Path) -> None:
     run = gcnas.search("digits", out=tmp_path / "run", space=CNN, max_params="20k", **SMALL).run
     row = gcnas.scale(run, 1, **GROWTH)[1]

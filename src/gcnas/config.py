@@ -365,7 +365,12 @@ class RunConfig(BaseModel):
 
     def to_yaml(self) -> str:
         """The content of ``config.yaml``."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        values = self.model_dump(mode="json")
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        if yaml.safe_load(text) == values:
+            return text
+        # Some signs that end a line, such as U+0085, are written as they are and read as a space.
+        return yaml.safe_dump(values, sort_keys=False)
 
     @classmethod
     def from_yaml(cls, path: Path) -> dict[str, Any]:

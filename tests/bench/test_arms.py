@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gcnas.bench.arms import ARMS, CHANGES, RATES, RIVALS, create_arm, rates_tried
+from gcnas.bench.arms import ARMS, CHANGES, RATES, RIVALS, TUNED, create_arm, rates_tried
 from gcnas.bench.controllers import CONTROLLERS
 from gcnas.bench.landscape import GROWN_SMALL
 from gcnas.errors import ConfigurationError
@@ -14,6 +14,7 @@ from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
 from gcnas.strategy.reinforce import ReinforceStrategy
 
 SPACE = GROWN_SMALL.load().space
+RIVALS_TUNED = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "tune_rivals.csv"
 TUNING = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "claims" / "tuning.csv"
 
 
@@ -74,6 +75,20 @@ def test_learning_rates_are_those_of_the_tuning() -> None:
             columns = [[space[rate] for rate in tried] for space in areas[f"{learner}:{name}"].values()]
             ranks = np.argsort(np.argsort(columns, axis=1), axis=1).mean(0)
             assert chosen == tried[int(ranks.argmin())], (learner, name)
+
+
+def test_rivals_are_tuned_as_the_results_say() -> None:
+    regrets: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    with RIVALS_TUNED.open(newline="") as file:
+        for row in csv.DictReader(file):
+            regrets[row["rival"]][row["space"]][row["setting"]].append(float(row["mean_regret"]))
+    for rival, values in TUNED.items():
+        ranks: dict[str, float] = defaultdict(float)
+        for settings in regrets[rival].values():
+            means = {name: np.mean(found) for name, found in settings.items()}
+            for name, mean in means.items():
+                ranks[name] += sum(other < mean for other in means.values())
+        assert ranks[" ".join(f"{name}={value}" for name, value in values.items())] == min(ranks.values())
 
 
 def test_strategies_are_arms_too() -> None:

@@ -142,6 +142,7 @@ def test_a_built_in_table_needs_its_file(run_gcnas: RunGcnas, tmp_path: Path) ->
     assert "nb201-cifar10: 6 decisions, file nb201.csv.gz" in run_gcnas("bench", "spaces").stdout
 
 
+@pytest.mark.slow
 def test_claims_of_the_paper(run_gcnas: RunGcnas, tmp_path: Path) -> None:
     command = [
         "bench",

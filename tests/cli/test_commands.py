@@ -116,7 +116,7 @@ def test_status_and_report(run_copy: Path, run_gcnas: RunGcnas) -> None:
 
 def test_why(finished: Path, run_gcnas: RunGcnas) -> None:
     said = run_gcnas("why", finished).stdout
-    assert "Too few evaluations to tell: 4" in said
+    assert "Too few evaluations of equal training to tell: 4" in said
     assert "STOP" in said
     assert "as it is" in said
     assert max(map(len, said.splitlines())) <= 80
@@ -125,6 +125,7 @@ def test_why(finished: Path, run_gcnas: RunGcnas) -> None:
     assert "no complete trial 9" in refused.stderr
 
 
+@pytest.mark.slow
 def test_scale(run_copy: Path, run_gcnas: RunGcnas) -> None:
     growth = ("--alpha", "1.2", "--beta", "1.1", "--gamma", "1.15", "--epochs", "1", "--threads", "1")
     done = run_gcnas("scale", run_copy, "--phi", "1", *growth)
@@ -173,6 +174,7 @@ def test_predict_finds_all_files_first(
     assert "no/p.csv cannot be written: No such file or directory." in done.stderr
 
 
+@pytest.mark.slow
 def test_export_both_formats(finished: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
     run_gcnas("export", finished, "--format", "torch", "--out", "net.pt2")
     run_gcnas("export", finished, "--format", "python", "--out", "net")
@@ -268,6 +270,7 @@ def test_resume_refuses_other_data(run_copy: Path, run_gcnas: RunGcnas, tmp_path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Path) -> None:
     run_gcnas(
         "search", "digits", *SMALL, "--no-onnx", "--strategy", "reinforce", "--out", "policy", timeout=240
@@ -415,6 +418,7 @@ def _wait_for_trials(folder: Path, count: int) -> None:
     pytest.fail(f"no {count} trials after two minutes")
 
 
+@pytest.mark.slow
 def test_one_interrupt_delivers(gcnas_command: Path, tmp_path: Path) -> None:
     process = _start(
         gcnas_command, tmp_path / "run", "--budget", "500", "--epochs", "1", "--final-epochs", "1", "--no-onnx"

@@ -192,6 +192,7 @@ def test_places_are_counted_node_by_node(cluster: Any) -> None:
     on_cluster.disconnect()
 
 
+@pytest.mark.slow
 def test_candidates_share_a_gpu(cluster: Any) -> None:
     """Ray keeps the books of GPUs, whether there are any or not: two halves fit on one at the same time."""
     node = cluster.add_node(num_cpus=4, num_gpus=1)

@@ -1,5 +1,7 @@
 """Random architectures of the `cnn` preset, 500 in all: `benchmarks/closed_space.py` looks at 10,000."""
 
+import pytest
+
 from gcnas.records import Limits
 from gcnas.space import InputShape
 from gcnas.space.presets import CNN
@@ -11,6 +13,7 @@ class TestTinyGreyImages(SpaceTestCase):
     architectures = 180
 
 
+@pytest.mark.slow
 class TestSmallColourImages(SpaceTestCase):
     space = CNN.fit(InputShape(channels=3, height=16, width=16, classes=10))
     architectures = 150

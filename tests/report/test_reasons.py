@@ -29,7 +29,7 @@ def test_of_a_run_with_a_policy(tmp_path: Path) -> None:
     assert found.preferences.reached[0] == 1
     text = (result.run / "report.html").read_text()
     assert "Type probabilities by position" in text
-    assert "Too few evaluations to tell" in text
+    assert "Too few evaluations of equal training to tell" in text
 
 
 def test_what_is_not_there_is_said(make_run: MakeRun, tmp_path: Path) -> None:

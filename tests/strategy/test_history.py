@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.strategy.kit import cases_of_a_slow_strategy
 from tests.strategy.spaces import CELL, DEEP, complete
 from tests.strategy.test_gcnas import QUICK, cell_reward, search
 
@@ -52,13 +53,10 @@ def warm(space: SearchSpace, seed: int) -> GCNASStrategy:
     return GCNASStrategy(space, seed, QUICK, history=(made_up_past(space),))
 
 
-CASES = [n for n in dir(StrategyTestCase) if n.startswith("test_") and n != "test_ten_thousand_evaluations"]
-
-
 @pytest.mark.parametrize(
     "space", [SEARCHED, pytest.param(NETWORKS, marks=pytest.mark.slow)], ids=lambda s: s.name
 )
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", cases_of_a_slow_strategy())
 def test_the_conformance_kit(case: str, space: SearchSpace) -> None:
     class Case(StrategyTestCase):
         create = partial(warm)

@@ -219,6 +219,7 @@ def test_failures_are_avoided() -> None:
     assert sum(trial.state is TrialState.FAIL for trial in late) <= 3
 
 
+@pytest.mark.slow
 def test_a_broken_constraint_is_avoided() -> None:
     def objective(trial: Trial) -> float:
         kinds = [trial.suggest_categorical(name, list("abcd")) for name in ("first", "second", "third")]

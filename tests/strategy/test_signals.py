@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.special import ndtri
 from scipy.stats import spearmanr
+from tests.strategy.kit import cases_of_a_slow_strategy
 from tests.strategy.spaces import CELL, DEEP, complete
 from tests.strategy.test_gcnas import QUICK, cell_reward
 
@@ -198,11 +199,7 @@ def test_only_gcnas_reads_signals() -> None:
         create_strategy("random", CELL, 0, signals=source)
 
 
-# Ten thousand evaluations take minutes, with signals as without.
-KIT = [n for n in dir(StrategyTestCase) if n.startswith("test_") and n != "test_ten_thousand_evaluations"]
-
-
-@pytest.mark.parametrize("test", KIT)
+@pytest.mark.parametrize("test", cases_of_a_slow_strategy())
 def test_the_conformance_kit(test: str) -> None:
     class Case(StrategyTestCase):
         create = partial(

@@ -40,6 +40,14 @@ CEIM_TRIED = tuple(product((10, 20, 50), (0.03, 0.1, 0.3, 1.0)))
 """Populations and dampings that the cross-entropy method was tried with: arms such as ``ceim:20@0.1``."""
 
 
+TUNED: dict[str, dict[str, Any]] = {
+    "evolution": {"population": 15, "tournament": 10},
+    "optuna:tpe": {"n_startup_trials": 5, "n_ei_candidates": 100, "multivariate": True},
+}
+"""Settings of rivals with the least mean rank of mean regret on the two tables that ``gcnas`` was tuned on, of twelve
+each (``benchmarks/tune_rivals.py``): arms ``evolution:tuned`` and ``tpe:tuned``."""
+
+
 def rates_tried(controller: str) -> tuple[float, ...]:
     """The learning rates that a controller was tried with."""
     return tuple(10 * rate for rate in TRIED) if controller == "table" else TRIED
@@ -164,6 +172,18 @@ def _changed(*, parts: tuple[str, ...] | None = None, pick: str | None = None, *
     return settings if parts is None else replace(settings, surrogate=replace(settings.surrogate, parts=parts))
 
 
+def _evolution(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.strategy.evolution import EvolutionSettings, EvolutionStrategy
+
+    return EvolutionStrategy(space, seed, EvolutionSettings(**TUNED["evolution"]))
+
+
+def _tpe(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.strategy.optuna_samplers import OptunaStrategy, tpe
+
+    return OptunaStrategy(space, seed, lambda each: tpe(each, **TUNED["optuna:tpe"]))
+
+
 _LEARNERS: dict[str, Callable[..., Strategy]] = {
     "reinforce": _reinforce,
     "imitation": _imitation,
@@ -202,6 +222,8 @@ ARMS: dict[str, Arm] = {
     **{f"{name}:deepest": partial(_deepest, name) for name in RATES},
     **{f"ceim:{population}": partial(_ceim, str(population)) for population, _ in CEIM_TRIED},
     **{f"screening:{controller}": partial(_screening, controller) for controller in RIVALS},
+    "evolution:tuned": _evolution,
+    "tpe:tuned": _tpe,
     **{f"gcnas:{name}": partial(_default, changes) for name, changes in CHANGES.items()},
 }
 """Constructors by name; each takes a fitted space and a seed."""

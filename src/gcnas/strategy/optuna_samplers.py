@@ -29,9 +29,15 @@ from gcnas.strategy.edits import mutate
 from gcnas.strategy.novelty import Novelty
 from gcnas.strategy.tokens import ABSENT, Rows, Tokens
 
+
+def tpe(seed: int, **settings: Any) -> BaseSampler:
+    """Optuna's TPE with some settings, without a warning of those that it calls experimental."""
+    return _experimental(TPESampler, seed=seed, **settings)
+
+
 SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(seed=seed),
-    "tpe-multivariate": lambda seed: _experimental(TPESampler, seed=seed, multivariate=True, group=True),
+    "tpe-multivariate": lambda seed: tpe(seed, multivariate=True, group=True),
     "gp": lambda seed: GPSampler(seed=seed, warn_independent_sampling=False),
     "nsga2": lambda seed: NSGAIISampler(seed=seed),
     "nsga3": lambda seed: _experimental(NSGAIIISampler, seed=seed),
