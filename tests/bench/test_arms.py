@@ -78,7 +78,9 @@ def test_learning_rates_are_those_of_the_tuning() -> None:
 
 
 def test_rivals_are_tuned_as_the_results_say() -> None:
-    regrets: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    regrets: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
     with RIVALS_TUNED.open(newline="") as file:
         for row in csv.DictReader(file):
             regrets[row["rival"]][row["space"]][row["setting"]].append(float(row["mean_regret"]))
