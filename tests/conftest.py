@@ -23,9 +23,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Checks of scikit-learn that train once more, with the same numbers in read-only memory, are slow ones."""
+    """Checks of scikit-learn that train for an accuracy, or once more with numbers in read-only memory, are slow."""
     for item in items:
-        if "readonly_memmap=True" in item.name:
+        if "readonly_memmap=True" in item.name or "check_classifiers_train" in item.name:
             item.add_marker(pytest.mark.slow)
 
 

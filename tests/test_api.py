@@ -74,6 +74,7 @@ def test_space_of_a_run_is_executed_only_if_named_again(tmp_path: Path) -> None:
         gcnas.resume(run, space=other, budget=2)
 
 
+@pytest.mark.slow
 def test_budget_in_seconds_holds_for_everything(tmp_path: Path) -> None:
     import time
 
@@ -108,6 +109,7 @@ def test_existing_runs_are_not_overwritten_by_accident(tmp_path: Path) -> None:
     assert len(_table(run)) == 2
 
 
+@pytest.mark.slow
 def test_limits_may_be_tightened_when_a_run_goes_on(tmp_path: Path) -> None:
     run = tmp_path / "run"
     gcnas.search("digits", out=run, budget=3, **SMALL)

@@ -19,6 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_forms_get_the_name_of_the_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = {"onnx": "sides.onnx", "torch": "sides.pt2", "python": "sides", "zip": "sides.zip"}
@@ -60,6 +61,7 @@ def test_a_grown_network_in_all_forms(run: Path, tmp_path: Path) -> None:
     assert here.probability != there.probability
 
 
+@pytest.mark.slow
 def test_what_needs_the_data_asks_for_the_same_ones(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "small.onnx"
     with pytest.raises(ConfigurationError, match="arrays; give them again"):

@@ -51,12 +51,14 @@ def test_a_network_is_moved_to_other_images(
         assert [trial.number for trial in ledger.trials()] == [1]
 
 
+@pytest.mark.slow
 def test_a_transferred_run_is_searched_on(run: Result, tmp_path: Path) -> None:
     gcnas.transfer(run.run, "digits", out=tmp_path / "moved", **FAST)
     result = gcnas.resume(tmp_path / "moved", budget=3)
     assert len(result.trials) == 3
 
 
+@pytest.mark.slow
 def test_the_weights_help(run: Result, tmp_path: Path) -> None:
     moved = gcnas.transfer(run.run, "digits", out=tmp_path / "moved", **FAST)
     cold = gcnas.search("digits", out=tmp_path / "cold", budget=1, threads=1, fidelity="full", **FAST)

@@ -74,6 +74,7 @@ def test_a_bench_and_its_summary(ran: tuple[list[str], str, Path]) -> None:
         assert 0 < float(row["overhead_ms"]) < 1_000
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on(
     ran: tuple[list[str], str, Path], run_gcnas: RunGcnas, tmp_path: Path
 ) -> None:

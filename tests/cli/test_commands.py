@@ -244,6 +244,7 @@ def test_finalize_with_a_teacher_and_trained_weights(run_copy: Path, run_gcnas: 
     assert "A teacher is 'ensemble'" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_transfer_to_other_images(run_copy: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
     options = ("--epochs", "1", "--final-epochs", "2", "--freeze", "1")
     done = run_gcnas("transfer", run_copy, "digits", "--out", "moved", *options, timeout=240)

@@ -43,6 +43,7 @@ def test_an_ensemble_of_the_runs_best_teaches_and_the_settings_are_chosen(run: P
     assert "ensemble of trials" in page
 
 
+@pytest.mark.slow
 def test_given_settings_are_kept_and_runs_are_equal(run: Path) -> None:
     options = {"distill": "trial=1", "temperature": 3.0, "distill_weight": 0.4}
     facts = finalized(run, **options)["distillation"]
@@ -60,6 +61,7 @@ def test_a_time_is_for_teacher_and_network_together(run: Path) -> None:
     assert metrics["distillation"]["teacher"].startswith("ensemble")
 
 
+@pytest.mark.slow
 def test_another_run_and_its_onnx_file_teach_the_same(run: Path, result: Result) -> None:
     options = {"temperature": 2.0, "distill_weight": 0.5}
     by_run = finalized(run, distill=str(result.run), **options)

@@ -92,6 +92,7 @@ def test_without_a_test_split_nothing_is_opened(tmp_path: Path, monkeypatch: pyt
     assert gcnas.search("digits", out=tmp_path / "s", **options).metrics["state"] == "final"
 
 
+@pytest.mark.slow
 def test_final_training_is_reproducible(result: Result, tmp_path: Path) -> None:
     again = gcnas.search(
         "digits", out=tmp_path / "again", budget=3, epochs=2, final_epochs=2, threads=1, max_params="60k"

@@ -92,6 +92,7 @@ def test_a_candidate_without_an_end_is_cancelled(cluster: Any) -> None:
     assert "No sign of progress" in str(outcomes[2].evaluation.error)
 
 
+@pytest.mark.slow
 def test_checkpoints_travel_with_the_messages(cluster: Any, tmp_path: Path) -> None:
     (tmp_path / "start").write_bytes(b"weights")
     start, keep = tmp_path / "start", tmp_path / "later" / "keep"
@@ -242,6 +243,7 @@ def test_what_answers_and_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_the_end_of_the_search_cancels_what_finds_no_place(cluster: Any) -> None:
     """Two nodes are busy with loops that end with the search; a third job never gets a place before."""
     with begin(cluster, bounds=Bounds(grace=0.5)) as executor:

@@ -117,6 +117,7 @@ def test_full_disk_is_told(dataset: Dataset, tmp_path: Path) -> None:
         dataset.for_workers(tmp_path / "cache" / "workers.npy")
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_may_change_when_a_run_goes_on(begin: Begin, dataset: Dataset) -> None:
     context = begin(workers=2)
     search(context)

@@ -16,6 +16,8 @@ from gcnas.run.policy_of_run import policy_of_run
 from gcnas.space.presets import CNN
 from gcnas.training.signals import SignalMeter
 
+pytestmark = pytest.mark.slow
+
 OPTIONS: dict[str, Any] = {
     "budget": 13,
     "max_params": "6k",
@@ -66,7 +68,7 @@ def test_signals_are_charged_to_trials(whole: Path) -> None:
     assert all(e.seconds > e.metrics.get(SIGNAL_SECONDS, 0.0) for e in evaluations if e is not None)
 
 
-@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 9])
+@pytest.mark.parametrize("after", [1, 9])
 def test_a_run_that_goes_on_proposes_the_same(
     after: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

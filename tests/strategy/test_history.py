@@ -150,6 +150,7 @@ def best_after(queries: int, seed: int, history: tuple[PastRun, ...]) -> float:
     return max(cell_reward(p.architecture) for p in proposed)
 
 
+@pytest.mark.slow
 def test_it_helps_early_and_never_ends_worse() -> None:
     good, contrary = of_cells(), of_cells(-1)
     cold, warm = (np.mean([best_after(9, seed, past) for seed in range(3)]) for past in ((), (good,)))

@@ -105,7 +105,10 @@ def test_the_public_name() -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, pytest.param(6, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("objective", "direction"), [(table, "maximize"), (numbers, "minimize")])
+@pytest.mark.parametrize(
+    ("objective", "direction"),
+    [(table, "maximize"), pytest.param(numbers, "minimize", marks=pytest.mark.slow)],
+)
 def test_better_than_random(objective: Callable[[Trial], float], direction: str, seeds: int) -> None:
     """On average: in one study of 30 trials chance may be lucky."""
     own = [GCNASSampler(seed, settings=SMALL) for seed in range(seeds)]
