@@ -61,7 +61,7 @@ def choose_measured(
             least = min(slow.values())
             raise LimitsTooTightError(
                 f"None of this run's networks is measured within {limit:g} ms: the fastest that was measured takes "
-                f"{least:.4g} ms. Allow more (gcnas resume RUN --max-latency {1.05 * least:.2g}), search on within the "
+                f"{least:.4g} ms. Allow more (gcnas resume RUN --max-latency {1.05 * least:.3g}), search on within the "
                 "limit with a larger --budget, or try again on an idle machine."
             )
         if best is None:
