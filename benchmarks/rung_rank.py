@@ -1,10 +1,10 @@
 """Whether a short training ranks networks as a long one does: the designs by people after 1, 3, 9 and 27 epochs.
 
-``python benchmarks/rung_rank.py`` trains ResNet-8, a smaller one and the plain network of the `cnn` space (limits:
+``python benchmarks/rung_rank.py`` trains ResNet-8, a smaller one and the VGG-like network of the `cnn` space (limits:
 78,000 parameters, 9.4 M multiply-adds) on 4,000 of 5,000 images of Fashion-MNIST (seed 0), each length on its own
 with the whole one-cycle schedule, seeds 0 and 1, one thread. One row each goes to ``benchmarks/results/rung_rank.csv``:
 optimiser steps, and accuracy on the other 1,000 images. The data are read from the folder in GCNAS_DATA or
-``../shared/data``.
+``../shared/data``. The rows kept have ``plain``, a reference of then, in place of ``vgg``.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from gcnas.config import RunConfig
 from gcnas.data import load
 from gcnas.records import Fidelity
 from gcnas.run.context import fit_space
-from gcnas.space.presets.cnn import CNN, RESNET_WIDTHS, plain, resnet8
+from gcnas.space.presets.cnn import CNN, RESNET_WIDTHS, resnet8, vgg
 from gcnas.training.candidate import CandidateTrainer
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rung_rank.csv"
@@ -45,7 +45,7 @@ def main() -> None:
         designs = {
             "resnet8": resnet8(space),
             "resnet8-smaller": resnet8(space, RESNET_WIDTHS[1]),
-            "plain": plain(space),
+            "vgg": vgg(space),
         }
         trainer = CandidateTrainer(space, dataset, recipe, platform)
         for seed in options.seeds:

@@ -9,8 +9,10 @@ share of the 2,000 and on 2,000 further images):
 - ``decay``: warm-up, then a constant rate; each rung leaves its weights before the rate decays (the last quarter of the
   rung's epochs), and the next rung goes on from there. The decays of the lower rungs are spent beside the R epochs.
 
-Networks: the reference ResNet-8, the plain reference, and a network drawn at random (seed 2) with separable
-convolutions. ``OMP_NUM_THREADS=1 python benchmarks/rung_schedule.py`` writes ``benchmarks/results/rung_schedule.csv``,
+Networks: the reference ResNet-8, the VGG-like one (the rows kept have ``plain`` in its place, a reference of then), and
+a network drawn at random (seed 2) with separable convolutions.
+
+``OMP_NUM_THREADS=1 python benchmarks/rung_schedule.py`` writes ``benchmarks/results/rung_schedule.csv``,
 about 6 minutes on one core. The data are read from the folder in GCNAS_DATA or ``../shared/data``.
 """
 
@@ -35,7 +37,7 @@ from gcnas.run.amounts import Amounts
 from gcnas.run.context import Context, fit_space
 from gcnas.run.folder import RunFolder
 from gcnas.space import SearchSpace
-from gcnas.space.presets.cnn import CNN, plain, resnet8
+from gcnas.space.presets.cnn import CNN, resnet8, vgg
 from gcnas.strategy import create_strategy
 from gcnas.training import EpochSchedule, ImageBatches, Platform, Recipe, measure, train
 from gcnas.training.candidate import build_seeded, weights_of
@@ -66,7 +68,7 @@ class Bench:
         """The three networks."""
         drawn = (proposal.architecture for proposal in create_strategy("random", self.space, 2).ask(200))
         separable = next(a for a in drawn if _is_separable(a) and self.space.cost(a).multiply_adds < 3e6)
-        return {"resnet8": resnet8(self.space), "plain": plain(self.space), "separable": separable}
+        return {"resnet8": resnet8(self.space), "vgg": vgg(self.space), "separable": separable}
 
     def train(
         self, network: nn.Module, epochs: int, seed: int, rate: Callable[[float], float] | None = None

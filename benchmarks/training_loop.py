@@ -33,7 +33,7 @@ from gcnas.data import Split
 from gcnas.network import build
 from gcnas.records import Architecture
 from gcnas.space import InputShape, SearchSpace
-from gcnas.space.presets.cnn import CNN, plain, resnet8
+from gcnas.space.presets.cnn import CNN, VGG_WIDTHS, resnet8, vgg
 
 RESULTS = Path(__file__).resolve().parent / "results" / "training_loop.csv"
 COLUMNS = "images network parameters round loop images_per_second".split()
@@ -109,7 +109,7 @@ def own(
 
 def networks(space: SearchSpace) -> Iterator[tuple[str, Architecture]]:
     """Two designs by people that every search looks at."""
-    yield "plain", plain(space)
+    yield "vgg", vgg(space, VGG_WIDTHS[-1])
     yield "resnet8", resnet8(space)
 
 
