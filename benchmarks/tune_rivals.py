@@ -9,8 +9,8 @@ that stand in the file are not run again. Local search has nothing to tune.
 
 The rows kept are those of ``--rivals reinforce reinforce-rnn-tuned reinforce-rnn-parallel --seeds 6``. The best setting
 of each policy is what its strategy has: ``ReinforceSettings`` for the GCN, ``RNN_TUNED`` for both recurrent ones.
-Of ``--rivals evolution optuna:tpe gp --seeds 6`` the file holds what was done when that was stopped; nothing was
-concluded from it yet.
+So are those of ``--rivals evolution optuna:tpe --seeds 6``, whose best settings are the arms ``evolution:tuned`` and
+``tpe:tuned``. Of ``--rivals gp`` there are two seeds, from which nothing was concluded.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 import csv
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from gcnas.bench.arms import ARMS, CHANGES, RATES, RIVALS, TUNED, create_arm, ra
 from gcnas.bench.controllers import CONTROLLERS
 from gcnas.bench.landscape import GROWN_SMALL
 from gcnas.errors import ConfigurationError
+from gcnas.records.signals import USUAL_FACTS
 from gcnas.strategy import STRATEGIES, RandomStrategy
-from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
+from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy, usual_settings
 from gcnas.strategy.reinforce import ReinforceStrategy
 
 SPACE = GROWN_SMALL.load().space
@@ -105,3 +107,10 @@ def test_strategies_are_arms_too() -> None:
 def test_unknown_arms(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         create_arm(name, SPACE, 0)
+
+
+def test_sizes_can_be_left_out() -> None:
+    strategy = create_arm("gcnas:no-sizes", SPACE, 0)
+    assert isinstance(strategy, GCNASStrategy)
+    assert (strategy.settings.facts, strategy.settings.large) == ((), False)
+    assert replace(strategy.settings, facts=USUAL_FACTS) == replace(usual_settings(SPACE), large=False)

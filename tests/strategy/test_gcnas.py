@@ -149,3 +149,16 @@ def test_figures_of_the_policy_are_given_once() -> None:
     assert figures
     assert all(np.isfinite(list(row.values())).all() for row in figures)
     assert strategy.figures() == []
+
+
+def test_half_of_the_first_design_is_large_where_that_is_set() -> None:
+    space = CNN.fit(InputShape(1, 28, 28, 10), Limits(parameters=100_000))
+    differences = []
+    for seed in range(5):
+        strategy = GCNASStrategy(space, seed, replace(QUICK, large=True))
+        design = [p.architecture for p in strategy.ask(QUICK.start)]
+        assert all(space.cost(network).parameters <= 100_000 for network in design)
+        sizes = np.log([space.size(network) for network in design]).mean(1)
+        half = QUICK.start // 2
+        differences.append(sizes[half:].mean() - sizes[:half].mean())
+    assert min(differences) > 0

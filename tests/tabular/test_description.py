@@ -4,6 +4,7 @@ import pytest
 
 from gcnas.errors import ConfigurationError
 from gcnas.tabular import Description, make_space
+from gcnas.tabular.description import CostColumn
 
 SMALL = """
 name: small
@@ -100,6 +101,20 @@ def test_what_does_not_fit_together_is_named(change: tuple[str, str], words: lis
     with pytest.raises(ConfigurationError) as caught:
         make_space(description)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_sizes_are_two_columns_that_are_no_scores() -> None:
+    assert Description.parse(SMALL, "here").parameters is None
+    found = Description.parse(
+        SMALL + "parameters: params\nmultiply_adds: {column: m, factor: 1.0e+6}\n", "here"
+    )
+    assert (found.parameters, found.multiply_adds) == (
+        CostColumn(column="params"),
+        CostColumn(column="m", factor=1e6),
+    )
+    for sizes, word in (("parameters: params", "both"), ("parameters: score\nmultiply_adds: m", "score")):
+        with pytest.raises(ConfigurationError, match=word):
+            Description.parse(f"{SMALL}{sizes}\n", "here")
 
 
 def test_signals_are_columns_that_are_no_scores() -> None:

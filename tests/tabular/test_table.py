@@ -9,6 +9,7 @@ from tests.tabular import tiny
 
 from gcnas.errors import DataError, SpaceError
 from gcnas.tabular import Description, Table, load_table, make_space
+from gcnas.tabular.description import CostColumn
 
 DESCRIPTION = Description.parse(
     "name: t\nkey: key\nreward: score\ntest: test\ncost: seconds\n"
@@ -139,6 +140,21 @@ def test_signals_of_networks(tmp_path: Path) -> None:
     assert load_table(file, Description.read(text)).signals(table.space.from_key("c1c1")) == {}
     with pytest.raises(DataError, match="nothing"):
         load_table(file, Description.read(text).model_copy(update={"signals": ("nothing",)}))
+
+
+def test_sizes_of_networks(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("key,score,test,seconds,same,p,m\n00,1,9,1,a,10,0.5\n01,2,8,2,b,20,1\n11,3,7,1,c,40,3\n")
+    sizes = {"parameters": CostColumn(column="p"), "multiply_adds": CostColumn(column="m", factor=100)}
+    space = load_table(file, DESCRIPTION.model_copy(update=sizes)).space
+    assert space.sized
+    assert [space.size(space.from_key(key)) for key in ("00", "01", "11")] == [(10, 50), (20, 100), (40, 300)]
+    assert space.size(space.from_key("10")) == (0, 0)  # there is no such row
+    assert not load_table(file, DESCRIPTION).space.sized
+    for wrong in ("", "-1", "1e30"):
+        file.write_text(f"key,score,test,seconds,same,p,m\n00,1,9,1,a,10,{wrong}\n")
+        with pytest.raises(DataError, match="'m' must hold numbers from 0"):
+            load_table(file, DESCRIPTION.model_copy(update=sizes))
 
 
 def test_a_network_stands_for_itself_in_the_first_row_that_has_a_reward(tmp_path: Path) -> None:

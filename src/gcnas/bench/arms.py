@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Arm: TypeAlias = Callable[[SearchSpace, int], Strategy]
 
+WITHOUT_SIZES = "gcnas:no-sizes"
+"""The strategy gcnas that knows nothing of parameters and multiply-adds, also where a table tells them."""
+
 WITH_SIGNALS = "gcnas:signals"
 """The strategy gcnas whose critics and first design see the signals of a table."""
 
@@ -162,6 +165,12 @@ def _default(changes: dict[str, Any], space: SearchSpace, seed: int) -> Strategy
     return GCNASStrategy(space, seed, _changed(**changes))
 
 
+def _without_sizes(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.strategy.gcnas import GCNASStrategy, usual_settings
+
+    return GCNASStrategy(space, seed, replace(usual_settings(space), facts=(), large=False))
+
+
 def _changed(*, parts: tuple[str, ...] | None = None, pick: str | None = None, **changes: Any) -> Any:
     """The settings of rounds of three with changes: the models that there are, the one rule of picking, or fields."""
     from gcnas.strategy.gcnas import GCNASSettings
@@ -224,6 +233,7 @@ ARMS: dict[str, Arm] = {
     **{f"screening:{controller}": partial(_screening, controller) for controller in RIVALS},
     "evolution:tuned": _evolution,
     "tpe:tuned": _tpe,
+    WITHOUT_SIZES: _without_sizes,
     **{f"gcnas:{name}": partial(_default, changes) for name, changes in CHANGES.items()},
 }
 """Constructors by name; each takes a fitted space and a seed."""

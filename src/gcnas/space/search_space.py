@@ -325,6 +325,11 @@ class SearchSpace:
     def _forms(self) -> dict[tuple[Any, ...], CanonicalLayer | None]:
         return {}
 
+    @property
+    def sized(self) -> bool:
+        """Whether parameters and multiply-adds of networks are known."""
+        return True
+
     def size(self, architecture: Architecture) -> tuple[int, int]:
         """Parameters and multiply-adds of the whole network, as in :meth:`cost`, which takes several times as long."""
         plans = self.plan(architecture)

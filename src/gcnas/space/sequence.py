@@ -132,6 +132,11 @@ class SequenceSpace(SearchSpace):
         chosen = tuple(choice.index(values[choice.name]) for choice in kind.choices)
         return LayerAction(self.codes[layer.type], chosen, (0,) * (self.window - 1))
 
+    @property
+    def sized(self) -> bool:
+        """Abstract decisions have no size."""
+        return False
+
     def cost(self, architecture: Architecture) -> Cost:  # noqa: ARG002
         """Nothing."""
         return Cost()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gcnas.records import Architecture, Evaluation, EvaluationState, LayerAction, Trajectory
 from gcnas.records.signals import FACTS, USUAL_FACTS
-from gcnas.space import SearchSpace, SequenceSpace
+from gcnas.space import SearchSpace
 from gcnas.strategy.signals import Signals, from_state, to_state
 from gcnas.strategy.targets import normal_scores_by_group
 from gcnas.strategy.tokens import Rows, Tokens
@@ -42,9 +42,7 @@ class Experience:
         self._space, self._columns = space, tokens
         self.signals = signals or Signals(None)
         self._known: dict[str, Rows] = {}
-        # Networks of abstract decisions have no costs.
-        sized = not isinstance(space, SequenceSpace)
-        self._chosen = [index for index, name in enumerate(FACTS) if name in facts and sized]
+        self._chosen = [index for index, name in enumerate(FACTS) if name in facts and space.sized]
         self._count = 0
         self._tokens = np.zeros((64, tokens.width), np.int16)
         self._facts = np.zeros((64, 1 + len(self._chosen) + self.signals.count))
@@ -176,6 +174,11 @@ class Experience:
         """:data:`~gcnas.records.signals.FACTS` of a network."""
         parameters, multiply_adds = np.log10(np.array(self._space.size(architecture)) + 1) / 4
         return parameters, multiply_adds, len(architecture.layers) / self._space.max_depth
+
+    def sizes_of(self, architectures: Sequence[Architecture]) -> Floats:
+        """Those of the facts that are sizes (n, K), growing with the network; K is 0 where there are none."""
+        sizes = [index for index in self._chosen if FACTS[index] in USUAL_FACTS]
+        return np.array([self._costs(each) for each in architectures]).reshape(-1, len(FACTS))[:, sizes]
 
     def _seen(self, stored: Floats) -> Floats:
         """Facts (n, F) as models see them."""

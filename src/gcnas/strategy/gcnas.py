@@ -67,6 +67,7 @@ class GCNASSettings:
         finalists: Candidates by each rule whose signals are measured before the rule chooses among all of these.
         drawn: Networks drawn for each of the first ones that is an edit, since some are known or break a limit, and for
             each that is chosen by its signals.
+        large: Whether half of the first networks are the largest of those drawn, where sizes are known.
         surrogate: How the models are fitted.
         imitation: How the policy learns.
     """
@@ -87,6 +88,7 @@ class GCNASSettings:
     facts: tuple[str, ...] = USUAL_FACTS
     finalists: int = 3
     drawn: int = 4
+    large: bool = False
     surrogate: SurrogateSettings = field(default_factory=SurrogateSettings)
     imitation: ImitationSettings = field(default_factory=ImitationSettings)
 
@@ -97,6 +99,7 @@ ONE_AT_A_TIME = GCNASSettings(
     random=16,
     climbers=4,
     together=1,
+    large=True,
     surrogate=SurrogateSettings(critic_steps=(60, 3), process_steps=(60, 3)),
     imitation=ImitationSettings(steps=(20, 1)),
 )
@@ -227,18 +230,20 @@ class GCNASStrategy(Strategy):
     def _first(self) -> list[Proposal]:
         """What earlier runs found, edits of the best design that is known, and a Latin design.
 
-        Half of the Latin design is chosen by its signals, where there are any.
+        Half of the Latin design is chosen by its signals, where there are any, else by its sizes, where they are known
+        and the settings say so: larger networks tend to be better.
         """
         s = self.settings
         first = self._new(self._inherited(), mark=False)[: s.inherited]
         first += self._edited(min(s.edited, (s.start - len(first)) // 2))
         count = s.start - len(first)
-        chosen = count // 2 if self._signals.count else 0
+        by_size = s.large and self._experience.sizes_of([]).shape[1] > 0
+        chosen = count // 2 if self._signals.count or by_size else 0
         design = [*first, *self._latin(count - chosen)]
         if chosen:
             taken = {proposal.fingerprint for proposal in design}
             drawn = self._allowed(p for p in self._latin(s.drawn * chosen) if p.fingerprint not in taken)
-            design += self._with_best_signals(drawn)[:chosen]
+            design += self._promising(drawn)[:chosen]
         return design
 
     def _edited(self, count: int) -> list[Proposal]:
@@ -257,10 +262,18 @@ class GCNASStrategy(Strategy):
         design = latin(self._space, count, self._random, CONNECTION_RATE)
         return [self._proposal(trajectory, START) for trajectory in design]
 
-    def _with_best_signals(self, drawn: list[Proposal]) -> list[Proposal]:
-        """Different networks ordered by the mean of their signals, the best first; unknown ones are mediocre."""
+    def _promising(self, drawn: list[Proposal]) -> list[Proposal]:
+        """Different networks by the mean of their signals, the best first, or by the mean rank of their sizes.
+
+        Signals that are unknown are mediocre.
+        """
         drawn = list({proposal.fingerprint: proposal for proposal in drawn}.values())
         architectures = [proposal.architecture for proposal in drawn]
+        if not self._signals.count:
+            sizes = self._experience.sizes_of(architectures)
+            # How many are smaller, and equal ones by half: ranks, without scipy.stats, which takes long to import.
+            ranks = (sizes[None] < sizes[:, None]).sum(1) + (sizes[None] <= sizes[:, None]).sum(1)
+            return [drawn[index] for index in np.argsort(-ranks.sum(1), kind="stable")]
         self._signals.measure(architectures)
         scores = np.nan_to_num(self._signals.scores(self._signals.values(architectures))).mean(1)
         return [drawn[index] for index in np.argsort(-scores, kind="stable")]

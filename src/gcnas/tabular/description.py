@@ -37,10 +37,10 @@ class _Part(BaseModel):
 
 
 class CostColumn(_Part):
-    """Where simulated seconds come from.
+    """Where simulated seconds, or the size of a network, come from.
 
     Attributes:
-        column: Column of seconds.
+        column: Column of numbers.
         factor: They are multiplied by this.
     """
 
@@ -131,6 +131,8 @@ class Description(_Part):
         fidelities: Shorter trainings by their epochs.
         signals: Columns of what can be measured without training; a cell may be empty. Strategies see them of the few
             candidates that they are about to propose.
+        parameters: Parameters of each network, which strategies may know as they may in a search; none if absent.
+        multiply_adds: Multiply-adds, likewise; with parameters or not at all.
         file: Usual name of the table's file.
         sha256: Checksum of the file that was checked.
     """
@@ -149,6 +151,8 @@ class Description(_Part):
         default_factory=dict, max_length=20
     )
     signals: Annotated[tuple[Text, ...], Field(max_length=MAX_SIGNALS)] = ()
+    parameters: Cost = None
+    multiply_adds: Cost = None
     file: Optional = None
     sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$"), BeforeValidator(_absent)] = None
 
@@ -166,12 +170,16 @@ class Description(_Part):
             )
         if len(set(self.signals)) < len(self.signals):
             raise ValueError(f"signals are distinct columns, but are {list(self.signals)}")
-        if hidden := {self.reward, self.test, *(columns.reward for columns in self.fidelities.values())} & {
-            *self.signals
-        }:
+        scores = {self.reward, self.test, *(columns.reward for columns in self.fidelities.values())}
+        if hidden := scores & {*self.signals}:
             raise ValueError(
                 f"signals are measured without training, but {sorted(map(str, hidden))} are scores"
             )
+        if (self.parameters is None) != (self.multiply_adds is None):
+            raise ValueError("parameters and multiply_adds are both given, or none of them")
+        sizes = {cost.column for cost in (self.parameters, self.multiply_adds) if cost is not None}
+        if hidden := scores & sizes:
+            raise ValueError(f"sizes are known without training, but {sorted(map(str, hidden))} are scores")
         if self.connections.searched and any(decision.inputs for decision in self.decisions):
             raise ValueError("connections are either searched or given by 'inputs', not both")
         return self

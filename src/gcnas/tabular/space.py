@@ -22,10 +22,21 @@ class TableSpace(SequenceSpace):
         code: How keys are written.
         representatives: For each key that is the same network as another one that stands for it, that one; decoding
             leads there.
+        sizes: Parameters and multiply-adds of each key; nobody knows them if empty.
     """
 
     code: KeyCode
     representatives: Mapping[str, str]
+    sizes: Mapping[str, tuple[int, int]]
+
+    @property
+    def sized(self) -> bool:
+        """Whether sizes are known."""
+        return bool(self.sizes)
+
+    def size(self, architecture: Architecture) -> tuple[int, int]:
+        """Parameters and multiply-adds; 0 where the table has no such network."""
+        return self.sizes.get(self.key(architecture), (0, 0))
 
     @cached_property
     def _decoded(self) -> dict[str, Architecture]:
@@ -65,12 +76,17 @@ class TableSpace(SequenceSpace):
         return self.decode(self.code.actions(self.code.checked(key)))
 
 
-def make_space(description: Description, representatives: Mapping[str, str] | None = None) -> TableSpace:
+def make_space(
+    description: Description,
+    representatives: Mapping[str, str] | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> TableSpace:
     """The space that a description tells of.
 
     Args:
         description: The description.
         representatives: Keys of equal networks, see :class:`TableSpace`.
+        sizes: Of the networks, likewise.
 
     Raises:
         ConfigurationError: If layers, connections or lengths do not fit together.
@@ -85,4 +101,5 @@ def make_space(description: Description, representatives: Mapping[str, str] | No
         places=layout.places,
         code=layout.code,
         representatives=representatives or {},
+        sizes=sizes or {},
     )

@@ -16,6 +16,9 @@ from gcnas.tabular.columns import check_sum, read_columns, read_file
 from gcnas.tabular.description import CostColumn, Description
 from gcnas.tabular.space import TableSpace, make_space
 
+MAX_SIZE = 10**15
+"""Most parameters or multiply-adds of a network."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -142,10 +145,11 @@ def load_table(path: Path, description: Description, *, checksum: bool = True) -
     keys = _keys(columns[description.key], space, path)
     rows = {key: row for row, key in enumerate(keys)}
     levels = _levels(description, columns, path)
+    representatives: dict[str, str] = {}
     if description.canonical is not None:
         known = ~np.isnan(levels[description.epochs].rewards)
         representatives = _representatives(keys, columns[description.canonical], known)
-        space = make_space(description, representatives)
+    space = make_space(description, representatives, _sizes(description, keys, columns, path))
     tests = None if description.test is None else _numbers(columns[description.test], description.test, path)
     measured = {name: _numbers(columns[name], name, path) for name in description.signals}
     table = Table(description, space, rows, levels, tests, hashlib.sha256(content).hexdigest(), measured)
@@ -158,6 +162,7 @@ def _wanted(description: Description) -> list[str]:
     costs = [description.cost, *(columns.cost for columns in description.fidelities.values())]
     names = [description.key, description.reward, description.test, description.canonical]
     names += [columns.reward for columns in description.fidelities.values()]
+    costs += [description.parameters, description.multiply_adds]
     names += [cost.column for cost in costs if cost is not None] + list(description.signals)
     return list(dict.fromkeys(name for name in names if name is not None))
 
@@ -195,6 +200,25 @@ def _levels(description: Description, columns: Mapping[str, Sequence[str]], path
         rewards = _numbers(columns[name], name, path)
         levels[epochs] = Level(rewards, _seconds(cost, rewards, columns, path))
     return levels
+
+
+def _sizes(
+    description: Description, keys: Sequence[str], columns: Mapping[str, Sequence[str]], path: Path
+) -> dict[str, tuple[int, int]]:
+    """Parameters and multiply-adds by key; nothing where the description names none."""
+    if description.parameters is None or description.multiply_adds is None:
+        return {}
+    sizes = []
+    for cost in (description.parameters, description.multiply_adds):
+        numbers = _numbers(columns[cost.column], cost.column, path) * cost.factor
+        wrong = np.flatnonzero(~(numbers >= 0) | (numbers > MAX_SIZE))
+        if len(wrong):
+            raise DataError(
+                f"Row {wrong[0] + 1} of {path}: the column {cost.column!r} must hold numbers from 0 to {MAX_SIZE:,}, "
+                f"but holds {columns[cost.column][wrong[0]]!r}."
+            )
+        sizes.append(numbers.round().astype(np.int64).tolist())
+    return dict(zip(keys, zip(*sizes, strict=True), strict=True))
 
 
 def _seconds(
