@@ -81,7 +81,7 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
 
 def test_a_file_for_a_built_in_description(tmp_path: Path) -> None:
     copy = tmp_path / "copy.csv"
-    copy.write_text("arch,canonical,mean_acc\n00000000,00000000,45.3\n")
+    copy.write_text("arch,canonical,mean_acc,params,flops\n00000000,00000000,45.3,387882,7713280\n")
     (reference,) = find_tables(["nas-bench-macro"], [copy])
     with pytest.raises(DataError, match="--no-checksum"):
         reference.load()
