@@ -306,9 +306,8 @@ class RunConfig(BaseModel):
     @model_validator(mode="after")
     def _fine_tuning_of_weights_taken_over(self) -> Self:
         if self.init_from is None and (self.freeze is not None or self.fine_tune_rate is not None):
-            raise ValueError(
-                "freeze and fine_tune_rate are for weights taken over: name init_from (--init-from)"
-            )
+            message = "freeze and fine_tune_rate are for weights taken over: name init_from (--init-from)"
+            raise PydanticCustomError("gcnas", "{message}", {"message": message})
         return self
 
     @model_validator(mode="after")
