@@ -31,6 +31,8 @@ def test_built_in_tables(name: str, data_folder: Path) -> None:
         architecture = space.from_key(key)
         assert space.decode(space.encode(architecture).actions) == architecture
         assert table.rows[space.key(architecture)] <= table.rows[key]
+    parameters, multiply_adds = space.size(space.from_key(keys[-1]))
+    assert 10**4 < parameters < multiply_adds < 10**10
     if name.startswith("nb201"):
         assert sorted(table.levels) == [12, 200]
         assert space.given == ((1,), (2,), (2,), (4,), (4,), (3, 4))

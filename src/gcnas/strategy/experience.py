@@ -43,6 +43,7 @@ class Experience:
         self.signals = signals or Signals(None)
         self._known: dict[str, Rows] = {}
         self._chosen = [index for index, name in enumerate(FACTS) if name in facts and space.sized]
+        self._sizes = [index for index in self._chosen if FACTS[index] in USUAL_FACTS]
         self._count = 0
         self._tokens = np.zeros((64, tokens.width), np.int16)
         self._facts = np.zeros((64, 1 + len(self._chosen) + self.signals.count))
@@ -175,10 +176,14 @@ class Experience:
         parameters, multiply_adds = np.log10(np.array(self._space.size(architecture)) + 1) / 4
         return parameters, multiply_adds, len(architecture.layers) / self._space.max_depth
 
+    @property
+    def sized(self) -> bool:
+        """Whether sizes are among the facts."""
+        return bool(self._sizes)
+
     def sizes_of(self, architectures: Sequence[Architecture]) -> Floats:
-        """Those of the facts that are sizes (n, K), growing with the network; K is 0 where there are none."""
-        sizes = [index for index in self._chosen if FACTS[index] in USUAL_FACTS]
-        return np.array([self._costs(each) for each in architectures]).reshape(-1, len(FACTS))[:, sizes]
+        """Those of the facts that are sizes (n, K), growing with the network."""
+        return np.array([self._costs(architecture) for architecture in architectures])[:, self._sizes]
 
     def _seen(self, stored: Floats) -> Floats:
         """Facts (n, F) as models see them."""

@@ -67,7 +67,8 @@ class GCNASSettings:
         finalists: Candidates by each rule whose signals are measured before the rule chooses among all of these.
         drawn: Networks drawn for each of the first ones that is an edit, since some are known or break a limit, and for
             each that is chosen by its signals.
-        large: Whether half of the first networks are the largest of those drawn, where sizes are known.
+        large: Whether half of the first networks are the largest of those drawn, where sizes are known. Measured on
+            tables only, so it is off where networks are trained.
         surrogate: How the models are fitted.
         imitation: How the policy learns.
     """
@@ -237,7 +238,7 @@ class GCNASStrategy(Strategy):
         first = self._new(self._inherited(), mark=False)[: s.inherited]
         first += self._edited(min(s.edited, (s.start - len(first)) // 2))
         count = s.start - len(first)
-        by_size = s.large and self._experience.sizes_of([]).shape[1] > 0
+        by_size = s.large and self._experience.sized
         chosen = count // 2 if self._signals.count or by_size else 0
         design = [*first, *self._latin(count - chosen)]
         if chosen:
@@ -269,6 +270,8 @@ class GCNASStrategy(Strategy):
         """
         drawn = list({proposal.fingerprint: proposal for proposal in drawn}.values())
         architectures = [proposal.architecture for proposal in drawn]
+        if not drawn:
+            return []
         if not self._signals.count:
             sizes = self._experience.sizes_of(architectures)
             # How many are smaller, and equal ones by half: ranks, without scipy.stats, which takes long to import.
