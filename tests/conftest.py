@@ -9,12 +9,17 @@ os.environ["MPLBACKEND"] = "Agg"
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
+from gcnas.training import platform
+
 ROOT = Path(__file__).resolve().parent.parent
+STEP_SECONDS = platform._step_seconds
 
 settings.register_profile("local", deadline=None, database=None)
 settings.register_profile("ci", deadline=None, database=None, derandomize=True)
@@ -27,6 +32,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "readonly_memmap=True" in item.name or "check_classifiers_train" in item.name:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_timing_of_the_machine() -> Iterator[None]:
+    """Searches in the tests' own process take the memory format that most machines prefer; timing it takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(platform, "_step_seconds", lambda _, form: 0.1 if form is torch.channels_last else 1.0)
+        yield
+
+
+@pytest.fixture
+def timed_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timing as users have it, all the same."""
+    monkeypatch.setattr(platform, "_step_seconds", STEP_SECONDS)
 
 
 @pytest.fixture(scope="session")

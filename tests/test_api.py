@@ -17,7 +17,7 @@ from gcnas.run.ledger import LedgerReader
 from gcnas.space import InputShape, LatencyModel, SearchSpace
 from gcnas.space.presets import CNN
 
-SMALL = {"epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False}
+SMALL = {"epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}
 
 
 def _arrays(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +79,7 @@ def test_budget_in_seconds_holds_for_everything(tmp_path: Path) -> None:
     import time
 
     start = time.monotonic()
-    result = gcnas.search("digits", out=tmp_path / "run", budget="30s", threads=1, onnx=False)
+    result = gcnas.search("digits", out=tmp_path / "run", budget="30s", threads=1, onnx=False, report=False)
     assert time.monotonic() - start < 40
     assert result.test_accuracy is not None
     assert result.metrics["seconds"] > 30 / 3

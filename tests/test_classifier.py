@@ -24,7 +24,6 @@ from gcnas.errors import RunFolderError, SpaceError
 from gcnas.run.ledger import LedgerReader
 from gcnas.space import SearchSpace
 from gcnas.space.presets import PRESETS
-from gcnas.training.platform import Platform
 
 TINY = {"budget": 1, "epochs": 1, "final_epochs": 2, "threads": 1, "max_params": "20k", "random_state": 0}
 IMAGES, LABELS = load_digits(n_class=3).images[:90], load_digits(n_class=3).target[:90]
@@ -42,14 +41,6 @@ NOT_HELD = {
     "batches of different sizes round differently by a little more.",
 }
 """Checks of scikit-learn that do not apply, each with its reason; all others are passed."""
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """No timing of the machine, and no report where none is looked at."""
-    monkeypatch.setattr(Platform, "probe", lambda *_: Platform("cpu", 1, channels_last=True))
-    if "report" not in request.node.name:
-        monkeypatch.setattr("gcnas.api.write_report", lambda _: None)
 
 
 def tiny(**options: Any) -> GCNASClassifier:
@@ -133,8 +124,8 @@ def test_a_fit_starts_from_earlier_runs(tmp_path: Path) -> None:
         tiny(warm_start_from=tmp_path / "old", strategy="random").fit(IMAGES, LABELS)
 
 
-def test_report_says_that_nothing_was_tested() -> None:
-    estimator = tiny().fit(IMAGES, LABELS)
+def test_report_says_that_nothing_was_tested(tmp_path: Path) -> None:
+    estimator = tiny(out=tmp_path / "run").fit(IMAGES, LABELS)
     text = (estimator.run_path_ / "report.html").read_text()
     assert "no test split" in text
     assert "not measured yet" not in text

@@ -13,14 +13,22 @@ from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
 
-FAST = {"epochs": 1, "final_epochs": 1, "onnx": False}
+FAST = {"epochs": 1, "final_epochs": 1, "onnx": False, "report": False}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Result:
     out = tmp_path_factory.mktemp("runs") / "digits"
     return gcnas.search(
-        "digits", out=out, budget=3, epochs=4, final_epochs=6, threads=1, max_params="60k", onnx=False
+        "digits",
+        out=out,
+        budget=3,
+        epochs=4,
+        final_epochs=6,
+        threads=1,
+        max_params="60k",
+        onnx=False,
+        report=False,
     )
 
 

@@ -17,7 +17,15 @@ from gcnas.run.observer import Observer
 from gcnas.scaling import parse_phi
 from gcnas.space.presets import CNN
 
-SMALL = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "fidelity": "full"}
+SMALL = {
+    "budget": 1,
+    "epochs": 1,
+    "final_epochs": 1,
+    "threads": 1,
+    "onnx": False,
+    "report": False,
+    "fidelity": "full",
+}
 GROWTH = {"alpha": 1.4, "beta": 1.2, "gamma": 1.3, "threads": 1}
 
 
@@ -108,6 +116,7 @@ def test_limits_leave_sizes_out(run: Path) -> None:
         gcnas.scale(run, 1, max_params=100, threads=1)
 
 
+@pytest.mark.slow
 def test_grid_search_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes = Notes()
     gcnas.scale(run, 1, threads=1, observer=notes)
@@ -133,6 +142,7 @@ def test_time_that_is_over_leaves_the_rest(run: Path) -> None:
         gcnas.scale(run, 1, epochs=3_000, budget=1, threads=1)
 
 
+@pytest.mark.slow
 def test_larger_images_come_from_the_originals(tmp_path: Path) -> None:
     arrays = _larger()
     run = gcnas.search(arrays, out=tmp_path / "run", resolution=10, **SMALL).run

@@ -209,7 +209,7 @@ def finalize(
             chosen = choose_trial(context, ledger, trial, wanted.limits, observer)
             refinement = Refinement(lesson, heritage, ledger.trials())
             _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer, refinement)
-        _write_tables(folder)
+        _write_tables(folder, context.config.report)
     return Result(folder.path, space=context.space)
 
 
@@ -294,7 +294,7 @@ def run_to_the_end(
                     _deliver(context, ledger, clock, chosen, left, observer)
     finally:
         try:
-            _write_tables(folder)
+            _write_tables(folder, config.report)
         except RunFolderError as error:
             observer.note(str(error))
     observer.finished(folder.path)
@@ -375,10 +375,11 @@ def choose_trial(
     return complete[number]
 
 
-def _write_tables(folder: RunFolder) -> None:
+def _write_tables(folder: RunFolder, report: bool) -> None:
     if folder.ledger.is_file():
         write_trials_csv(folder.path)
-        write_report(folder.path)
+        if report:
+            write_report(folder.path)
 
 
 @contextmanager

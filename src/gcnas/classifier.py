@@ -231,7 +231,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options = {name: value for name, value in self.get_params(deep=False).items() if name not in own}
         options |= {"warm_start": self.warm_start_from, "seed": _seed(self.random_state), "test_fraction": 0.0}
         # Nobody reads the files of a temporary run.
-        return options | {"onnx": self.out is not None}
+        return options | dict.fromkeys(("onnx", "report"), self.out is not None)
 
     def _forget_run(self) -> None:
         """Remove the temporary folder of an earlier fit."""

@@ -233,6 +233,7 @@ class RunConfig(BaseModel):
         weight_decay: Weight decay of all weights but those of normalisation.
         candidate_seconds: Time limit of one candidate; None derives it from a wall-clock budget.
         onnx: Whether the delivered network is written as ``best/model.onnx`` too, where the extra ``onnx`` is there.
+        report: Whether ``report.html`` is written when a run ends; ``gcnas report`` writes it at any time.
         workers: Processes that evaluate candidates at once, which share the threads; None takes one for each
             thread, or for each GPU.
         worker_memory: Bytes that a worker process may have for itself; None shares four fifths of the memory. Also a
@@ -280,6 +281,7 @@ class RunConfig(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 2e-3
     candidate_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] | None = None
     onnx: bool = True
+    report: bool = True
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = None
     worker_memory: CountField = None
     executor: Literal["processes", "ray"] = "processes"

@@ -28,6 +28,7 @@ KEPT = (
     "learning_rate",
     "weight_decay",
     "onnx",
+    "report",
     "device",
     "threads",
     "seed",

@@ -1,12 +1,10 @@
 """The command as users have it: from the built wheel, in an environment without development tools.
 
-The dependencies (large, rarely changed) are installed once into `.cache/wheel-venv`. Each test session
-adds a small environment of its own that sees them and holds nothing but the wheel built from the source as
-it is now, so that sessions that run at the same time do not disturb each other.
+Each test session makes a small environment of its own that holds nothing but the wheel built from the source as it is
+now, and links to what that requires in the tests' own environment: installing gigabytes once more takes minutes.
 """
 
 import fcntl
-import hashlib
 import os
 import shutil
 import signal
@@ -14,19 +12,21 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from tests.cli.forking import ForkingServer
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / ".cache"
 
-# Making the environment for the first time takes minutes and counts against the first test that needs it.
-FIRST_TEST_SECONDS = 1200.0
+# Making the environment counts against the first test that needs it.
+FIRST_TEST_SECONDS = 600.0
 
 # These make rich and typer write colours into a pipe, or Python import from elsewhere.
 UNWANTED_VARIABLES = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "PYTHONPATH", "PYTHONWARNINGS")
@@ -64,9 +64,9 @@ def gcnas_command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         session = session.parent  # the workers' own folders lie in one folder of the session
     environment = session / "wheel-venv"
     ready = session / "wheel-venv.ready"
-    with _locked(CACHE / "wheel-venv.lock"):
+    with _locked(session / "wheel-venv.lock"):
         if not ready.exists():
-            _install(request.getfixturevalue("wheel"), environment, _dependencies(CACHE / "wheel-venv"))
+            _install(request.getfixturevalue("wheel"), environment)
             ready.touch()
     return environment / "bin" / "gcnas"
 
@@ -147,26 +147,42 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _dependencies(folder: Path) -> Path:
-    """Makes sure that `folder` is an environment with exactly what the package requires, and returns it."""
-    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    constraints = ROOT / "constraints.txt"
-    wanted = hashlib.sha256(repr((sys.version, requirements, constraints.read_text())).encode()).hexdigest()
-    stamp = folder / "installed"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        _call(sys.executable, "-m", "venv", "--clear", folder)
-        _call(folder / "bin/python", "-m", "pip", "install", "--quiet", "-c", constraints, *requirements)
-        stamp.write_text(wanted)
-    return folder
-
-
-def _install(wheel: Path, environment: Path, dependencies: Path) -> None:
-    """Installs `wheel` into a new `environment` that sees the packages of `dependencies`."""
+def _install(wheel: Path, environment: Path) -> None:
+    """Makes `environment` with `wheel` and what it requires, and nothing else."""
     _call(sys.executable, "-m", "venv", "--clear", "--without-pip", environment)
-    (_packages(environment) / "dependencies.pth").write_text(f"{_packages(dependencies)}\n")
-    # Without an index, pip fails where the wheel requires what the dependencies do not hold.
-    pip = (dependencies / "bin/python", "-m", "pip", "--python", environment / "bin/python")
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    for found in _required(requirements).values():
+        _link(found, _packages(environment))
+    # Without an index, pip fails where the wheel requires what is not linked.
+    pip = (sys.executable, "-m", "pip", "--python", environment / "bin/python")
     _call(*pip, "install", "--quiet", "--no-index", wheel)
+
+
+def _required(requirements: Iterable[str]) -> dict[str, Distribution]:
+    """The distributions of requirements and of what those require, by name."""
+    found: dict[str, Distribution] = {}
+    wanted = [(Requirement(text), "") for text in requirements]
+    while wanted:
+        requirement, extra = wanted.pop()
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        name = canonicalize_name(requirement.name)
+        try:
+            own = distribution(name)
+        except PackageNotFoundError:
+            pytest.fail(f"the tests' environment lacks {requirement}: make setup", pytrace=False)
+        if name not in found or requirement.extras:
+            found[name] = own
+            extras = requirement.extras or {""}
+            wanted += [(Requirement(text), extra) for text in own.requires or () for extra in extras]
+    return found
+
+
+def _link(found: Distribution, folder: Path) -> None:
+    """Links the files and folders of a distribution into `folder`."""
+    for name in {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}:
+        if not (folder / name).exists():
+            (folder / name).symlink_to(Path(str(found.locate_file(name))).resolve())
 
 
 def _packages(environment: Path) -> Path:

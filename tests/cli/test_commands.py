@@ -274,7 +274,16 @@ def test_resume_refuses_other_data(run_copy: Path, run_gcnas: RunGcnas, tmp_path
 @pytest.mark.slow
 def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Path) -> None:
     run_gcnas(
-        "search", "digits", *SMALL, "--no-onnx", "--strategy", "reinforce", "--out", "policy", timeout=240
+        "search",
+        "digits",
+        *SMALL,
+        "--no-onnx",
+        "--no-report",
+        "--strategy",
+        "reinforce",
+        "--out",
+        "policy",
+        timeout=240,
     )
     done = run_gcnas("sample", "policy", "-n", "3")
     assert done.stdout.count("layers, ") == 3
@@ -288,7 +297,7 @@ def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Pat
     refused = run_gcnas("explain", "policy", "--html", "nowhere/one.html", check=False)
     assert refused.returncode == 1
     assert "nowhere/one.html cannot be written" in refused.stderr.replace("\n", " ")
-    least = ("--budget", "1", "--no-references", "--no-onnx")
+    least = ("--budget", "1", "--no-references", "--no-onnx", "--no-report")
     run_gcnas("search", "digits", *SMALL, *least, "--strategy", "random", "--out", "chance", timeout=240)
     refused = run_gcnas("sample", "chance", check=False)
     assert refused.returncode == 1
@@ -422,7 +431,16 @@ def _wait_for_trials(folder: Path, count: int) -> None:
 @pytest.mark.slow
 def test_one_interrupt_delivers(gcnas_command: Path, tmp_path: Path) -> None:
     process = _start(
-        gcnas_command, tmp_path / "run", "--budget", "500", "--epochs", "1", "--final-epochs", "1", "--no-onnx"
+        gcnas_command,
+        tmp_path / "run",
+        "--budget",
+        "500",
+        "--epochs",
+        "1",
+        "--final-epochs",
+        "1",
+        "--no-onnx",
+        "--no-report",
     )
     _wait_for_trials(tmp_path / "run", 2)
     process.send_signal(signal.SIGINT)
@@ -437,9 +455,7 @@ def test_two_interrupts_stop_and_resume_goes_on(
     gcnas_command: Path, run_gcnas: RunGcnas, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = _start(
-        gcnas_command, run, "--budget", "500", "--epochs", "20", "--final-epochs", "1", "--no-onnx"
-    )
+    process = _start(gcnas_command, run, "--budget", "500", "--epochs", "8", "--final-epochs", "1", "--no-onnx")
     _wait_for_trials(run, 1)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)

@@ -21,6 +21,7 @@ SMALL = [
     "--threads",
     "1",
     "--no-onnx",
+    "--no-report",
     "--no-references",
 ]
 

@@ -36,7 +36,7 @@ def test_failed_final_training_delivers_the_searched_network(
     monkeypatch.setattr(final, "train", fail)
     notes = Notes()
     result = gcnas.search(
-        "digits", out=tmp_path / "r", budget=1, epochs=1, threads=1, onnx=False, observer=notes
+        "digits", out=tmp_path / "r", budget=1, epochs=1, threads=1, onnx=False, report=False, observer=notes
     )
     assert any("final training failed" in note for note in notes.notes)
     assert result.metrics["state"] == "final"
@@ -75,7 +75,15 @@ def test_what_forbids_an_onnx_file_is_said_once_and_forbids_nothing_else(
 
 
 def test_without_a_test_split_nothing_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "test_fraction": 0, "onnx": False}
+    options = {
+        "budget": 1,
+        "epochs": 1,
+        "final_epochs": 1,
+        "threads": 1,
+        "test_fraction": 0,
+        "onnx": False,
+        "report": False,
+    }
     result = gcnas.search("digits", out=tmp_path / "r", **options)
     with LedgerReader(result.run / "run.db") as ledger:
         assert [event.kind for event in ledger.events()] == ["delivered"]
@@ -106,7 +114,7 @@ def test_final_training_is_reproducible(result: Result, tmp_path: Path) -> None:
 
 def test_a_time_ends_the_final_training(tmp_path: Path) -> None:
     run = tmp_path / "r"
-    gcnas.search("digits", out=run, budget=1, epochs=1, final_epochs=1, threads=1, onnx=False)
+    gcnas.search("digits", out=run, budget=1, epochs=1, final_epochs=1, threads=1, onnx=False, report=False)
     result = gcnas.finalize(run, seconds=5.0, final_epochs=100_000)
     assert result.metrics["seconds"] < 8
     assert 1 < result.metrics["epochs"] < 100_000
@@ -129,7 +137,7 @@ def test_what_decides_a_training_cannot_change(result: Result) -> None:
         gcnas.finalize(result.run, seed=3)
 
 
-SHORT = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False}
+SHORT = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}
 
 
 def test_a_delivered_network_is_trained_anew_if_its_training_is_asked_for(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_script_of_the_zip_says_what_predict_says(
     assert archive.read_bytes() == again.read_bytes()
 
 
+@pytest.mark.slow
 def test_script_of_the_zip_on_colours(odd_images: list[Path], tmp_path: Path) -> None:
     torch.manual_seed(0)
     space = CNN.fit(InputShape(channels=3, height=20, width=28, classes=3))

@@ -17,7 +17,7 @@ def run(tmp_path: Path, result: Result) -> Path:
 
 def test_a_final_training_goes_on_from_a_runs_weights(run: Path, result: Result) -> None:
     notes = Notes()
-    cold = gcnas.finalize(run, final_epochs=1, onnx=False).metrics
+    cold = gcnas.finalize(run, final_epochs=1, onnx=False, report=False).metrics
     warm = gcnas.finalize(
         run, final_epochs=1, onnx=False, init_from=result.run, freeze=2, observer=notes
     ).metrics
@@ -49,7 +49,7 @@ def test_frozen_layers_stay_while_the_new_ones_are_trained(
 
     monkeypatch.setattr(final, "train", spy)
     _other_classes(result.run, run.parent / "other")
-    options = {"final_epochs": 1, "onnx": False, "init_from": run.parent / "other"}
+    options = {"final_epochs": 1, "onnx": False, "report": False, "init_from": run.parent / "other"}
     metrics = gcnas.finalize(run, freeze=2, fine_tune_rate=0.5, **options).metrics
     assert metrics["inheritance"]["frozen_epochs"] == 2
     assert metrics["epochs"] == 3
@@ -68,7 +68,14 @@ def _other_classes(run: Path, copy: Path) -> None:
 
 
 def test_a_search_inherits_and_goes_on_when_the_donor_is_gone(run: Path, tmp_path: Path) -> None:
-    options = {"epochs": 1, "final_epochs": 1, "threads": 1, "max_params": "60k", "onnx": False}
+    options = {
+        "epochs": 1,
+        "final_epochs": 1,
+        "threads": 1,
+        "max_params": "60k",
+        "onnx": False,
+        "report": False,
+    }
     donor = tmp_path / "donor.safetensors"
     shutil.copy(run / "best/weights.safetensors", donor)
     warm = gcnas.search("digits", out=tmp_path / "warm", budget=2, init_from=str(donor), **options)
@@ -97,7 +104,7 @@ def test_weights_that_are_none_are_an_error(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_search_fine_tunes_what_it_delivers(run: Path, result: Result, tmp_path: Path) -> None:
-    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False}
+    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}
     found = gcnas.search(
         "digits", out=tmp_path / "r", init_from=str(result.run), freeze=0, fine_tune_rate=0.7, **options
     )

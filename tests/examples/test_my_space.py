@@ -32,6 +32,8 @@ def test_search_with_the_space(tmp_path: Path) -> None:
         "20k",
         "--threads",
         "1",
+        "--no-onnx",
+        "--no-report",
     ]
     done = subprocess.run(
         [*command, "--out", str(tmp_path / "run")],

@@ -84,6 +84,7 @@ def test_results_come_whole_and_every_failure_costs_its_candidate_only(cluster: 
     assert 6 in {trial for trial, _ in shares}  # quick ones are done before anybody looks
 
 
+@pytest.mark.slow
 def test_a_candidate_without_an_end_is_cancelled(cluster: Any) -> None:
     with begin(cluster, bounds=Bounds(grace=0.5, silence=2.0)) as executor:
         outcomes = run(executor, job(1, "loop", seconds=1.0), job(2, "deaf loop"))
@@ -147,6 +148,7 @@ class Killer(Observer):
             threading.Thread(target=self._cluster.remove_node, args=(node, False)).start()
 
 
+@pytest.mark.slow
 def test_a_node_killed_during_a_search_loses_nothing(cluster: Any, tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "budget": 6,
@@ -158,6 +160,7 @@ def test_a_node_killed_during_a_search_loses_nothing(cluster: Any, tmp_path: Pat
         "max_params": "20k",
         "threads": 1,
         "onnx": False,
+        "report": False,
     }
     serial = gcnas.search("digits", out=tmp_path / "serial", workers=1, **options)
     killer = Killer(cluster)

@@ -37,7 +37,7 @@ Make = Callable[[SearchSpace], RedrawPolicy]
 TRAJECTORIES = {name: all_draws(space) for name, space in SPACES.items()}
 
 
-@pytest.fixture(params=["stacked", "recurrent"])
+@pytest.fixture(params=["stacked", pytest.param("recurrent", marks=pytest.mark.slow)])
 def make(request: pytest.FixtureRequest) -> Make:
     return lambda space: unsettled(RedrawPolicy(space, GCNSettings(width=12, memory=request.param)))
 

@@ -158,6 +158,7 @@ def test_report_without_room_is_told_and_the_result_is_there(
         workers=1,
         threads=1,
         onnx=False,
+        report=False,
         observer=notes,
     )
     assert "trials.csv cannot be written (No space left on device)" in notes.heard

@@ -132,6 +132,7 @@ def test_the_number_of_workers_may_change_when_a_run_goes_on(begin: Begin, datas
     assert len(trials_of(again)) == 6
 
 
+@pytest.mark.slow
 def test_a_space_of_the_users_own_file_works_in_workers(begin: Begin, tmp_path: Path) -> None:
     file = tmp_path / "evaluated_space.py"
     file.write_text((Path(__file__).parents[2] / "examples" / "my_space.py").read_text())

@@ -17,7 +17,7 @@ from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Trial
 
 TRIALS = 8
-SEARCH = f"search digits --budget {TRIALS} --epochs 3 --final-epochs 1 --resolution 8 --threads 1".split()
+SEARCH = f"search digits --budget {TRIALS} --epochs 3 --final-epochs 1 --resolution 8 --threads 1 --no-report".split()
 
 # The memory format is timed when a run begins, and two formats round differently: a fixed one for all runs here.
 COMMAND = """

@@ -26,6 +26,7 @@ OPTIONS: dict[str, Any] = {
     "final_epochs": 1,
     "threads": 1,
     "onnx": False,
+    "report": False,
     "references": False,
     "fidelity": "full",
     "signals": "params,naswot,synflow",

@@ -19,6 +19,7 @@ def test_memory_formats() -> None:
     assert Platform("cpu", 1, channels_last=True).memory_format is torch.channels_last
 
 
+@pytest.mark.usefixtures("timed_machine")
 def test_probe_takes_what_is_asked_for() -> None:
     state = torch.get_rng_state()
     platform = Platform.probe("cpu", 1)

@@ -176,6 +176,9 @@ def search(
     onnx: Annotated[
         bool | None, typer.Option("--onnx/--no-onnx", help="Write best/model.onnx too. [default: yes]")
     ] = None,
+    report: Annotated[
+        bool | None, typer.Option("--report/--no-report", help="Write report.html at the end. [default: yes]")
+    ] = None,
     workers: WorkersOption = None,
     worker_memory: WorkerMemoryOption = None,
     executor: ExecutorOption = None,
@@ -235,6 +238,7 @@ def search(
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         onnx=onnx,
+        report=report,
         workers=workers,
         worker_memory=worker_memory,
         executor=executor,
