@@ -2,6 +2,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from gcnas.bench.comparison import holm
 from gcnas.bench.experiments import EXPERIMENTS, Experiment
 from gcnas.bench.landscape import LANDSCAPES
 from gcnas.bench.measures import MEASURES
+from gcnas.bench.memory import MemoryTask
 from gcnas.bench.processes import Task
-from gcnas.bench.search import Run
 from gcnas.bench.summary import Cell
 from gcnas.bench.tables import built_in
 from gcnas.errors import BenchError, ConfigurationError, DataError
@@ -27,7 +28,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     """Runs are done in this process; the list is of those that were."""
     done: list[Task] = []
 
-    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Run | str]]:
+    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
         for task in tasks:
             done.append(task)
             yield task, processes._run(task)
@@ -48,14 +49,21 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Experiment:
     return made
 
 
+SEARCHES = {name: each for name, each in EXPERIMENTS.items() if each.kind == "search"}
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=list(EXPERIMENTS))
+def test_arms_are_named_once(experiment: Experiment) -> None:
+    assert {arm for pair in experiment.pairs for arm in pair} <= set(experiment.arms)
+    assert len(set(experiment.arms)) == len(experiment.arms)
+
+
+@pytest.mark.parametrize("experiment", SEARCHES.values(), ids=list(SEARCHES))
 def test_experiments_fit_together(experiment: Experiment) -> None:
     assert set(experiment.measures) <= set(MEASURES)
-    assert {arm for pair in experiment.pairs for arm in pair} <= set(experiment.arms)
     assert set(experiment.spaces) <= {*LANDSCAPES, *built_in()}
     # Depth and connections vary in at least one space of each.
     assert set(experiment.spaces) & set(LANDSCAPES)
-    assert len(set(experiment.arms)) == len(experiment.arms)
     space = LANDSCAPES["grown-small"].load().space
     for arm in experiment.arms:
         create_arm(arm, space, 0)
@@ -145,8 +153,8 @@ def test_a_report_measures_nothing(
 def test_a_run_that_fails_costs_that_run_only(
     small: Experiment, in_process: list[Task], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def run(task: Task) -> Run | str:
-        return "no luck" if task.strategy == "random" else original(task)
+    def run(task: Task) -> object:
+        return processes.Failed("no luck") if task.strategy == "random" else original(task)
 
     original = processes._run
     monkeypatch.setattr(processes, "_run", run)
@@ -155,6 +163,39 @@ def test_a_run_that_fails_costs_that_run_only(
     (finding,) = write_claims(find_claims(["E2"], seeds=1, queries=4), tmp_path)
     assert {row["arm"] for row in finding.summary} == {"reinforce:table", "reinforce:lstm"}
     assert [row["rival"] for row in finding.tests] == ["reinforce:table"] * 2
+
+
+def test_tasks_of_memory_beside_searches(
+    small: Experiment, in_process: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """E6 learns tasks instead of searching; its runs are kept, summarised and tested like the others."""
+    few = [
+        MemoryTask(depth, 2, "likelihood", controller, seed, updates)
+        for seed in (0, 1)
+        for depth, controller, updates in ((8, "rnn", 2), (8, "stacked-2", 80))
+    ]
+    monkeypatch.setattr(module, "memory_tasks", lambda _: few)
+    claims = find_claims(["E2", "E6"], seeds=1, queries=4)
+    lines: list[str] = []
+    run_claims(claims, tmp_path, progress=lambda n, total, line: lines.append(f"{n}/{total} {line}"))
+    assert len(in_process) == 3 + 4
+    assert lines[-1].startswith("7/7 repeat-8-2 likelihood:stacked-2 seed 1: solved after ")
+    in_process.clear()
+    run_claims(claims, tmp_path)
+    assert in_process == []
+    searches, memory = write_claims(claims, tmp_path)
+    assert {row["space"] for row in searches.summary} == {"grown-small"}
+    solved = {row["arm"]: row["mean"] for row in memory.summary if row["measure"] == "solved"}
+    assert solved == {"likelihood:rnn": 0.0, "likelihood:stacked-2": 1.0}
+    (test,) = [row for row in memory.tests if row["measure"] == "solved"]
+    assert (test["arm"], test["rival"], test["pairs"]) == ("likelihood:stacked-2", "likelihood:rnn", 2)
+    with (tmp_path / "E6-runs.csv").open(newline="") as file:
+        assert [row["samples"] == "" for row in csv.DictReader(file)] == [True, False] * 2
+    (file_of_one := few[0].file(tmp_path)).write_text("{")
+    with pytest.raises(DataError, match="damaged"):
+        write_claims(claims, tmp_path)
+    file_of_one.unlink()
+    assert len(write_claims(claims, tmp_path)) == 2
 
 
 def test_mistakes(in_process: list[Task], small: Experiment, tmp_path: Path) -> None:

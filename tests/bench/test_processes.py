@@ -8,7 +8,6 @@ from tests.tabular import tiny
 
 from gcnas.bench import Bench, TableReference, find_tables, processes, run_bench, write_report
 from gcnas.bench.processes import Task
-from gcnas.bench.search import Run
 from gcnas.errors import BenchError, ConfigurationError, DataError
 from gcnas.strategy import STRATEGIES
 
@@ -18,7 +17,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     """Runs are done in this process; the list is of those that were."""
     done: list[Task] = []
 
-    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Run | str]]:
+    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
         for task in tasks:
             done.append(task)
             yield task, processes._run(task)
@@ -59,7 +58,7 @@ def test_finished_runs_are_not_done_again(
 def test_a_run_that_was_cut_short_leaves_nothing(
     tiny_reference: TableReference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Run | str]]:
+    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
         yield tasks[0], processes._run(tasks[0])
         raise KeyboardInterrupt
 

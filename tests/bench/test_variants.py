@@ -172,6 +172,7 @@ def _small(space: SearchSpace) -> Policy:
     return GCNPolicy(space, GCNSettings(width=6, convolutions=1))
 
 
+@pytest.mark.slow
 class TestPriorityQueue(StrategyTestCase):
     """The conformance kit of strategies."""
 

@@ -18,7 +18,7 @@ def _command(folder: Path) -> list[str]:
     table, description = tiny.write(folder)
     return [
         "bench", "run", "--table", str(table), "--space", str(description), "--strategy", "random",
-        "--strategy", "reinforce", "--seeds", str(SEEDS), "--queries", str(QUERIES), "--out", "out", "--jobs", "2",
+        "--strategy", "local_search", "--seeds", str(SEEDS), "--queries", str(QUERIES), "--out", "out", "--jobs", "2",
     ]  # fmt: skip
 
 
@@ -44,12 +44,12 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 def test_a_bench_and_its_summary(ran: tuple[list[str], str, Path]) -> None:
     _, said, out = ran
-    assert len(re.findall(r"^\[\d/4\] tiny (random|reinforce) seed [01]: ", said, re.MULTILINE)) == 4
+    assert len(re.findall(r"^\[\d/4\] tiny (random|local_search) seed [01]: ", said, re.MULTILINE)) == 4
     known = {row.key: row for row in tiny.networks().values() if row.validation is not None}
     optimum = max(row.validation for row in known.values() if row.validation is not None)
     raw = _read(out / "raw.csv")
     summary = {row["strategy"]: row for row in _read(out / "summary.csv")}
-    assert set(summary) == {"random", "reinforce"}
+    assert set(summary) == {"random", "local_search"}
     for strategy, row in summary.items():
         found, regrets, tests = [], [], []
         for seed in range(SEEDS):
@@ -82,10 +82,10 @@ def test_the_same_command_goes_on(
     shutil.copytree(out, tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("*.json")}
     raw = (tmp_path / "out" / "raw.csv").read_text()
-    lost = next(path for path in before if path.match("reinforce/1.json"))
+    lost = next(path for path in before if path.match("local_search/1.json"))
     lost.unlink()
     done = run_gcnas(*command)
-    assert re.findall(r"^\[.*", done.stdout, re.MULTILINE)[0].startswith("[4/4] tiny reinforce seed 1")
+    assert re.findall(r"^\[.*", done.stdout, re.MULTILINE)[0].startswith("[4/4] tiny local_search seed 1")
     for path, time in before.items():
         assert path == lost or path.stat().st_mtime_ns == time
     again = (tmp_path / "out" / "raw.csv").read_text()
@@ -95,7 +95,7 @@ def test_the_same_command_goes_on(
     ]
     (tmp_path / "out" / "summary.csv").unlink()
     run_gcnas("bench", "report", "out", "--against", "random")
-    assert {row["strategy"] for row in _read(tmp_path / "out" / "summary.csv")} == {"random", "reinforce"}
+    assert {row["strategy"] for row in _read(tmp_path / "out" / "summary.csv")} == {"random", "local_search"}
     assert (tmp_path / "out" / "plots" / "regret-tiny.png").exists()
 
 

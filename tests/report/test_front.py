@@ -1,4 +1,5 @@
 import csv
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,21 @@ def test_sizes_and_latencies_need_the_space_and_a_model(make_run: MakeRun) -> No
     with pytest.raises(ConfigurationError, match="--space"):
         front(run, "size")
     assert {row.point.cost.size for row in fronts(read_run(run))} == {None}
+
+
+def test_the_table_has_every_front(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = read_run(run)
+    rows = fronts(folder)
+    for against in ("params", "macs", "activations", "size"):
+        on_it = {row.point.trial for row in rows if against in row.against}
+        assert on_it == {point.trial for point in front(folder, against)}
+    assert all(row.point.cost.size for row in rows)
+    # Too many to size them all: those that are shown are.
+    module = importlib.import_module("gcnas.report.front")  # the package has a function of this name
+    monkeypatch.setattr(module, "MOST_SIZES", len(folder.trials) - 1)
+    few = fronts(folder)
+    assert not any("size" in row.against for row in few)
+    assert all(row.point.cost.size for row in few)
 
 
 def test_report_has_the_table(run: Path, make_run: MakeRun) -> None:

@@ -14,8 +14,9 @@ from gcnas.bench.curves import interval, mean_interval
 from gcnas.bench.experiments import DEFAULT, EXPERIMENTS, Experiment
 from gcnas.bench.landscape import LANDSCAPES, Landscape
 from gcnas.bench.measures import depth_shares, measure, thirds, top_depth_shares
+from gcnas.bench.memory import MemoryTask, memory_tasks
 from gcnas.bench.problem import ProblemReference
-from gcnas.bench.processes import Progress, Task, check_numbers, run_tasks, take_folder
+from gcnas.bench.processes import Progress, Task, Work, check_numbers, run_tasks, take_folder
 from gcnas.bench.raw import read_runs, run_file, writing
 from gcnas.bench.search import Run
 from gcnas.bench.summary import Cell, write_table
@@ -24,7 +25,7 @@ from gcnas.errors import ConfigurationError, DataError
 
 Rows = list[dict[str, Cell]]
 
-RUNS_TABLE = "runs.csv"
+RUNS_TABLE, MEMORY_TABLE = "runs.csv", "E6-runs.csv"
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,13 @@ class Claims:
         """Spaces of an experiment that are there."""
         return [space for space in experiment.spaces if space in self.problems]
 
+    def memory_tasks(self) -> list[MemoryTask]:
+        """The runs of E6, if it is wanted."""
+        wanted = any(experiment.kind == "memory" for experiment in self.experiments)
+        return memory_tasks(self.seeds) if wanted else []
+
     def tasks(self) -> list[Task]:
-        """All runs, each once; those of a seed follow one another, so that pairs are complete."""
+        """All searches, each once; those of a seed follow one another, so that pairs are complete."""
         wanted = dict.fromkeys(
             (space, arm)
             for experiment in self.experiments
@@ -112,11 +118,12 @@ def run_claims(claims: Claims, folder: Path, jobs: int = 1, progress: Progress |
     check_numbers(jobs=jobs)
     tables = {name: problem.identity() for name, problem in claims.problems.items()}
     take_folder(folder, {"format": 1, "queries": claims.queries, "batch": 1, "tables": tables})
-    tasks = claims.tasks()
-    missing = [
-        task for task in tasks if not run_file(folder, task.table.name, task.strategy, task.seed).exists()
+    searches, memory = claims.tasks(), claims.memory_tasks()
+    missing: list[Work[Any]] = [
+        task for task in searches if not run_file(folder, task.table.name, task.strategy, task.seed).exists()
     ]
-    run_tasks(missing, len(tasks), folder, jobs, progress)
+    missing += [task for task in memory if not task.file(folder).exists()]
+    run_tasks(missing, len(searches) + len(memory), folder, jobs, progress)
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ class Finding:
 
 
 def write_claims(claims: Claims, folder: Path, *, costs: bool = True) -> list[Finding]:
-    """Write ``runs.csv``, and for each experiment its summary and tests; also depths (E2) and costs of m (E8).
+    """Write ``runs.csv``, and for each experiment its summary and tests; also depths (E2), runs (E6), costs of m (E8).
 
     Args:
         claims: The experiments.
@@ -148,16 +155,22 @@ def write_claims(claims: Claims, folder: Path, *, costs: bool = True) -> list[Fi
     """
     wanted = {(task.table.name, task.strategy, task.seed) for task in claims.tasks()}
     runs = [run for run in read_runs(folder) if (run.space, run.strategy, run.seed) in wanted]
-    if not runs:
+    remembered = [task.row(folder) for task in claims.memory_tasks() if task.file(folder).exists()]
+    if not runs and not remembered:
         raise DataError(f"{folder} holds no finished run of these experiments.")
     rows: Rows = []
     for name, problem in claims.problems.items():
         here = [run for run in runs if run.space == name]
         rows += measure(here, problem.load()) if here else []
-    findings = [find(experiment, rows) for experiment in claims.experiments]
+    findings = [
+        find(experiment, remembered if experiment.kind == "memory" else rows)
+        for experiment in claims.experiments
+    ]
     names = [experiment.name for experiment in claims.experiments]
     with writing(folder):
-        write_table(folder / RUNS_TABLE, rows)
+        for name, table in ((RUNS_TABLE, rows), (MEMORY_TABLE, remembered)):
+            if table:
+                write_table(folder / name, table)
         for finding in findings:
             for kind, table in (("", finding.summary), ("-tests", finding.tests)):
                 if table:

@@ -1,7 +1,9 @@
 """The experiments that decide the claims of the paper."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from gcnas.bench import memory
 from gcnas.bench.arms import CEIM_TRIED, RATES, RIVALS, rates_tried
 
 TABLES = ("nb201-cifar10", "channel-mobilenet", "nas-bench-macro")
@@ -15,15 +17,17 @@ LEARNERS = tuple(RATES)
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment: searches by some arms on some spaces.
+    """One experiment: searches by some arms on some spaces, or tasks of memory.
 
     Attributes:
         name: As in the list of experiments, ``E1`` to ``E10``.
         claim: What it decides, in a sentence.
         arms: Names of arms or strategies.
-        spaces: Names of synthetic problems and of tables.
+        spaces: Names of synthetic problems and of tables; of tasks of :mod:`gcnas.bench.memory`.
         pairs: Arms that are tested against one another.
-        measures: What is summarised and tested, names of :data:`~gcnas.bench.measures.MEASURES`.
+        measures: What is summarised and tested, names of :data:`~gcnas.bench.measures.MEASURES`, or of
+            :data:`~gcnas.bench.memory.MEASURES`.
+        kind: ``search``, or ``memory``.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Experiment:
     spaces: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
     measures: tuple[str, ...] = ("auc_regret", "regret_end")
+    kind: Literal["search", "memory"] = "search"
 
 
 def _both(*controllers: str) -> tuple[str, ...]:
@@ -53,6 +58,7 @@ _CHANGES = (
     "no-policy", "no-edits", "no-random", "improvement-alone", "thompson-alone", "critic-alone", "process-alone",
 )  # fmt: skip
 _E5 = ("gcn", "skeleton", "lstm", "lstm-parallel", "table")
+_MEMORY = memory.memory_tasks(1)
 
 _LIST = (
     Experiment(
@@ -106,6 +112,19 @@ _LIST = (
         ("grown", "grown-small", *TABLES),
         (*_against_gcn(*_E5[1:]), ("reinforce:gcn", "random"), ("imitation:gcn", "random")),
         ("unique_share", "depth_entropy", "top5_first", "top5_middle", "top5_last"),
+    ),
+    Experiment(
+        "E6",
+        "No trouble with a long time axis (C6), and distant layers depend on one another (C7).",
+        tuple(dict.fromkeys(task.arm for task in _MEMORY)),
+        tuple(dict.fromkeys(task.space for task in _MEMORY)),
+        tuple(
+            (f"{learning}:{controller}", f"{learning}:{memory.RNN}")
+            for learning in memory.LEARNING
+            for controller in memory.CONTROLLERS[1:]
+        ),
+        memory.MEASURES,
+        "memory",
     ),
     Experiment(
         "E7",
@@ -168,7 +187,7 @@ _LIST = (
 )
 
 EXPERIMENTS = {experiment.name: experiment for experiment in _LIST}
-"""By name. E6 is ``benchmarks/long_dependency.py``. E7 compares how GC-NAS and GCN-NAS search, in the same spaces; what
+"""By name. E7 compares how GC-NAS and GCN-NAS search, in the same spaces; what
 GCN-NAS searches, graph networks for skeletons, is no space here."""
 
 DEFAULT = tuple(name for name in EXPERIMENTS if name != "tuning")

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gcnas.bench.arms import create_arm
 from gcnas.bench.problem import ProblemReference
@@ -77,9 +77,36 @@ class Bench:
         return {"format": 1, "queries": self.queries, "batch": self.batch, "tables": tables}
 
 
+Result = TypeVar("Result")
+
+
+class Work(Protocol[Result]):
+    """One run to do in a process of its own; it can be pickled, and so can what it gives."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    def run(self) -> Result:
+        """Do it."""
+
+    def keep(self, folder: Path, result: Result) -> None:
+        """Write what it gave, as a whole or not at all."""
+
+    def outcome(self, result: Result) -> str:
+        """What it came to, in a few words."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What went wrong with a run: a sentence, or a traceback."""
+
+    reason: str
+
+
 @dataclass(frozen=True)
 class Task:
-    """One run to do."""
+    """One search to do."""
 
     table: ProblemReference
     strategy: str
@@ -91,6 +118,26 @@ class Task:
     def name(self) -> str:
         """Space, strategy and seed."""
         return f"{self.table.name} {self.strategy} seed {self.seed}"
+
+    def run(self) -> Run:
+        """Search."""
+        return search_table(self.table.load(), self.strategy, self.seed, self.queries, self.batch)
+
+    def keep(self, folder: Path, result: Run) -> None:
+        """Write all queries."""
+        write_run(folder, result)
+
+    def outcome(self, result: Run) -> str:
+        """What was found, after how many queries."""
+        best = max(query.score for query in result.queries)
+        count, seconds = len(result.queries), sum(query.overhead for query in result.queries)
+        if best >= result.optimum:
+            found = f"optimum after {count} queries"
+        elif count < result.budget:
+            found = f"best {best:g} after {count} queries, then nothing new"
+        else:
+            found = f"best {best:g} of {result.optimum:g}"
+        return f"{found} ({seconds:.1f} s)"
 
 
 NUMBERS = {
@@ -143,7 +190,7 @@ def run_bench(bench: Bench, folder: Path, jobs: int = 1, progress: Progress | No
 
 
 def run_tasks(
-    tasks: Sequence[Task], total: int, folder: Path, jobs: int = 1, progress: Progress | None = None
+    tasks: Sequence[Work[Any]], total: int, folder: Path, jobs: int = 1, progress: Progress | None = None
 ) -> None:
     """Do runs in parallel processes and keep each as soon as it is finished.
 
@@ -157,27 +204,27 @@ def run_tasks(
     Raises:
         BenchError: If runs failed; all others are done and kept.
     """
-    done, failures = total - len(tasks), []
+    done, failures = total - len(tasks), list[tuple[str, str]]()
     for task, result in _results(tasks, min(jobs, max(len(tasks), 1))):
         done += 1
-        if isinstance(result, Run):
-            with writing(folder):
-                write_run(folder, result)
-            message = f"{task.name}: {_outcome(result)}"
+        if isinstance(result, Failed):
+            failures.append((task.name, result.reason))
+            message = f"{task.name}: FAILED, {result.reason.strip().splitlines()[-1]}"
         else:
-            failures.append((task, result))
-            message = f"{task.name}: FAILED, {result.strip().splitlines()[-1]}"
+            with writing(folder):
+                task.keep(folder, result)
+            message = f"{task.name}: {task.outcome(result)}"
         if progress is not None:
             progress(done, total, message)
     if failures:
         with writing(folder):
             write_atomically(
-                folder / "failures.txt", "\n\n".join(f"{t.name}\n{r}" for t, r in failures).encode()
+                folder / "failures.txt", "\n\n".join(f"{name}\n{reason}" for name, reason in failures).encode()
             )
-        task, result = failures[0]
+        name, reason = failures[0]
         raise BenchError(
-            f"{len(failures)} of {total} runs failed, the others are kept; the first was {task.name}: "
-            f"{result.strip().splitlines()[-1]} (all in {folder / 'failures.txt'}). The same command tries them again."
+            f"{len(failures)} of {total} runs failed, the others are kept; the first was {name}: "
+            f"{reason.strip().splitlines()[-1]} (all in {folder / 'failures.txt'}). The same command tries them again."
         )
 
 
@@ -210,8 +257,8 @@ def take_folder(folder: Path, settings: dict[str, Any]) -> None:
         raise ConfigurationError(f"{path} is damaged; give another --out.") from None
 
 
-def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Run | str]]:
-    """Each task with its run, or with the traceback of what went wrong, as they finish."""
+def _results(tasks: Sequence[Work[Any]], jobs: int) -> Iterator[tuple[Work[Any], Any | Failed]]:
+    """Each task with what it gave, or with what went wrong, as they finish."""
     others = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")
     with _one_thread(), ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_start) as pool:
@@ -251,22 +298,10 @@ def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run(task: Task) -> Run | str:
+def _run(task: Work[Result]) -> Result | Failed:
     try:
-        return search_table(task.table.load(), task.strategy, task.seed, task.queries, task.batch)
+        return task.run()
     except GCNASError as error:
-        return str(error)
+        return Failed(str(error))
     except Exception:  # noqa: BLE001 - whatever a strategy raises costs that run only
-        return traceback.format_exc()
-
-
-def _outcome(run: Run) -> str:
-    best = max(query.score for query in run.queries)
-    count, seconds = len(run.queries), sum(query.overhead for query in run.queries)
-    if best >= run.optimum:
-        result = f"optimum after {count} queries"
-    elif count < run.budget:
-        result = f"best {best:g} after {count} queries, then nothing new"
-    else:
-        result = f"best {best:g} of {run.optimum:g}"
-    return f"{result} ({seconds:.1f} s)"
+        return Failed(traceback.format_exc())

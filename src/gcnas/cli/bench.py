@@ -151,7 +151,7 @@ def claims(
         typer.echo("Stopped. Finished runs are kept; the same command goes on.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     for finding in write_claims(wanted, out, costs=not report):
-        _print_finding(console, finding)
+        (_print_memory if finding.experiment.kind == "memory" else _print_finding)(console, finding)
     console.print(
         "Means over seeds, ± half of the 95 % interval. + and -: the first arm of its pair is higher or lower than "
         "this one, by paired Wilcoxon tests with Holm's correction, p < 0.05."
@@ -217,6 +217,34 @@ def _print_finding(console: Console, finding: "Finding") -> None:
             if any(cells):
                 table.add_row(escape(arm), *(escape(cell) for cell in cells))
         console.print(table)
+
+
+def _print_memory(console: Console, finding: "Finding") -> None:
+    """How many seeds of each task were solved; the other measures are in the tables that are written."""
+    console.print(escape(f"\n{finding.experiment.name}: {finding.experiment.claim}"))
+    arms = [arm.split(":") for arm in finding.experiment.arms]
+    known = {(row["space"], row["arm"]): row for row in finding.summary if row["measure"] == "solved"}
+    for learning in dict.fromkeys(learning for learning, _ in arms):
+        for memory in dict.fromkeys(name.split("-")[0] for _, name in arms):
+            names = [name for each, name in arms if each == learning and name.split("-")[0] == memory]
+            table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+            table.title = f"seeds solved, {learning}"
+            table.add_column("task", no_wrap=True)
+            for name in names:
+                table.add_column(escape(name), justify="right", overflow="fold")
+            for space in finding.experiment.spaces:
+                cells = [_solved_text(known.get((space, f"{learning}:{name}"))) for name in names]
+                if any(cells):
+                    table.add_row(escape(space), *cells)
+            if table.row_count:
+                console.print(table)
+
+
+def _solved_text(row: "dict[str, Cell] | None") -> str:
+    if row is None:
+        return ""
+    seeds, share = int(row["seeds"] or 0), float(row["mean"] or 0.0)
+    return f"{round(share * seeds)} of {seeds}"
 
 
 def _mean_text(row: "dict[str, Cell]") -> str:

@@ -21,6 +21,9 @@ from gcnas.training.candidate import ACCURACY
 MEASURED = ("size", "latency")
 """Metrics that the ledger does not hold: they follow from the space and from the run's latency model."""
 
+MOST_SIZES = 200
+"""Networks whose file sizes are computed for all fronts at once; each takes milliseconds."""
+
 
 @dataclass(frozen=True)
 class FrontPoint:
@@ -82,23 +85,25 @@ class FrontRow:
 
 
 def fronts(folder: RunRecord, given: SearchSpace | None = None) -> tuple[FrontRow, ...]:
-    """All networks on the fronts against parameters, multiply-adds, activations and predicted latency.
+    """All networks on the fronts against parameters, multiply-adds, activations, file size and predicted latency.
+
+    The front against size is left out where there are more networks than :data:`MOST_SIZES`; :func:`front` has it.
 
     Args:
         folder: What was read of the run.
         given: The run's space; without it sizes and latencies are left out if it is not a preset.
     """
     trials = decisive(accuracies(folder.trials, folder.config))
-    space = None
+    space, sized = None, len(trials) <= MOST_SIZES
     try:
         space = replace(fitted_space(folder.config, folder.meta, given), latency_model=folder.latency)
-        trials = priced(space, trials)
+        trials = priced(replace(space, file_size=weights_bytes) if sized else space, trials)
     # A user's own layer types are foreign code: whatever they raise, the report is written.
     except Exception:  # noqa: BLE001
         space = None
     metrics = ["params", "macs", "activations"]
-    if space is not None and folder.latency is not None:
-        metrics.append("latency")
+    if space is not None:
+        metrics += ["size"] * sized + ["latency"] * (folder.latency is not None)
     on: dict[int, list[str]] = {}
     shown: dict[int, Trial] = {}
     for metric in metrics:
@@ -106,8 +111,8 @@ def fronts(folder: RunRecord, given: SearchSpace | None = None) -> tuple[FrontRo
             on.setdefault(trial.number, []).append(metric)
             shown[trial.number] = trial
     rows = sorted(shown.values(), key=lambda trial: (trial.cost.parameters, trial.number))
-    # Sizes take milliseconds each: only of those that are shown.
-    rows = rows if space is None else priced(replace(space, file_size=weights_bytes), rows)
+    # Of many networks only those that are shown are sized.
+    rows = rows if space is None or sized else priced(replace(space, file_size=weights_bytes), rows)
     return tuple(FrontRow(_point(trial), tuple(on[trial.number])) for trial in rows)
 
 
