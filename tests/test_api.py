@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 import yaml
 
 import gcnas
+from gcnas import api
+from gcnas.config import RunConfig
 from gcnas.delivery import latency
 from gcnas.errors import ConfigurationError, LimitsTooTightError, RunFolderError
 from gcnas.network import weights_bytes
@@ -117,6 +120,40 @@ def test_limits_may_be_tightened_when_a_run_goes_on(tmp_path: Path) -> None:
     assert all(trial.cost.parameters <= 20_000 for trial in result.trials[3:])
     assert result.metrics["parameters"] <= 20_000
     assert yaml.safe_load((run / "config.yaml").read_text())["max_params"] == 20_000
+
+
+def test_what_is_delivered_keeps_to_the_limits_given_last(tmp_path: Path) -> None:
+    """Limits that were wider in between, and a network delivered on demand, change nothing about that."""
+    run = tmp_path / "run"
+    options = {**SMALL, "fidelity": "full"}
+    small = gcnas.search("digits", out=run, budget=3, max_params="30k", **options)
+    first = small.metrics["trial"]
+    assert all(trial.cost.parameters <= 30_000 for trial in small.trials)
+    sizes = {trial.number: trial.cost.parameters for trial in small.trials}
+    other = next(number for number in sizes if number != first)
+    gcnas.finalize(run, trial=other)
+    assert gcnas.resume(run).metrics["trial"] == other  # asked for, and nothing happened since
+    assert gcnas.resume(run, max_params="29999").metrics["trial"] == first
+    least = min(sizes, key=lambda number: sizes[number])
+    assert gcnas.resume(run, max_params=sizes[least]).metrics["trial"] == least
+    assert gcnas.resume(run, max_params="30k").metrics["trial"] == first
+
+
+@pytest.mark.parametrize(
+    ("spent", "again", "seconds", "left"),
+    [
+        (250.0, False, None, 350.0),
+        (599.0, False, None, 1.0),
+        (599.0, True, None, 300.0),  # a run that goes on has its share again
+        (250.0, True, None, 350.0),
+        (90.0, False, 100.0, 50.0),  # so has a transfer whose first training took long
+        (20.0, True, 100.0, 80.0),
+    ],
+)
+def test_wall_clock_of_the_delivery(spent: float, again: bool, seconds: float | None, left: float) -> None:
+    config = RunConfig.create(data="digits", budget="10m" if seconds is None else 1, final_share=0.5)
+    context = SimpleNamespace(config=config)
+    assert api._seconds_left(context, lambda: spent, seconds, again=again) == left  # type: ignore[arg-type]
 
 
 def test_unknown_keywords_are_named(tmp_path: Path) -> None:

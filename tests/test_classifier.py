@@ -124,6 +124,13 @@ def test_a_fit_starts_from_earlier_runs(tmp_path: Path) -> None:
         tiny(warm_start_from=tmp_path / "old", strategy="random").fit(IMAGES, LABELS)
 
 
+def test_one_worker_where_a_fit_is_to_be_reproducible() -> None:
+    """With several, proposals depend on who is done first."""
+    assert tiny(random_state=0, budget=5)._options()["workers"] == 1
+    for options in ({"random_state": None, "budget": 5}, {"random_state": 0, "budget": "1m"}):
+        assert "workers" not in tiny(**options)._options()
+
+
 def test_report_says_that_nothing_was_tested(tmp_path: Path) -> None:
     estimator = tiny(out=tmp_path / "run").fit(IMAGES, LABELS)
     text = (estimator.run_path_ / "report.html").read_text()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.datasets import load_digits
 
 import gcnas
@@ -108,6 +109,25 @@ def test_a_transfer_that_was_killed_goes_on_as_it_was_begun(
     assert 0 < asked[0] < seconds
     gcnas.resume(out, data=turned, budget=2)
     assert asked[1:] == [None]  # another budget is another clock
+
+
+def test_the_first_training_of_a_transfer_is_a_share_of_its_time(
+    run: Result, turned: Mapping[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Any] = []
+    monkeypatch.setattr(
+        "gcnas.other_data.run_to_the_end", lambda context, *_, **more: begun.append((context, more))
+    )
+    monkeypatch.setattr("gcnas.run.session._reference_speed", lambda _: 1_000.0)
+    for name, seconds in (("free", None), ("timed", 12.0)):
+        gcnas.transfer(run.run, turned, out=tmp_path / name, seconds=seconds, onnx=False)
+    (free, _), (timed, more) = begun
+    images = len(free.dataset.train_index)
+    assert more == {"seconds": 12.0}
+    assert 1 <= timed.amounts.epochs < free.amounts.epochs
+    assert timed.amounts.epochs * images / 1_000 <= 12 / 2
+    assert timed.config.budget == free.config.budget
+    assert yaml.safe_load((tmp_path / "timed/config.yaml").read_text())["budget"] == "1"
 
 
 def test_a_network_for_oblong_images_is_moved_to_oblong_images(tmp_path: Path) -> None:

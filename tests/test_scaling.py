@@ -80,6 +80,17 @@ def test_grown_networks_are_complete_and_not_trained_again(run: Path, monkeypatc
     assert "phi 2" in page
 
 
+def test_images_that_are_too_large_are_left_out_with_a_reason(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gcnas.delivery.scaling.MAX_SIDE", 9)
+    notes = Notes()
+    rows = gcnas.scale(run, 2, observer=notes, **GROWTH)
+    assert rows[-1].reason == "images of more than 9 pixels a side"
+    assert rows[-1].validation_accuracy is None
+    assert any("a smaller --gamma" in note for note in notes.all)
+
+
 def test_a_grown_network_can_be_used_without_the_package_and_with_it(run: Path, tmp_path: Path) -> None:
     import importlib.util
 

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,7 @@ from gcnas.opening import (
     saved_config,
     space_name,
 )
-from gcnas.records import Limits
+from gcnas.records import METRICS, Limits
 from gcnas.report import write_report, write_trials_csv
 from gcnas.report.front import accuracies
 from gcnas.result import Result
@@ -199,17 +199,18 @@ def finalize(
     wanted = RunConfig.create(data=ARRAYS, **asked)
     observer = observer or Observer()
     lesson = _lesson(distill, temperature, distill_weight)
-    heritage = _heritage(init_from, freeze, fine_tune_rate)
+    heritage = None if init_from is None else inherited_from(init_from, freeze, fine_tune_rate)
     folder = RunFolder.open(Path(run))
     with folder.locked():
         context = reopen(folder, data, space, changes, observer, lasting=False)
+        heritage = heritage or _heritage(context, freeze, fine_tune_rate)
         more = wanted.costs - context.config.costs
         context = replace(context, space=with_costs(context.space, more, context.config, folder, observer))
         with open_ledger(context) as ledger:
             chosen = choose_trial(context, ledger, trial, wanted.limits, observer)
             refinement = Refinement(lesson, heritage, ledger.trials())
             _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer, refinement)
-        _write_tables(folder, context.config.report)
+        _write_tables(context)
     return Result(folder.path, space=context.space)
 
 
@@ -221,9 +222,15 @@ def _lesson(teacher: Any, temperature: float | None, weight: float | None) -> Le
     return None
 
 
-def _heritage(init_from: str | Path | None, freeze: int | None, rate: float | None) -> Heritage | None:
-    if init_from is not None:
-        return inherited_from(init_from, freeze, rate)
+def _heritage(context: Context, freeze: int | None, rate: float | None) -> Heritage | None:
+    """What the run itself took over, taken over again; other numbers hold for this time."""
+    config = context.config
+    if context.donor is not None:
+        return heritage_of(
+            context.donor,
+            config.freeze if freeze is None else freeze,
+            config.fine_tune_rate if rate is None else rate,
+        )
     if freeze is not None or rate is not None:
         raise ConfigurationError("--freeze and --fine-tune-rate are for weights taken over: name --init-from.")
     return None
@@ -277,8 +284,13 @@ def run_to_the_end(
             if seconds != kept:
                 ledger.set_meta(CLOCK, seconds)
 
+            reasons: set[str] = set()
+
             def keep_best(trial: Trial, weights: Any) -> None:
-                write_searched(context, trial, weights)
+                reason = write_searched(context, trial, weights)
+                if reason is not None and reason not in reasons:
+                    reasons.add(reason)
+                    observer.note(f"best/model.py is left out: {reason}")
 
             session = open_session(context, ledger, clock, keep_best, observer)
             done = sum(trial.evaluation is not None for trial in ledger.trials())
@@ -287,14 +299,17 @@ def run_to_the_end(
             with _graceful_interrupts(session.driver, observer):
                 session.driver.run()
                 chosen = choose_trial(context, ledger, observer=observer)
-                delivered = _delivered(session, chosen)
+                limits = {f"max_{metric}" for metric in METRICS} & (changes or {}).keys()
+                delivered = _delivered(session, chosen, limits)
                 if not delivered or "final_epochs" in (changes or {}):
                     # Asked for once more by its length: the clock of the search is no reason to cut it.
-                    left = None if delivered else _seconds_left(context, clock, seconds)
+                    left = (
+                        None if delivered else _seconds_left(context, clock, seconds, again=changes is not None)
+                    )
                     _deliver(context, ledger, clock, chosen, left, observer)
     finally:
         try:
-            _write_tables(folder, config.report)
+            _write_tables(context)
         except RunFolderError as error:
             observer.note(str(error))
     observer.finished(folder.path)
@@ -310,11 +325,7 @@ def _deliver(
     observer: Observer,
     refinement: Refinement | None = None,
 ) -> None:
-    refinement = refinement or Refinement()
-    if refinement.heritage is None and context.donor is not None:
-        config = context.config
-        heritage = heritage_of(context.donor, config.freeze, config.fine_tune_rate)
-        refinement = replace(refinement, heritage=heritage)
+    refinement = refinement or Refinement(heritage=_heritage(context, None, None))
     deliver(
         context,
         trial,
@@ -326,20 +337,28 @@ def _deliver(
     ledger.event(clock(), "delivered", f"trial {trial.number}")
 
 
-def _delivered(session: Session, best: Trial) -> bool:
-    """Whether nothing happened since this network was delivered."""
-    events = session.ledger.events()
-    last = max(
-        (e.elapsed for e in events if e.kind == "delivered" and e.detail == f"trial {best.number}"),
-        default=None,
-    )
+def _delivered(session: Session, best: Trial, limits: Collection[str]) -> bool:
+    """Whether nothing happened since this network was delivered.
+
+    Another one that was delivered on demand after it stays, unless limits were given now: it may be beyond them.
+    """
+    events = [event for event in session.ledger.events() if event.kind == "delivered"]
+    ours = [event.elapsed for event in events if event.detail == f"trial {best.number}"]
     newest = max((trial.elapsed or 0.0 for trial in session.ledger.trials()), default=0.0)
-    return last is not None and newest <= last
+    if not ours or newest > ours[-1]:
+        return False
+    return not limits or events[-1].detail == f"trial {best.number}"
 
 
-def _seconds_left(context: Context, clock: Clock, seconds: float | None = None) -> float | None:
+def _seconds_left(
+    context: Context, clock: Clock, seconds: float | None = None, *, again: bool = False
+) -> float | None:
+    """Wall clock for the delivery; a run that goes on has its share for it again, however much it has spent."""
     budget = context.config.budget.seconds if seconds is None else seconds
-    return None if budget is None else max(budget - clock(), 1.0)
+    if budget is None:
+        return None
+    share = context.config.final_share * budget if again or seconds is not None else 1.0
+    return max(budget - clock(), share)
 
 
 def choose_trial(
@@ -375,11 +394,12 @@ def choose_trial(
     return complete[number]
 
 
-def _write_tables(folder: RunFolder, report: bool) -> None:
+def _write_tables(context: Context) -> None:
+    folder = context.folder
     if folder.ledger.is_file():
         write_trials_csv(folder.path)
-        if report:
-            write_report(folder.path)
+        if context.config.report:
+            write_report(folder.path, space=context.space)
 
 
 @contextmanager

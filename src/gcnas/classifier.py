@@ -60,7 +60,8 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             between, else the smallest and the largest value of the X of ``fit``.
         threads: CPU threads; None takes all cores. Set 1 where ``n_jobs`` fits several at once.
         device: ``cpu``, ``cuda``, …; None chooses.
-        random_state: An integer makes ``fit`` reproducible under a budget of candidates; it is the seed of the run.
+        random_state: An integer makes ``fit`` reproducible under a budget of candidates, with one worker; it is the
+            seed of the run.
         out: The run folder, for a single ``fit``: one that exists is refused. None makes a temporary one.
 
     Attributes:
@@ -71,9 +72,9 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pixel_range_: The values that are black and white.
         model_: The trained network with its preprocessing, on the CPU.
         metrics_: Accuracy on the validation split, parameters, multiply-adds and more, as in ``metrics.json``.
-        run_path_: The run folder with ``report.html``, the ledger and the exportable ``best/``. A temporary one is
-            removed with the estimator or by its next ``fit``. None in a copy and after unpickling: predicting
-            needs no run folder.
+        run_path_: The run folder with the ledger and the exportable ``best/``, and with ``report.html`` where ``out``
+            was given. A temporary one is removed with the estimator or by its next ``fit``. None in a copy and after
+            unpickling: predicting needs no run folder.
     """
 
     def __init__(
@@ -230,6 +231,9 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         own = {"image_shape", "pixel_range", "random_state", "out", "warm_start_from"}
         options = {name: value for name, value in self.get_params(deep=False).items() if name not in own}
         options |= {"warm_start": self.warm_start_from, "seed": _seed(self.random_state), "test_fraction": 0.0}
+        if isinstance(self.random_state, numbers.Integral) and Budget.parse(self.budget).seconds is None:
+            # With several, proposals depend on who is done first.
+            options["workers"] = 1
         # Nobody reads the files of a temporary run.
         return options | dict.fromkeys(("onnx", "report"), self.out is not None)
 

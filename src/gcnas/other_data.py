@@ -7,13 +7,16 @@ from typing import Any
 
 from gcnas.api import run_to_the_end
 from gcnas.config import RunConfig
+from gcnas.data import Dataset
 from gcnas.delivery import Model, inherited_from, keep_donor, load_best
 from gcnas.errors import ConfigurationError, SpaceError
 from gcnas.opening import DataSource, find_space, load_data, name_of, saved_config
 from gcnas.records import Architecture
 from gcnas.result import Result
+from gcnas.run.amounts import Amounts
+from gcnas.run.context import Context
 from gcnas.run.driver import Clock
-from gcnas.run.folder import RunFolder, default_path
+from gcnas.run.folder import RunFolder, default_path, write_text
 from gcnas.run.observer import Observer
 from gcnas.run.session import new_context
 from gcnas.space import SearchSpace
@@ -82,9 +85,21 @@ def transfer(
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.locked():
         dataset = load_data(config, data, folder)
-        context = replace(new_context(config, dataset, found_space, folder), donor=heritage.donor)
+        context = _begun(config, dataset, found_space, folder, seconds)
+        context = replace(context, donor=heritage.donor)
         keep_donor(folder, heritage.donor)
         return run_to_the_end(context, clock, observer, seconds=seconds)
+
+
+def _begun(
+    config: RunConfig, dataset: Dataset, space: SearchSpace, folder: RunFolder, seconds: float | None
+) -> Context:
+    """The new run; within a wall clock its first training is as long as that of a candidate in such a search."""
+    if seconds is None:
+        return new_context(config, dataset, space, folder)
+    timed = new_context(config.changed(budget=f"{seconds}s"), dataset, space, folder)
+    write_text(folder.config, config.to_yaml())
+    return replace(timed, config=config, amounts=Amounts(timed.amounts.epochs, timed.amounts.final_epochs))
 
 
 def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[str, Any]) -> RunConfig:

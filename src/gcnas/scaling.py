@@ -113,7 +113,7 @@ def scale(
             rows = [scaler.grow(coefficients, size) for size in (0, *sizes)]
             words = ", ".join(f"{name} {value:g}" for name, value in vars(coefficients).items())
             ledger.event(clock(), "scaled", f"phi {', '.join(map(str, sizes))}: {words}")
-        write_report(folder.path)
+        write_report(folder.path, space=context.space)
     return rows
 
 
@@ -156,7 +156,7 @@ def finalize_scaled(
                 seconds=seconds,
                 observer=observer,
             )
-        write_report(folder.path)
+        write_report(folder.path, space=context.space)
     return load(run, space=context.space).scaled(phi)
 
 

@@ -21,6 +21,13 @@ def test_a_run_that_ended_early_keeps_its_last_value() -> None:
     assert group.exhausted == pytest.approx(1 / 3)
 
 
+def test_an_optimum_that_was_read_back_is_the_same_to_nine_digits() -> None:
+    """A raw.csv has regrets of ten digits, so that an optimum read from it differs in the last ones."""
+    third = 1 / 3
+    (group,) = group_runs([make_run([0.1, third], optimum=round(third, 10) + 1e-10)])
+    assert (group.exhausted, group.queries.tolist()) == (0, [2])
+
+
 def test_the_test_score_is_that_of_the_first_best_validation() -> None:
     (group,) = group_runs([make_run([5, 7, 7, 6], tests=[99, 10, 50, 98])])
     assert group.tests.tolist() == [10]

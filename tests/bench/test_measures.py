@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,12 @@ def test_measures_of_a_run() -> None:
     gap = sum(abs(x - y) for x, y in zip([0, 0, 0.5, 0.5, 0], wanted, strict=True)) / 2
     assert row["depth_gap"] == pytest.approx(gap)
     assert row["seconds"] == 3.0
+
+
+def test_repeats_that_ended_a_run_count() -> None:
+    run = replace(_run(["2:00", "2:00.2:00"], [0.1, 0.2], duplicates=1), repeats_after=1_000)
+    (row,) = measure([run], SMALL)
+    assert row["unique_share"] == pytest.approx(2 / 1_004)
 
 
 def test_a_run_that_ended_at_the_optimum_is_cut_in_three_all_the_same() -> None:

@@ -68,6 +68,8 @@ def test_a_strategy_that_only_repeats_ends(table: Table, listed: MakeListed) -> 
     run = search_table(table, "listed", 0, 50)
     assert len(run.queries) == 2
     assert len(made[0].told) == 2 + 1_000
+    assert run.repeats_after == 1_000
+    assert sum(query.duplicates for query in run.queries) == 0
 
 
 def test_a_strategy_that_finds_nothing_fails(table: Table, listed: MakeListed) -> None:

@@ -84,7 +84,12 @@ class Bright(nn.Module):
 
 
 def test_a_users_module_teaches(run: Path) -> None:
-    metrics = finalized(run, distill=Bright(), temperature=1.0, distill_weight=1.0)
+    teacher = Bright()
+    teacher.unused = nn.Linear(2, 2)
+    metrics = finalized(run, distill=teacher, temperature=1.0, distill_weight=1.0)
+    # It is the user's, and stays as it was.
+    assert teacher.training
+    assert all(parameter.requires_grad for parameter in teacher.parameters())
     assert metrics["distillation"]["teacher"] == "Bright"
     confusion = torch.tensor(metrics["test_confusion"])
     assert float(confusion[:, 0].sum() / confusion.sum()) > 0.95

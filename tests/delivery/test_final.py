@@ -1,6 +1,9 @@
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +54,25 @@ def test_onnx_file_is_delivered_and_reproducible(result: Result) -> None:
     assert content == model_onnx(result.model)
     labels = json.loads(OnnxClassifier(content, threads=1).metadata["labels"])
     assert labels == list(result.model.class_names)
+
+
+def test_less_than_one_pass_is_no_reason_to_replace_trained_weights(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(result.run, tmp_path / "run"))
+    weights = (run / "best/weights.safetensors").read_bytes()
+    other = next(trial.number for trial in result.trials if trial.number != result.metrics["trial"])
+    notes = Notes()
+    train = final._train
+    monkeypatch.setattr(final, "_train", lambda *args: replace(train(*args), epochs=0.25))
+    options: dict[str, Any] = {"final_epochs": 1, "onnx": False, "report": False, "observer": notes}
+    found = gcnas.finalize(run, trial=result.metrics["trial"], **options)
+    assert found.metrics["epochs"] is None
+    assert (run / "best/weights.safetensors").read_bytes() == weights
+    assert any("0.25 passes" in note and "search's own weights" in note for note in notes.notes)
+    # Where the search's weights are not there any more, the user is told what to do.
+    gcnas.finalize(run, trial=other, **options)
+    assert any("0.25 passes" in note and "--final-epochs" in note for note in notes.notes)
 
 
 @pytest.mark.parametrize("missing", [True, False])

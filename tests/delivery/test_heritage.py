@@ -109,5 +109,13 @@ def test_a_search_fine_tunes_what_it_delivers(run: Path, result: Result, tmp_pat
         "digits", out=tmp_path / "r", init_from=str(result.run), freeze=0, fine_tune_rate=0.7, **options
     )
     assert found.metrics["inheritance"]["rate"] == 0.7
+    # It takes over the same weights when it is delivered again, with other numbers for this time.
+    again = gcnas.finalize(tmp_path / "r", fine_tune_rate=0.2)
+    assert (again.metrics["inheritance"]["rate"], again.metrics["inheritance"]["donor"]) == (
+        0.2,
+        found.metrics["inheritance"]["donor"],
+    )
+    with pytest.raises(ConfigurationError, match="name --init-from"):
+        gcnas.finalize(result.run, fine_tune_rate=0.2)
     with pytest.raises(ConfigurationError, match="name init_from"):
         gcnas.search("digits", out=tmp_path / "s", freeze=2, **options)

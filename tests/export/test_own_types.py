@@ -1,14 +1,17 @@
 """Layer types of users in `model.py`."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
+import gcnas
 from gcnas.errors import ExportError
 from gcnas.export import export_program, load_weights, save_weights, write_model_source
 from gcnas.network import build
 from gcnas.records import Architecture
+from gcnas.run.observer import Observer
 from gcnas.space import InputShape, SearchSpace, load_space
 
 from .conftest import trained
@@ -47,6 +50,35 @@ def write(space: SearchSpace, architecture: Architecture) -> str:
     network = trained(space, architecture)
     classes = [str(number) for number in range(space.fitted.classes)]
     return write_model_source(network, space, architecture, classes=classes, preprocessing="none.")
+
+
+def test_a_type_without_source_costs_model_py_only(tmp_path: Path) -> None:
+    """The search goes on and delivers weights and ONNX file; what is left out, and why, is said once."""
+    file = tmp_path / "mine.py"
+    build_method = (
+        "    def build(self, shape, values):\n        return self.activation()\n\n    activation = nn.ReLU\n"
+    )
+    file.write_text(PREAMBLE + build_method + '\nSPACE = SearchSpace("own", (Own(),), max_depth=3)\n')
+
+    class Notes(Observer):
+        said: ClassVar[list[str]] = []
+
+        def note(self, message: str) -> None:
+            self.said.append(message)
+
+    options = {"epochs": 1, "final_epochs": 1, "threads": 1, "report": False}
+    result = gcnas.search(
+        "digits", out=tmp_path / "run", space=f"{file}:SPACE", budget=3, observer=Notes(), **options
+    )
+    best = result.run / "best"
+    assert not (best / "model.py").exists()
+    assert (best / "model.onnx").is_file()
+    assert result.model.network is not None
+    assert "build uses 'self'" in result.metrics["model_py_left_out"]
+    assert [note.startswith("best/model.py is left out") for note in Notes.said].count(True) == 1
+    with pytest.raises(ExportError, match="build uses 'self'"):
+        gcnas.export_network(result.run, "python", out=tmp_path / "source", space=f"{file}:SPACE")
+    assert not (tmp_path / "source").exists()
 
 
 def test_all_exports_of_a_users_types(ghosts: SearchSpace, tmp_path: Path) -> None:

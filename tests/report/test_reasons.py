@@ -8,6 +8,9 @@ from tests.report.test_html import page
 import gcnas
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.report import reasons
+from gcnas.report.alternatives import Alternatives
+from gcnas.report.reasons import reasons_of
+from gcnas.report.record import fitted_space, read_run
 from gcnas.space.presets import CNN
 
 
@@ -41,6 +44,21 @@ def test_what_is_not_there_is_said(make_run: MakeRun, tmp_path: Path) -> None:
     empty = make_run("empty", trials=0)
     with pytest.raises(RunFolderError, match="no network yet"):
         reasons(empty)
+
+
+def test_alternatives_keep_to_the_limits_of_the_run(make_run: MakeRun) -> None:
+    folder = read_run(make_run(trials=30))
+    space, chosen = fitted_space(folder.config, folder.meta), folder.trials[3]
+
+    def beside(limit: int | None) -> Alternatives:
+        changed = replace(folder, config={**folder.config, "max_params": limit})
+        return reasons_of(changed, chosen, space).alternatives
+
+    free, bound = beside(None), chosen.cost.parameters
+    assert any(each.cost.parameters > bound for each in free.shown)
+    limited = beside(bound)
+    assert 0 < limited.found < free.found
+    assert all(each.cost.parameters <= bound for each in limited.shown)
 
 
 def test_on_the_page(make_run: MakeRun) -> None:

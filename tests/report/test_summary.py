@@ -66,6 +66,22 @@ def test_little_improvement_is_called_so(make_run: MakeRun) -> None:
     assert summary.comparison.endswith("measured on 150 images has a standard error of 2.4 points.")
 
 
+def test_the_comparison_is_that_of_the_decision(make_run: MakeRun) -> None:
+    """By means where networks were trained again, and within the limits; the decision is made so."""
+    run = read_run(make_run(trials=4, outcome=scores(0.87, 0.8, 0.8, 0.9), final=False))
+    again = [
+        replace(trial, number=number, evaluation=replace(trial.evaluation, score=score))
+        for number, trial, score in ((11, run.trials[0], 0.87), (12, run.trials[3], 0.86))
+        if trial.evaluation is not None
+    ]
+    comparison = summarize(replace(run, trials=(*run.trials, *again))).comparison
+    assert comparison is not None
+    assert "+1.0 points" in comparison
+    bound = run.trials[3].cost.parameters - 1
+    limited = summarize(replace(run, config={**run.config, "max_params": bound})).comparison
+    assert limited is None or "trial 4" not in limited
+
+
 def test_reference_wins(make_run: MakeRun) -> None:
     run = make_run(trials=5, outcome=scores(0.8, 0.95, 0.7, 0.9, 0.95))
     summary = summarize(run)

@@ -81,6 +81,19 @@ def test_references_go_on_after_loading(proposals: list[Proposal]) -> None:
     assert names_of(again.ask(5)) == names_of(strategy.ask(5))
 
 
+def test_references_that_were_not_there_before_are_proposed(proposals: list[Proposal]) -> None:
+    """A run that began with another network, as a transfer does, evaluates the designs of its space when it goes on."""
+    before, after = ([p.architecture for p in part] for part in (proposals[:1], proposals[1:3]))
+    first, again = ReferencesFirst(Script([]), TOY, before), ReferencesFirst(Script([]), TOY, after)
+    first.ask(1)
+    state = first.state_dict()
+    again.load_state_dict(state)
+    assert names_of(again.ask(2)) == names_of(proposals[1:3])
+    older = ReferencesFirst(Script([]), TOY, before + after)
+    older.load_state_dict(replace(state, values={**state.values, "references": 2}))
+    assert names_of(older.ask(1)) == names_of(proposals[2:3])
+
+
 # --- limits
 
 

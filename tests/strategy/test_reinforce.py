@@ -56,6 +56,18 @@ def test_it_finds_the_optimum_of_a_toy_space() -> None:
     assert all(found)
 
 
+def test_a_repeat_of_a_network_under_way_is_not_learnt_from() -> None:
+    """Else its favourite network would get the reward of a failure, only because it is not finished."""
+    one, other = strategy(), strategy()
+    for searcher in (one, other):
+        for proposal in searcher.ask(searcher.settings.batch):
+            if searcher is other:
+                searcher.tell([Evaluation(proposal, EvaluationState.DUPLICATE, error="still under way")])
+            searcher.tell([evaluated(proposal)])
+    (first,), (second,) = one.figures(), other.figures()
+    assert first == second
+
+
 def test_the_policy_gets_better() -> None:
     scores = run(strategy(1), 400)
     assert sum(scores[-80:]) > sum(scores[:80]) + 0.2 * 80

@@ -92,14 +92,18 @@ def _group(runs: Sequence[Run]) -> Group:
 
 
 def _regret(run: Run) -> Array:
-    best = np.maximum.accumulate([query.score for query in run.queries])
-    # Sums of decimals differ in their last binary digits.
-    regret = np.round(run.optimum - best, 9)
+    regret = _left(run, np.maximum.accumulate([query.score for query in run.queries]))
     return np.append(regret, np.full(run.budget - len(regret), regret[-1]))
 
 
+def _left(run: Run, best: Array) -> Array:
+    """How far scores are from the optimum; sums of decimals differ in their last binary digits."""
+    return np.round(run.optimum - best, 9)
+
+
 def _is_exhausted(run: Run) -> bool:
-    return len(run.queries) < run.budget and max(query.score for query in run.queries) < run.optimum
+    best = np.asarray(max(query.score for query in run.queries))
+    return len(run.queries) < run.budget and bool(_left(run, best) > 0)
 
 
 def _test(run: Run) -> float:

@@ -25,7 +25,7 @@ MEASURES = (
 
 - ``auc_regret``, ``regret_end``: regret of the best so far, over all queries and at the end; lower is better
 - ``found``: whether the optimum was found
-- ``unique_share``: queries by proposals that the problem knows; the others repeated a network
+- ``unique_share``: queries by proposals that the problem knows; the others repeated one, also after the last query
 - ``top5_first``, ``top5_middle``, ``top5_last``: share of the top 5 % of all networks among each third of the queries
 - ``depth_entropy``: of the depths of all queries, in nats
 - ``depth_last``: mean depth of the queries of the last third
@@ -51,7 +51,7 @@ def measure(runs: Sequence[Run], problem: Problem) -> list[dict[str, Cell]]:
 
 
 def _proposals(run: Run, top: float) -> dict[str, Cell]:
-    repeats = sum(query.duplicates for query in run.queries)
+    repeats = sum(query.duplicates for query in run.queries) + run.repeats_after
     shares = {
         f"top5_{name}": _mean([query.score >= top for query in part])
         for name, part in zip(("first", "middle", "last"), thirds(run), strict=True)

@@ -48,7 +48,6 @@ CONTROLLERS = (
 )
 """The recurrent one, and the graph policy by memory and m; ``-plain`` is without the summary of older nodes."""
 
-LEARNING = ("likelihood", "step", "sample")
 ANNOUNCED = (RNN, "stacked-2", "stacked-4", "recurrent-2", "recurrent-4")
 ANNOUNCED_DEPTHS = (8, 32)
 MOST_SEEDS = 3
@@ -57,7 +56,7 @@ MEASURES = ("solved", "matched", "samples", "gradient_start", "gradient_end")
 
 - ``solved``: whether it was
 - ``matched``: share of decided layers, or of depths, that were right at the end
-- ``samples``: until it was solved
+- ``samples``: until it was solved, or out of updates
 - ``gradient_start``, ``gradient_end``: of log p(layer N) by the embedding of layer 1, divided by that by the embedding
   of layer N - 1 (``repeat`` alone)
 """
@@ -115,7 +114,7 @@ class MemoryTask:
         """Write the measures, as a whole or not at all."""
         path = self.file(folder)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(result).encode())
+        write_atomically(path, json.dumps({"updates": self.updates, **result}).encode())
 
     def outcome(self, result: dict[str, Cell]) -> str:
         """What it came to, in a few words."""
@@ -126,11 +125,12 @@ class MemoryTask:
         """Task, arm, seed and measures of the finished run.
 
         Raises:
-            DataError: If the file is damaged.
+            DataError: If the file is damaged, or of a run with other limits.
         """
         path = self.file(folder)
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+            updates = int(values["updates"])
             measures: dict[str, Cell] = {
                 name: None if values[name] is None else float(values[name]) for name in MEASURES
             }
@@ -138,6 +138,10 @@ class MemoryTask:
             raise DataError(
                 f"{path} is damaged ({error!r}). Delete it; the same command runs it again."
             ) from None
+        if updates != self.updates:
+            raise DataError(
+                f"{path} had {updates} updates, not {self.updates}. Delete it; the same command runs it again."
+            )
         return {"space": self.space, "arm": self.arm, "seed": self.seed, **measures}
 
 

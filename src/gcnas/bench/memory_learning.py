@@ -38,19 +38,18 @@ def learn(task: MemoryTask) -> dict[str, Cell]:
 
 
 def _learnt(learner: "Learner", task: MemoryTask) -> dict[str, Cell]:
-    generator, matched, samples = torch.Generator().manual_seed(task.seed), 0.0, None
+    generator, matched, update = torch.Generator().manual_seed(task.seed), 0.0, 0
     start = learner.gradient_ratio(fresh_head=True)
     for update in range(1, task.updates + 1):
         learner.update(generator)
         if update % CHECK == 0 or update == task.updates:
             matched = learner.matched(generator)
             if matched >= SOLVED:
-                samples = update * BATCH
                 break
     return {
-        "solved": float(samples is not None),
+        "solved": float(matched >= SOLVED),
         "matched": matched,
-        "samples": samples,
+        "samples": update * BATCH,
         "gradient_start": start,
         "gradient_end": learner.gradient_ratio(fresh_head=False),
     }

@@ -53,6 +53,7 @@ class Run:
         budget: Queries that it was allowed.
         optimum: Highest reward in the table.
         queries: In order; fewer than the budget if the optimum was found, or nothing new was proposed.
+        repeats_after: Repeats after the last query, where they ended the run; a ``raw.csv`` does not tell them.
     """
 
     space: str
@@ -61,6 +62,7 @@ class Run:
     budget: int
     optimum: float
     queries: tuple[Query, ...]
+    repeats_after: int = 0
 
 
 class InTable(Filter):
@@ -125,7 +127,8 @@ def search_with(table: Problem, inner: Strategy, name: str, seed: int, budget: i
             f"None of the first {MAX_REJECTIONS:,} proposals of {name} is in the table of "
             f"{table.space.name}; if that table is not damaged, the strategy cannot search it."
         )
-    return Run(table.space.name, name, seed, budget, table.best, tuple(queries))
+    after = sum(rejection.reason == "duplicate" for rejection in log)
+    return Run(table.space.name, name, seed, budget, table.best, tuple(queries), after)
 
 
 def signals_of(problem: Problem) -> SignalSource | None:

@@ -125,7 +125,9 @@ def claims(
         list[str] | None,
         typer.Option("--experiment", metavar="NAME", help="E1, E2, …; repeatable. [default: all]"),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds; equal ones are paired.")] = 10,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", help="Seeds; equal ones are paired. E6 has at most 3.")
+    ] = 10,
     queries: QueriesOption = 150,
     jobs: JobsOption = None,
     checksum: ChecksumOption = True,
@@ -153,8 +155,8 @@ def claims(
     for finding in write_claims(wanted, out, costs=not report):
         (_print_memory if finding.experiment.kind == "memory" else _print_finding)(console, finding)
     console.print(
-        "Means over seeds, ± half of the 95 % interval. + and -: the first arm of its pair is higher or lower than "
-        "this one, by paired Wilcoxon tests with Holm's correction, p < 0.05."
+        "Means over seeds, ± half of the 95 % interval. + and -: the first arm of a pair is higher or lower than "
+        "this one (a mark a pair), by paired Wilcoxon tests with Holm's correction, p < 0.05."
     )
     console.print(escape(f"written to {out}: runs.csv, a summary and tests of each experiment"))
 
@@ -253,12 +255,13 @@ def _mean_text(row: "dict[str, Cell]") -> str:
 
 
 def _mark(finding: "Finding", space: str, arm: str, measure: str) -> str:
-    """Whether the arm that this one is tested against is significantly higher or lower."""
+    """For each arm that this one is tested against, whether that is significantly higher or lower."""
+    marks = ""
     for test in finding.tests:
         if (test["space"], test["rival"], test["measure"]) == (space, arm, measure):
             p, difference = float(test["p_holm"] or 0.0), float(test["mean_difference"] or 0.0)
-            return "  " if p >= SIGNIFICANT else " +" if difference > 0 else " -"
-    return "  "
+            marks += " " if p >= SIGNIFICANT else "+" if difference > 0 else "-"
+    return f" {marks or ' '}"
 
 
 def _text(value: "Cell") -> str:

@@ -17,7 +17,7 @@ def clean(
     everything: Annotated[bool, typer.Option("--all", help="Delete the whole run folder.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete what a run can do without: cached images and left-over temporary files."""
+    """Delete what a run can do without: cached images, checkpoints and left-over temporary files."""
     from gcnas.run.cleaning import delete_leftovers, delete_run
 
     if everything:

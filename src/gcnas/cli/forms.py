@@ -132,6 +132,6 @@ def _print(rows: "Sequence[BenchmarkRow]") -> None:
         f"64, {first.batches} calls. {first.threads} thread{'s' * (first.threads > 1)}, {first.device}, "
         f"{', '.join(dict.fromkeys(row.version for row in rows))}. Load average before: {first.load:.1f} on "
         f"{os.cpu_count()} cores.\n"
-        f"Accuracy: {first.images:,} validation images. The final training saw them: compare the forms by it; how "
-        "good the network is, the test accuracy says."
+        f"Accuracy: {first.images:,} validation images. A final training sees them, too: compare the forms by "
+        "it; how good the network is, the test accuracy says."
     )

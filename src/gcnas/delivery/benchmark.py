@@ -178,7 +178,8 @@ def _forms(
     model: Model, dataset: Dataset, files: Path, threads: int, note: Callable[[str], None]
 ) -> Iterator[_Form]:
     torch_version = f"PyTorch {torch.__version__}"
-    size = sum((files / name).stat().st_size for name in ("model.py", "weights.safetensors"))
+    parts = (files / name for name in ("model.py", "weights.safetensors"))
+    size = sum(part.stat().st_size for part in parts if part.is_file())  # some own types have no model.py
     yield _Form("PyTorch", _in_torch(model.network), size, torch_version)
     try:
         with TemporaryDirectory() as folder:

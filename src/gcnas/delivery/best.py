@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gcnas.data import Preprocessing
-from gcnas.errors import RunFolderError
+from gcnas.errors import ExportError, RunFolderError
 from gcnas.export import load_weights, save_weights, write_model_source
 from gcnas.network import Network, build
 from gcnas.records import Architecture
@@ -23,6 +23,9 @@ from gcnas.training import Measurement
 
 MAX_JSON = 10_000_000
 """Bytes of a JSON file that are read."""
+
+LEFT_OUT = "model_py_left_out"
+"""In ``metrics.json``: why there is no ``model.py``."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def write_best(
     onnx: bytes | None = None,
     grown: Grown | None = None,
     facts: Mapping[str, Any] | None = None,
-) -> None:
+) -> str | None:
     """Replace ``best``, or the folder of a grown network, as a whole.
 
     Args:
@@ -67,13 +70,16 @@ def write_best(
         grown: Where the network lies if it is a grown one.
         facts: What else ``metrics.json`` says: its teacher, what was inherited, its latency.
 
+    Returns:
+        Why ``model.py`` is left out; None if it is there.
+
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
     """
     metrics = _metrics(context, trial, test, epochs, seconds) | dict(facts or {})
     metrics["state"] = "final" if final else "search"
     grown = grown or Grown(context.folder.best, None, {})
-    write_model(
+    return write_model(
         context,
         grown.path,
         trial.proposal.architecture,
@@ -93,7 +99,7 @@ def write_model(
     *,
     extension: Extension | None = None,
     onnx: bytes | None = None,
-) -> None:
+) -> str | None:
     """Replace a folder in the form of ``best`` as a whole.
 
     Args:
@@ -105,9 +111,23 @@ def write_model(
         extension: What the network's space has beyond the run's.
         onnx: The network as an ONNX file, where there is one.
 
+    Returns:
+        Why ``model.py`` is left out, as some layer types of users must be; None if it is there.
+
     Raises:
         RunFolderError: If the disk refuses; the old folder is kept.
     """
+    source, reason = None, None
+    try:
+        source = write_model_source(
+            network,
+            context.space,
+            architecture,
+            classes=context.dataset.class_names,
+            preprocessing=_in_words(context.dataset.preprocessing),
+        )
+    except ExportError as error:
+        reason = str(error)
     documents = {
         "architecture.json": {
             "space": context.space.name,
@@ -117,25 +137,20 @@ def write_model(
             **architecture.to_json(),
         },
         "preprocessing.json": context.dataset.preprocessing.to_json(),
-        "metrics.json": metrics,
+        "metrics.json": {**metrics, **({} if reason is None else {LEFT_OUT: reason})},
     }
-    source = write_model_source(
-        network,
-        context.space,
-        architecture,
-        classes=context.dataset.class_names,
-        preprocessing=_in_words(context.dataset.preprocessing),
-    )
 
     def fill(folder: Path) -> None:
         for name, document in documents.items():
             (folder / name).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        (folder / "model.py").write_text(source, encoding="utf-8")
+        if source is not None:
+            (folder / "model.py").write_text(source, encoding="utf-8")
         save_weights(network, folder / "weights.safetensors")
         if onnx is not None:
             (folder / "model.onnx").write_bytes(onnx)
 
     context.folder.replace(target, fill)
+    return reason
 
 
 def _in_words(preprocessing: Preprocessing) -> str:
@@ -147,9 +162,9 @@ def _in_words(preprocessing: Preprocessing) -> str:
     )
 
 
-def write_searched(context: Context, trial: Trial, weights: Mapping[str, Tensor]) -> None:
-    """Replace ``best`` by a candidate as the search trained it."""
-    write_best(context, trial, build_trained(context, trial.proposal.architecture, weights))
+def write_searched(context: Context, trial: Trial, weights: Mapping[str, Tensor]) -> str | None:
+    """Replace ``best`` by a candidate as the search trained it; why ``model.py`` is left out, if it is."""
+    return write_best(context, trial, build_trained(context, trial.proposal.architecture, weights))
 
 
 def build_trained(context: Context, architecture: Architecture, weights: Mapping[str, Tensor]) -> Network:

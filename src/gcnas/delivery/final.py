@@ -13,7 +13,7 @@ from gcnas.delivery.best import Grown, load_best, load_model, write_best
 from gcnas.delivery.distilling import Lesson, prepare
 from gcnas.delivery.heritage import Heritage
 from gcnas.delivery.latency import measure_latency
-from gcnas.errors import CandidateError, ExportError, SearchFailedError
+from gcnas.errors import CandidateError, ExportError, RunFolderError, SearchFailedError
 from gcnas.export import CHECKED_IMAGES, onnx_bytes
 from gcnas.export.onnx_extra import INSTALL, missing_packages
 from gcnas.network import Network
@@ -116,12 +116,14 @@ def finalize(
     except CandidateError as error:
         observer.note(f"The final training failed ({error.kind}: {error}); using the search's own weights.")
         trained = _Trained(_searched(context, trial, grown))
+    else:
+        trained = _long_enough(trained, context, trial, grown, observer)
     network = trained.network
     test = _test(context, trial, network, log_test) if context.dataset.size_test else None
     elapsed = time.monotonic() - start
     onnx = _onnx(context, network, observer) if context.config.onnx else None
     latency = {} if onnx is None or grown is not None else measure_latency(context, trial, onnx, observer)
-    write_best(
+    reason = write_best(
         context,
         trial,
         network.cpu(),
@@ -133,8 +135,26 @@ def finalize(
         grown=grown,
         facts={**trained.facts, **latency},
     )
+    if reason is not None:
+        observer.note(f"model.py is left out: {reason}")
     observer.final_finished(None if test is None else test.accuracy)
     return test
+
+
+def _long_enough(
+    trained: _Trained, context: Context, trial: Trial, grown: Grown | None, observer: Observer
+) -> _Trained:
+    """What was trained, unless there was no time for one pass and the search's own weights are there."""
+    if trained.epochs is None or trained.epochs >= 1:
+        return trained
+    words = f"There was time for {trained.epochs:.2g} passes of the final training only"
+    try:
+        searched = _Trained(_searched(context, trial, grown))
+    except (SearchFailedError, RunFolderError):
+        observer.note(f"{words}; resume with --final-epochs to train the network anew.")
+        return trained
+    observer.note(f"{words}; using the search's own weights.")
+    return searched
 
 
 def _test(context: Context, trial: Trial, network: Network, log_test: Callable[[str], None]) -> Measurement:

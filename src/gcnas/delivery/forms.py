@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gcnas.data import Dataset
-from gcnas.delivery.best import Model
+from gcnas.delivery.best import LEFT_OUT, Model, read_json
 from gcnas.delivery.predict import share_correct
 from gcnas.errors import ConfigurationError, ExportError
 from gcnas.export import export_program, int8_bytes, onnx_bytes
@@ -144,8 +144,11 @@ def export_python(source: Path, path: Path) -> Path:
         path: The folder.
 
     Raises:
-        ExportError: If the folder holds other files or cannot be written.
+        ExportError: If the network has no ``model.py``, or the folder holds other files or cannot be written.
     """
+    if not (source / "model.py").is_file():
+        reason = read_json(source / "metrics.json").get(LEFT_OUT)
+        raise ExportError(str(reason or f"{source} has no model.py."))
     if path.exists() and (not path.is_dir() or any(file.name not in PYTHON_FILES for file in path.iterdir())):
         raise ExportError(f"{path} already holds other files; choose another place with --out.")
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gcnas.data import Dataset
+from gcnas.data.preprocessing import MAX_SIDE
 from gcnas.delivery.best import Grown, build_trained, read_json, write_model
 from gcnas.delivery.final import finalize
 from gcnas.errors import (
@@ -117,6 +118,8 @@ class Scaler:
             cost = self._cost(scaled)
             if self.limits.violation(cost) or cost.multiply_adds > MOST_GROWTH * base:
                 continue
+            if max(scaled.resolution) > MAX_SIDE:
+                continue
             key = (scaled.architecture.fingerprint, *scaled.resolution)
             if key not in trained:
                 self.note(f"grid {number} of {len(candidates)}: {_words(coefficients)}")
@@ -140,6 +143,10 @@ class Scaler:
         if phi and (broken := self.limits.violation(cost)):
             self.note(f"phi {phi} is left out: beyond the limit on {broken}")
             return replace(row, reason=f"beyond the limit on {broken}")
+        if max(scaled.resolution) > MAX_SIDE:
+            reason = f"images of more than {MAX_SIDE} pixels a side"
+            self.note(f"phi {phi} is left out: {reason}; a smaller --gamma grows them less")
+            return replace(row, reason=reason)
         path = self.context.folder.scaled / f"phi-{phi}"
         if (known := _known(path, origin)) is not None:
             self.note(f"phi {phi} is there already")

@@ -1,5 +1,6 @@
 """Teachers for distillation: networks of the run, of another run, an ONNX file, or a user's module."""
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ def find_teacher(given: Any, context: Context, trials: Sequence[Trial]) -> Known
         GCNASError: One of its other children, if its files cannot be used.
     """
     if callable(given):
+        # A user's module stays as it is, in training mode or not.
+        given = copy.deepcopy(given) if isinstance(given, nn.Module) else given
         return Known(type(given).__name__, _checked(_frozen(given, context), type(given).__name__, context))
     text = str(given)
     if text == ENSEMBLE:

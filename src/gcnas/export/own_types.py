@@ -28,7 +28,7 @@ def add_own_build(layer_type: LayerType, definitions: Definitions) -> str:
         raise ExportError(
             f"The layer type {layer_type.name!r} cannot be written as Python source: {error}. Its build must "
             "use only its arguments, torch, the standard library, and what is defined at the top level of the "
-            "same file. The weights and the torch program can be exported all the same."
+            "same file. Without model.py, the weights, model.onnx and the torch program are there all the same."
         ) from error
     return name
 

@@ -117,7 +117,7 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "shown_choices": TOP,
         "test": _test(folder),
         "scaled": (grown := scaled_networks(folder.path)),
-        "scaled_plot": _markup(accuracy_against_multiply_adds(folder.trials, grown)),
+        "scaled_plot": _markup(accuracy_against_multiply_adds(plain.trials, grown)),
         "top": sorted(decisive(folder.trials), key=lambda trial: (-trial.score, trial.number))[:TOP],
         "describe": describe,
         "failures": [(failure, failure.message[:MAX_MESSAGE]) for failure in summary.failures],

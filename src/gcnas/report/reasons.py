@@ -1,6 +1,6 @@
 """Why this network: which choices mattered, what the policy prefers, and what lies next to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gcnas.config import RunConfig
@@ -8,7 +8,7 @@ from gcnas.errors import ConfigurationError, GCNASError, RunFolderError
 from gcnas.report.alternatives import Alternatives, alternatives
 from gcnas.report.importance import Importance, importance
 from gcnas.report.preferences import Preferences, preferences
-from gcnas.report.record import RunRecord, fitted_space, read_run
+from gcnas.report.record import RunRecord, fitted_space, read_run, run_limits
 from gcnas.report.summary import summarize
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.policy_of_run import policy_of_run
@@ -71,7 +71,8 @@ def reasons_of(folder: RunRecord, chosen: Trial, space: SearchSpace) -> Reasons:
         space: The run's fitted space.
     """
     found = importance(folder.trials, space)
-    beside = alternatives(chosen, folder.trials, space, found.predict)
+    limited = replace(space, limits=run_limits(folder.config), latency_model=folder.latency)
+    beside = alternatives(chosen, folder.trials, limited, found.predict)
     try:
         return Reasons(found, _preferences(folder, space), beside, "")
     except ConfigurationError as error:

@@ -10,7 +10,8 @@ from typing import Any
 
 from gcnas.config import RunConfig, parse_soft
 from gcnas.errors import ConfigurationError, SpaceError
-from gcnas.records import Architecture
+from gcnas.records import METRICS as COSTS
+from gcnas.records import Architecture, Limits
 from gcnas.run.costs import read_latency
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Event, Rejection, Trial
@@ -192,6 +193,12 @@ def fitted_space(
     if meta.get("space") not in (None, space.fingerprint):
         raise ValueError(f"the space {config['space']} is not the one that the run used; it has changed since.")
     return space
+
+
+def run_limits(config: Mapping[str, Any]) -> Limits:
+    """The limits of a resolved configuration; what is no number is none."""
+    given = {field: config.get(f"max_{metric}") for metric, field in COSTS.items()}
+    return Limits(**{field: value for field, value in given.items() if type(value) in (int, float)})
 
 
 def _json(path: Path, name: str, missing: list[str]) -> Any:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcnas.records import EvaluationState
-from gcnas.report.curves import Curve, best_so_far, expected_best
+from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
 from gcnas.report.numbers import counted, percent, points, short, whole
-from gcnas.report.record import Delivered, RunRecord, read_run
+from gcnas.report.record import Delivered, RunRecord, read_run, run_limits
+from gcnas.run.recommendation import contenders
 from gcnas.run.trial import Event, Rejection, Trial, decisive
 
 
@@ -127,8 +128,10 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
     comparable = decisive(folder.trials)
     best = _best(comparable)
     delivered = _delivered_trial(folder) or best
-    reference = _best([trial for trial in comparable if is_reference(trial)])
-    searched = _best([trial for trial in comparable if not is_reference(trial)])
+    # As the run decides: within its limits, by means where networks were trained again.
+    compared = [with_score(*pair) for pair in contenders(folder.trials, run_limits(folder.config))]
+    reference = _best([trial for trial in compared if is_reference(trial)])
+    searched = _best([trial for trial in compared if not is_reference(trial)])
     budget = folder.config.get("budget")
     return RunSummary(
         name=folder.name,

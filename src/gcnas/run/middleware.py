@@ -55,23 +55,27 @@ class ReferencesFirst(Middleware):
 
     def __init__(self, inner: Strategy, space: SearchSpace, references: Sequence[Architecture]) -> None:
         super().__init__(inner)
-        self._references = [Proposal(a, space.encode(a), REFERENCE) for a in references]
-        self._next = 0
+        self._left = [Proposal(a, space.encode(a), REFERENCE) for a in references]
+        self._proposed: list[str] = []
 
     def ask(self, n: int) -> list[Proposal]:
         """References that are left, then the strategy's."""
-        first = self._references[self._next : self._next + n]
-        self._next += len(first)
+        first, self._left = self._left[:n], self._left[n:]
+        self._proposed += [proposal.fingerprint for proposal in first]
         return first if len(first) == n else first + self._inner.ask(n - len(first))
 
     def state_dict(self) -> StrategyState:
-        """The inner state and how many references were proposed."""
+        """The inner state and which references were proposed."""
         inner = self._inner.state_dict()
-        return StrategyState({"references": self._next, "inner": inner.values}, inner.tensors)
+        return StrategyState({"references": list(self._proposed), "inner": inner.values}, inner.tensors)
 
     def load_state_dict(self, state: StrategyState) -> None:
-        """Go on after the references that were proposed."""
-        self._next = int(state.values["references"])
+        """Go on with the references that were not proposed; there may be others than before."""
+        proposed = state.values["references"]
+        if isinstance(proposed, int):  # older states have their number
+            proposed = [proposal.fingerprint for proposal in self._left[:proposed]]
+        self._proposed = list(proposed)
+        self._left = [proposal for proposal in self._left if proposal.fingerprint not in self._proposed]
         self._inner.load_state_dict(StrategyState(state.values["inner"], state.tensors))
 
 

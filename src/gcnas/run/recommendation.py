@@ -37,7 +37,7 @@ def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -
     Returns:
         The first trial of the network at that training; None if there is no complete one.
     """
-    scores = _scores(decisive(trials, limits))
+    scores = contenders(trials, limits)
     best = _best(scores)
     reference = _best([(t, score) for t, score in scores if t.proposal.source == REFERENCE])
     if best is None or reference is None:
@@ -45,6 +45,11 @@ def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -
     share = min(max(reference[1], 0.0), 1.0)  # a soft reward may be above 1
     margin = (2 * share * (1 - share) / validation_images) ** 0.5
     return best[0] if best[1] > reference[1] + margin else reference[0]
+
+
+def contenders(trials: Sequence[Trial], limits: Limits) -> list[tuple[Trial, float]]:
+    """The networks that a recommendation is chosen among: the first trial of each, and its mean score."""
+    return _scores(decisive(trials, limits))
 
 
 def nothing_within(trials: Sequence[Trial], limits: Limits, within: Limits) -> GCNASError:

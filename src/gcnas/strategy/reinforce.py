@@ -77,6 +77,7 @@ class ReinforceStrategy(Strategy):
     """Draws a batch from the policy, waits until all of it is told, and takes one gradient step.
 
     The reward is the score; what failed or broke a limit has reward 0, and a repeated network the score it got.
+    A repeat of one that is under way is left out.
     Designs by people are not learnt from, since the policy did not draw them.
 
     Args:
@@ -117,7 +118,7 @@ class ReinforceStrategy(Strategy):
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Collect rewards; each full batch gives a gradient step."""
         for evaluation in evaluations:
-            if evaluation.proposal.source == SOURCE:
+            if evaluation.proposal.source == SOURCE and not _is_under_way(evaluation):
                 self._told.append((evaluation.proposal.trajectory, self._reward(evaluation)))
         while len(self._told) >= self.settings.batch:
             batch, self._told = self._told[: self.settings.batch], self._told[self.settings.batch :]
@@ -199,6 +200,11 @@ class ReinforceStrategy(Strategy):
             return self._worst
         self._worst = min(self._worst, evaluation.score)
         return evaluation.score
+
+
+def _is_under_way(evaluation: Evaluation) -> bool:
+    """Whether it repeats a network whose score is not known yet, which says nothing about it."""
+    return evaluation.state is EvaluationState.DUPLICATE and evaluation.score is None
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
