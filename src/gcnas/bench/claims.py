@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gcnas.bench.comparison import holm, wilcoxon
+from gcnas.bench.comparison import holm, paired
 from gcnas.bench.curves import interval, mean_interval
 from gcnas.bench.experiments import DEFAULT, EXPERIMENTS, Experiment
 from gcnas.bench.landscape import LANDSCAPES, Landscape
@@ -263,13 +263,7 @@ def _test(rows: Rows, space: str, arm: str, rival: str, name: str) -> dict[str, 
         "arm": arm,
         "rival": rival,
         "measure": name,
-        "pairs": len(seeds),
-        "mean_difference": float(difference.mean()),
-        "lower": int((difference < 0).sum()),
-        "higher": int((difference > 0).sum()),
-        "equal": int((difference == 0).sum()),
-        "p": wilcoxon(difference),
-        "p_holm": None,
+        **paired(difference, below="lower", above="higher"),
     }
 
 

@@ -50,18 +50,27 @@ def _pairs(groups: Sequence[Group], against: str | None) -> list[tuple[Group, Gr
 
 def _test(metric: str, first: Group, second: Group) -> dict[str, Cell]:
     seeds = [seed for seed in first.seeds if seed in second.seeds]
+    names = {"metric": metric, "space": first.space, "strategy": first.strategy, "rival": second.strategy}
     difference = _values(metric, first, seeds) - _values(metric, second, seeds)
+    return {**names, **paired(difference, below="better", above="worse")}
+
+
+def paired(differences: Array, below: str, above: str) -> dict[str, Cell]:
+    """The cells of a paired test.
+
+    Args:
+        differences: One for each pair; those that differ from 0 by rounding alone are 0.
+        below: Name of the number of those below 0.
+        above: Name of the number of those above.
+    """
+    differences = np.round(differences, 9)
     return {
-        "metric": metric,
-        "space": first.space,
-        "strategy": first.strategy,
-        "rival": second.strategy,
-        "pairs": len(seeds),
-        "mean_difference": float(difference.mean()) if seeds else 0.0,
-        "better": int((difference < 0).sum()),
-        "worse": int((difference > 0).sum()),
-        "equal": int((difference == 0).sum()),
-        "p": wilcoxon(difference),
+        "pairs": len(differences),
+        "mean_difference": float(differences.mean()) if len(differences) else 0.0,
+        below: int((differences < 0).sum()),
+        above: int((differences > 0).sum()),
+        "equal": int((differences == 0).sum()),
+        "p": wilcoxon(differences),
         "p_holm": None,
     }
 

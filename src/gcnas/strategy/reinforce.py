@@ -14,8 +14,9 @@ from gcnas.graph import encode
 from gcnas.policy.base import Policy
 from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
 from gcnas.space import SearchSpace
-from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.base import Strategy, StrategyState, under
 from gcnas.strategy.edits import architecture_of
+from gcnas.strategy.optimizer_state import load_moments, moments
 
 SOURCE = "policy"
 
@@ -169,24 +170,15 @@ class ReinforceStrategy(Strategy):
         }
         tensors = {f"policy.{name}": _array(tensor) for name, tensor in self.policy.state_dict().items()}
         tensors["generator"] = self._generator.get_state().numpy().copy()
-        for index, moments in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{name}": _array(tensor) for name, tensor in moments.items()}
+        tensors |= {f"adam.{name}": _array(tensor) for name, tensor in moments(self._optimizer).items()}
         return StrategyState(json.loads(json.dumps(values)), tensors)
 
     def load_state_dict(self, state: StrategyState) -> None:
         """Go on from a state."""
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.tensors.items()}
-        self.policy.load_state_dict(
-            {name.removeprefix("policy."): t for name, t in tensors.items() if name.startswith("policy.")}
-        )
+        self.policy.load_state_dict(under("policy.", tensors))
         self._generator.set_state(tensors["generator"])
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("adam."):
-                _, index, kind = name.split(".", 2)
-                moments.setdefault(int(index), {})[kind] = tensor
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        load_moments(self._optimizer, under("adam.", tensors))
         values: dict[str, Any] = state.values
         self._queue = deque(Trajectory.from_json(data) for data in values["queue"])
         self._told = [(Trajectory.from_json(data), float(reward)) for data, reward in values["told"]]
