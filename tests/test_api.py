@@ -88,6 +88,14 @@ def test_budget_in_seconds_holds_for_everything(tmp_path: Path) -> None:
     assert result.metrics["seconds"] > 30 / 3
 
 
+@pytest.mark.slow
+def test_a_raised_wall_clock_is_searched_in(tmp_path: Path) -> None:
+    options = {"threads": 1, "onnx": False, "report": False}
+    first = gcnas.search("digits", out=tmp_path / "run", budget="20s", **options)
+    count = len(first.trials)
+    assert len(gcnas.resume(tmp_path / "run", budget="50s").trials) > count
+
+
 def test_configuration_file_reproduces_a_run(tmp_path: Path) -> None:
     first = gcnas.search("digits", out=tmp_path / "a", budget=4, seed=5, **SMALL)
     options = yaml.safe_load((first.run / "config.yaml").read_text())
@@ -153,7 +161,7 @@ def test_what_is_delivered_keeps_to_the_limits_given_last(tmp_path: Path) -> Non
 def test_wall_clock_of_the_delivery(spent: float, again: bool, seconds: float | None, left: float) -> None:
     config = RunConfig.create(data="digits", budget="10m" if seconds is None else 1, final_share=0.5)
     context = SimpleNamespace(config=config)
-    assert api._seconds_left(context, lambda: spent, seconds, again=again) == left  # type: ignore[arg-type]
+    assert api._seconds_left(context, spent, seconds, again=again) == left  # type: ignore[arg-type]
 
 
 def test_unknown_keywords_are_named(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
 from gcnas.run.recommendation import nothing_within, recommend
-from gcnas.run.session import Session, elapsed, new_context, open_ledger, open_session
+from gcnas.run.session import Session, delivery_seconds, elapsed, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 
@@ -294,7 +294,8 @@ def run_to_the_end(
 
             session = open_session(context, ledger, clock, keep_best, observer)
             done = sum(trial.evaluation is not None for trial in ledger.trials())
-            left = _seconds_left(context, clock)
+            earlier = delivery_seconds(ledger)
+            left = _seconds_left(context, clock() - earlier)
             observer.started(folder.path, done, config.budget.trials, left, context.workers.count)
             with _graceful_interrupts(session.driver, observer):
                 session.driver.run()
@@ -303,9 +304,8 @@ def run_to_the_end(
                 delivered = _delivered(session, chosen, limits)
                 if not delivered or "final_epochs" in (changes or {}):
                     # Asked for once more by its length: the clock of the search is no reason to cut it.
-                    left = (
-                        None if delivered else _seconds_left(context, clock, seconds, again=changes is not None)
-                    )
+                    spent, again = clock() - earlier, changes is not None
+                    left = None if delivered else _seconds_left(context, spent, seconds, again=again)
                     _deliver(context, ledger, clock, chosen, left, observer)
     finally:
         try:
@@ -351,14 +351,14 @@ def _delivered(session: Session, best: Trial, limits: Collection[str]) -> bool:
 
 
 def _seconds_left(
-    context: Context, clock: Clock, seconds: float | None = None, *, again: bool = False
+    context: Context, spent: float, seconds: float | None = None, *, again: bool = False
 ) -> float | None:
     """Wall clock for the delivery; a run that goes on has its share for it again, however much it has spent."""
     budget = context.config.budget.seconds if seconds is None else seconds
     if budget is None:
         return None
     share = context.config.final_share * budget if again or seconds is not None else 1.0
-    return max(budget - clock(), share)
+    return max(budget - spent, share)
 
 
 def choose_trial(

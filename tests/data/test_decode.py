@@ -86,6 +86,20 @@ def test_modes(tmp_path: Path, mode: str, pixel: object, expected: tuple[int, in
         assert grey[3, 3, 0] == expected[0]
 
 
+@pytest.mark.parametrize("mode", ["I;16", "F"])
+def test_tall_images_of_many_bits_are_converted_as_a_whole(tmp_path: Path, mode: str) -> None:
+    """They are converted strip by strip, which must not show."""
+    generator = np.random.default_rng(0)
+    values = (
+        generator.integers(0, 65_536, (600, 5)) if mode == "I;16" else generator.random((600, 5)) * 300 - 20
+    )
+    values = values.astype(np.uint16 if mode == "I;16" else np.float32)
+    path = tmp_path / ("image.png" if mode == "I;16" else "image.tif")
+    Image.fromarray(values).save(path)
+    expected = values.astype(np.float64) / (257 if mode == "I;16" else 1)
+    assert np.array_equal(decode(path, (600, 5), 1)[..., 0], expected.round().clip(0, 255).astype(np.uint8))
+
+
 @pytest.mark.parametrize("transparent", [False, True])
 def test_palette(tmp_path: Path, transparent: bool) -> None:
     image = halves().quantize(4)

@@ -67,6 +67,11 @@ HOSTILE = {
         {"images": b"\x93NUMPY\x02\x00" + struct.pack("<I", 50_000) + b" " * 50_000, "labels": LABELS},
         "the header of an array is damaged",
     ),
+    # A billion of such labels take no byte in the file, and gigabytes as text.
+    "texts of no characters": (
+        {"images": npy(np.zeros((4, 2, 2), np.uint8)), "labels": header("(4,)", "'|S0'")},
+        "empty texts",
+    ),
     "empty member": ({"images": b"", "labels": LABELS}, "cannot be read"),
     "no arrays": ({}, "found nothing"),
 }

@@ -62,6 +62,9 @@ def do(deed: str, given: Job) -> None:
         case "chatter":
             for stream in (sys.stdout, sys.stderr):
                 print("a lot to say " * 10_000, file=stream, flush=True)
+        case "endless chatter":
+            while True:
+                print("a lot to say " * 1_000, flush=True)
         case "slow":
             time.sleep(0.5)
 

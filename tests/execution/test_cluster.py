@@ -2,11 +2,13 @@
 
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +17,10 @@ from tests.execution.deeds import Broken, Deeds, job
 import gcnas
 from gcnas.config import RunConfig
 from gcnas.errors import ConfigurationError, DataError, WorkerError
-from gcnas.execution import Job, Needs, Outcome, RayExecutor
+from gcnas.execution import Job, Needs, Outcome, RayExecutor, cluster_worker, worker
 from gcnas.execution import cluster as on_cluster
+from gcnas.execution.cluster_worker import Sent
+from gcnas.execution.worker import Done, refuse_in_worker
 from gcnas.execution.worker_process import Bounds
 from gcnas.records import EvaluationState
 from gcnas.run.observer import Observer
@@ -183,6 +187,47 @@ def test_a_node_killed_during_a_search_loses_nothing(cluster: Any, tmp_path: Pat
     assert all(trial.evaluation.state is EvaluationState.COMPLETE for trial in far.trials)
 
 
+def test_what_was_fetched_is_given_before_the_cluster_is_called_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> None:
+        raise WorkerError("The Ray cluster is gone.")
+
+    executor: Any = object.__new__(RayExecutor)
+    executor._problem, executor._tasks = None, {"ref": None}
+    executor._ray = SimpleNamespace(wait=lambda refs, **_: (refs, []))
+    executor._finish_all, executor._look = list, gone
+    assert executor.wait() == ["ref"]
+    with pytest.raises(WorkerError, match="gone"):
+        executor.wait()
+
+
+def test_a_task_refuses_to_begin_a_search_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that calls `gcnas.search` at its top level is imported by the workers for its classes."""
+    monkeypatch.setattr(on_cluster, "evaluate", lambda *_: refuse_in_worker())
+    try:
+        with pytest.raises(ConfigurationError, match="__main__"):
+            on_cluster._task("run", [None], None, SimpleNamespace(tell=SimpleNamespace(remote=None)))  # type: ignore[arg-type]
+    finally:
+        worker._in_worker.clear()
+
+
+def test_a_full_disk_on_a_node_costs_the_head_start_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    given = replace(job(3), start=tmp_path / "start", keep=tmp_path / "keep")
+    monkeypatch.setitem(
+        cluster_worker._evaluators, "run", lambda here: (0.5, {"start": here.start is None}, None)
+    )
+    result = cluster_worker.evaluate("run", lambda: None, Sent(given, b"weights"), lambda *_: None)  # type: ignore[arg-type, return-value]
+    assert isinstance(result.message, Done)
+    assert result.message.outcome.evaluation.score == 0.5
+    assert result.message.outcome.evaluation.metrics["start"] is True
+    assert result.kept is None
+
+
 def table(trials: Any) -> list[tuple[int, str, float]]:
     return sorted((trial.number, trial.proposal.fingerprint, trial.score) for trial in trials)
 
@@ -193,6 +238,8 @@ def test_places_are_counted_node_by_node(cluster: Any) -> None:
         on_cluster.slots(cluster.address, Needs(cpus=2))
     with pytest.raises(ConfigurationError, match=r"0\.5 GPU"):
         on_cluster.slots(cluster.address, Needs(gpus=0.5))
+    assert on_cluster.lacking(cluster.address, Needs()) is None
+    assert "add a node" in (on_cluster.lacking(cluster.address, Needs(gpus=0.5)) or "")
     on_cluster.disconnect()
 
 

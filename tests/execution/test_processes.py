@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from tests.execution.deeds import Broken, Deeds, job
 
 from gcnas.errors import ConfigurationError, DataError, WorkerError
-from gcnas.execution import Job, Outcome, ProcessExecutor, SerialExecutor
+from gcnas.execution import Job, Outcome, ProcessExecutor, SerialExecutor, worker_process
 from gcnas.execution.memory import private_memory
 from gcnas.execution.worker_process import Bounds
 from gcnas.records import EvaluationState
@@ -172,6 +173,38 @@ def test_a_crash_leaves_its_last_words(begin: Begin) -> None:
     outcome = run(begin(), job(1, "abort"))[1]
     assert "about to abort" in (outcome.evaluation.error or "")
     assert "Fatal Python error: Aborted" in (outcome.evaluation.error or "")
+
+
+def test_a_log_that_somebody_deleted_is_no_reason_to_wait_for_ever(begin: Begin, tmp_path: Path) -> None:
+    executor = begin()
+    run(executor, job(1))
+    for log in tmp_path.glob("*.log"):
+        log.unlink()
+    outcomes = run(executor, job(2, "kill"), job(3))
+    assert outcomes[2].evaluation.error_kind == "crash"
+    assert outcomes[3].evaluation.score == 0.03
+
+
+def test_a_candidate_that_prints_on_and_on_fills_no_disk(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "MAX_LOG", 100_000)
+    largest, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal largest
+        while not done.wait(0.002):
+            largest = max([largest, *(log.stat().st_size for log in tmp_path.glob("*.log"))])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    outcomes = run(begin(bounds=Bounds(grace=0.3)), job(1, "endless chatter", seconds=1.5), job(2))
+    done.set()
+    watcher.join()
+    assert outcomes[1].evaluation.error_kind == "time-out"
+    assert outcomes[2].evaluation.score == 0.02
+    written = 13_001 * 1.5 / 20e-6  # what it would be at a plausible speed of printing
+    assert 100_000 < largest < written / 4
 
 
 @pytest.mark.parametrize("deed", ["loop", "deaf loop"])

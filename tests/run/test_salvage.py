@@ -1,14 +1,17 @@
 """What is still read of a damaged ledger."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from tests.run.conftest import MakeTrial
 
 from gcnas.errors import DamagedLedgerError
+from gcnas.run import salvage
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.salvage import readable_trials
 from gcnas.run.trial import Trial
@@ -58,6 +61,24 @@ def test_all_trials_on_sound_pages_are_read(tmp_path: Path, trials: list[Trial],
     most = max(2, 2 * COUNT // len(pages) + 2)  # rows of a page
     assert COUNT - most * len(places) <= len(found) < COUNT
     assert [trial.number for trial in found] == sorted(trial.number for trial in found)
+
+
+def test_a_number_beyond_all_reason_is_not_counted_up_to(
+    tmp_path: Path, trials: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER finished_is_final")
+        connection.execute("UPDATE trials SET trial = ? WHERE trial = ?", (2**50, COUNT))
+    read = salvage._until_damage
+
+    def damaged(connection: sqlite3.Connection, query: str, *values: int) -> Iterator[sqlite3.Row]:
+        """As if the pages behind the fifth row could be read from the end only, and there one row."""
+        rows = read(connection, query, *values)
+        return islice(rows, {"trial": 5, "trial DESC": 1}.get(query.partition("ORDER BY ")[2]))
+
+    monkeypatch.setattr(salvage, "_until_damage", damaged)
+    assert [trial.number for trial in readable_trials(path)] == [*range(1, COUNT), 2**50]
 
 
 def test_trials_with_damaged_values_are_left_out(tmp_path: Path, trials: list[Trial]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.run.conftest import MakeTrial
 from tests.run.toy import row
 
 from gcnas.config import RunConfig
@@ -21,7 +22,15 @@ from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
-from gcnas.run.session import elapsed, known_context, new_context, open_ledger, open_session, references
+from gcnas.run.session import (
+    delivery_seconds,
+    elapsed,
+    known_context,
+    new_context,
+    open_ledger,
+    open_session,
+    references,
+)
 from gcnas.run.trial import Trial
 from gcnas.space.presets import CNN
 
@@ -274,3 +283,35 @@ def test_strategy_of_all_rungs_learns_from_them(begin: Callable[..., Context]) -
     levels = [trial.fidelity.epochs for trial in trials_of(context)]
     assert set(told.tolist()) <= {0, 1, 3}
     assert (told == 3).sum() == levels.count(3) > 0
+
+
+def test_seconds_of_deliveries_are_none_of_the_search(tmp_path: Path, make_trial: MakeTrial) -> None:
+    trials = [replace(make_trial(number, 0.5), elapsed=10.0 * number) for number in (1, 2, 4)]
+    with Ledger(tmp_path / "run.db", {"name": "toy"}) as ledger:
+        assert delivery_seconds(ledger) == 0
+        ledger.commit(pending=[replace(trial, evaluation=None, elapsed=None) for trial in trials])
+        ledger.commit(finished=trials[:2])
+        assert (elapsed(ledger), delivery_seconds(ledger)) == (20.0, 0.0)
+        ledger.event(29.0, "test-opened", "final test of trial 2")  # as far as a killed delivery came
+        assert delivery_seconds(ledger) == 9.0
+        ledger.event(30.0, "delivered", "trial 2")
+        ledger.event(30.0, "resumed", "budget=2m")
+        ledger.commit(finished=trials[2:])
+        assert (elapsed(ledger), delivery_seconds(ledger)) == (40.0, 10.0)
+        ledger.event(46.5, "scaled", "phi 1")
+        assert (elapsed(ledger), delivery_seconds(ledger)) == (46.5, 16.5)
+
+
+def test_a_raised_wall_clock_is_time_to_search(dataset: Dataset, tmp_path: Path) -> None:
+    """Whatever went into deliveries before: with a minute more, there are 30 s of search."""
+    context = new_context(
+        configured(budget="1m", workers=1, threads=1), dataset, CNN, RunFolder.create(tmp_path / "r")
+    )
+    with open_ledger(context) as ledger:
+        ledger.event(30.0, "resumed", "")
+        ledger.event(60.0, "delivered", "trial 1")
+        wider = replace(context, amounts=replace(context.amounts, search_seconds=60.0))
+        for each, end in ((context, 60.0), (wider, 90.0)):
+            session = open_session(each, ledger, Clock(elapsed(ledger)), lambda *_: None, Observer())
+            assert session.driver._stop.seconds == end
+            session.driver._executor.close()

@@ -192,6 +192,8 @@ def _labels(arrays: Mapping[str, Any], name: str) -> np.ndarray:
         if not np.isfinite(values).all() or (values != np.round(values)).any() or (abs(values) > 2**53).any():
             raise DataError(f"Labels are integers or text; '{name}' holds other numbers.")
         values = values.astype(np.int64)
+    if values.dtype.itemsize == 0 and len(values):
+        raise DataError(f"The labels in '{name}' are empty texts.")
     if values.dtype.kind not in "biuUS":
         raise DataError(f"Labels are integers or text; '{name}' holds {values.dtype}.")
     return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values

@@ -23,6 +23,9 @@ SUFFIXES = frozenset(
 # Only formats that Pillow decodes by itself; EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 
+STRIP = 256
+"""Rows of a 16-bit or float image that are converted at once."""
+
 MAX_PIXELS = 80_000_000
 """Largest image that is decoded, in pixels, so that a small file cannot fill the memory."""
 
@@ -126,17 +129,21 @@ def _convert(image: Image.Image, resolution: tuple[int, int], channels: int) -> 
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Map 16-bit and float pixels to 0..255; other modes already have 8 bits per channel."""
-    if image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise DataError("the pixels are not all finite numbers")
-        values = values * 255 if values.max() <= 1 else values
-    elif image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64) / 257
-    else:
+    """Map 16-bit and float pixels to 0..255, strip by strip; other modes already have 8 bits per channel."""
+    if image.mode != "F" and not image.mode.startswith("I"):
         return image
-    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+    values = np.asarray(image)
+    strips = [slice(start, start + STRIP) for start in range(0, len(values), STRIP)]
+    factor = 1.0
+    if image.mode == "F":
+        if not all(np.isfinite(values[strip]).all() for strip in strips):
+            raise DataError("the pixels are not all finite numbers")
+        factor = 255.0 if values.max() <= 1 else 1.0
+    divisor = 1.0 if image.mode == "F" else 257.0
+    pixels = np.empty(values.shape, np.uint8)
+    for strip in strips:
+        pixels[strip] = (values[strip].astype(np.float64) * factor / divisor).round().clip(0, 255)
+    return Image.fromarray(pixels)
 
 
 def _orientation(image: Image.Image) -> int:

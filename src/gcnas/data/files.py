@@ -12,6 +12,7 @@ from gcnas.data.decode import GREY_MODES, decode, inspect
 from gcnas.data.source import Block, Survey
 from gcnas.errors import DataError
 
+MAX_THREADS = 8
 _ROWS_AT_ONCE = 512
 _GREY_SAMPLE = 128
 _GREY_RESOLUTION = (32, 32)
@@ -68,7 +69,8 @@ class FileImages:
 
 
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1)
+    # Each may hold an image of the largest size that is decoded.
+    return ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
 
 
 def _header(path: Path) -> tuple[int, int, str, str]:

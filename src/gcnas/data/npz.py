@@ -63,6 +63,8 @@ def read_npz(path: Path) -> Source:
             arrays = {name: _read(archive, members[name]) for name in selection.used}
     except DAMAGED as error:
         raise DataError(f"{path} cannot be read as .npz (numpy.savez): {error}.") from error
+    except MemoryError as error:
+        raise DataError(f"{path} takes more memory than there is.") from error
     return read_arrays(arrays, selection, path.stem, "npz")
 
 

@@ -30,7 +30,7 @@ from gcnas.execution.cluster_worker import Board, Result, Sent, Shipment, evalua
 from gcnas.execution.packing import pack
 from gcnas.execution.processes import Setup, TellProgress
 from gcnas.execution.serial import failure
-from gcnas.execution.worker import RunError
+from gcnas.execution.worker import RunError, mark_as_worker
 from gcnas.execution.worker_process import TIME_SHARE, Bounds
 from gcnas.files import write_atomically
 
@@ -156,6 +156,15 @@ def slots(address: str | None, needs: Needs) -> int:
     if not count:
         _refuse(needs, nodes)
     return count
+
+
+def lacking(address: str | None, needs: Needs) -> str | None:
+    """Why no candidate would find a place in a cluster now; None where one does."""
+    try:
+        slots(address, needs)
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def _fit(node: dict[str, float], needs: Needs) -> int:
@@ -288,7 +297,12 @@ class RayExecutor(Executor):
                 more, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
                 outcomes = self._finish_all(more)
             if self._problem is None:
-                self._look()
+                try:
+                    self._look()
+                except GCNASError as error:
+                    if not outcomes:
+                        raise
+                    self._problem = error  # told when what was fetched has been given
             if left <= 0:
                 break
         return outcomes
@@ -407,6 +421,7 @@ class RayExecutor(Executor):
 
 def _task(run: str, shipment: list[Any], sent: Sent, board: Any) -> Result:
     """The task that Ray runs."""
+    mark_as_worker()
     ray: Any = importlib.import_module("ray")
     return evaluate(run, partial(ray.get, shipment[0]), sent, board.tell.remote)
 

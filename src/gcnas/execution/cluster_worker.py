@@ -4,6 +4,7 @@ import pickle
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,24 +112,32 @@ def evaluate(run: str, fetch: Callable[[], Shipment], sent: Sent, tell: Callable
         return Result(
             RunError(WorkerError.__name__, f"A worker cannot be set up: {type(error).__name__}: {error}")
         )
-    with tempfile.TemporaryDirectory(prefix="gcnas-") as name:
-        return _attempt(_evaluators[run], sent, Path(name))
+    with ExitStack() as stack:
+        folder = None
+        # On a full disk the training begins anew, and its weights are not kept.
+        with suppress(OSError):
+            temporary = tempfile.TemporaryDirectory(prefix="gcnas-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(temporary))
+        return _attempt(_evaluators[run], sent, folder)
 
 
-def _attempt(evaluator: Callable[[Job], Evaluated], sent: Sent, folder: Path) -> Result:
-    start, keep = folder / "start.safetensors", folder / "keep.safetensors"
-    if sent.start is not None:
-        start.write_bytes(sent.start)
-    here = replace(
-        sent.job,
-        start=None if sent.start is None else start,
-        keep=None if sent.job.keep is None else keep,
-    )
+def _attempt(evaluator: Callable[[Job], Evaluated], sent: Sent, folder: Path | None) -> Result:
+    start = keep = None
+    if folder is not None and sent.start is not None:
+        with suppress(OSError):
+            (folder / "start.safetensors").write_bytes(sent.start)
+            start = folder / "start.safetensors"
+    if folder is not None and sent.job.keep is not None:
+        keep = folder / "keep.safetensors"
+    here = replace(sent.job, start=start, keep=keep)
     try:
         outcome = attempt(evaluator, here)
     except GCNASError as error:
         return Result(RunError(type(error).__name__, str(error)))
-    kept = keep.read_bytes() if keep.exists() else None
+    kept = None
+    if keep is not None:
+        with suppress(OSError):
+            kept = keep.read_bytes()
     return Result(Done(Outcome(sent.job, outcome.evaluation, outcome.weights)), kept)
 
 

@@ -88,7 +88,7 @@ def main(connection: int, parent: int) -> None:
         connection: Descriptor of the socket to the parent.
         parent: Descriptor of a pipe that the parent keeps open as long as it lives.
     """
-    _in_worker.set()
+    mark_as_worker()
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches all processes of a terminal; the parent decides
@@ -117,6 +117,11 @@ def _lenient(descriptor: int) -> io.TextIOWrapper:
     """What is printed goes there at once; a log on a full disk is no failure of a candidate."""
     file = _Lenient(descriptor, "w", closefd=False)
     return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
+def mark_as_worker() -> None:
+    """Say that this process evaluates candidates."""
+    _in_worker.set()
 
 
 def refuse_in_worker() -> None:

@@ -141,6 +141,8 @@ class WorkerProcess:
     def check(self) -> None:
         """Kill the worker if it is beyond its bounds."""
         with self._lock:
+            if self._job is not None:
+                self._trim_log()
             if self._verdict is None and (verdict := self._judge(time.monotonic())) is not None:
                 self._verdict = verdict
                 self._process.kill()
@@ -209,16 +211,24 @@ class WorkerProcess:
         return Ended(job, time.monotonic() - self._since, error, self._ready)
 
     def _turn_log(self) -> None:
-        if os.fstat(self._log.fileno()).st_size > MAX_LOG:
-            os.ftruncate(self._log.fileno(), 0)
+        self._trim_log()
         self._log_start = os.fstat(self._log.fileno()).st_size
 
+    def _trim_log(self) -> None:
+        """Empty a log that is too long, also while a candidate prints on and on."""
+        if os.fstat(self._log.fileno()).st_size > MAX_LOG:
+            os.ftruncate(self._log.fileno(), 0)
+            self._log_start = 0
+
     def _last_words(self) -> str:
-        """What it printed during the last job, the end of it."""
-        with Path(self._log.name).open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(self._log_start, end - MAX_MESSAGE // 2))
-            text = file.read().decode(errors="replace").strip()
+        """What it printed during the last job, the end of it; nothing if somebody deleted the log."""
+        try:
+            with Path(self._log.name).open("rb") as file:
+                end = file.seek(0, os.SEEK_END)
+                file.seek(max(self._log_start, end - MAX_MESSAGE // 2))
+                text = file.read().decode(errors="replace").strip()
+        except OSError:
+            return ""
         return f" The last that it printed:\n{text}" if text else ""
 
 

@@ -11,6 +11,7 @@ from gcnas.data import Dataset
 from gcnas.data.store import MEMORY_LIMIT
 from gcnas.errors import WorkerError
 from gcnas.execution import Evaluated, Executor, Job, ProcessExecutor, RayExecutor, SerialExecutor
+from gcnas.execution.cluster import lacking
 from gcnas.execution.memory import private_memory
 from gcnas.execution.packing import pack
 from gcnas.execution.processes import TellProgress
@@ -148,6 +149,9 @@ def _on_cluster(setup: CandidateSetup, context: Context, observer: Observer) -> 
     if isinstance(dataset.images, np.memmap):
         dataset = replace(dataset, images=np.array(dataset.images))  # no node but this one has the file
     setup = replace(setup, space=_for_workers(context.space), dataset=dataset.without_test(), platform=platform)
+    reason = None if workers.cluster is None else lacking(context.config.address, workers.cluster)
+    if reason is not None:
+        observer.note(f"Candidates wait for a place. {reason}")
     return RayExecutor(
         setup,
         capacity=workers.count,

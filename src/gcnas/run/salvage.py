@@ -10,6 +10,7 @@ from gcnas.run.rows import trial_of
 from gcnas.run.trial import Trial
 
 MAX_MISSES = 1_000
+MAX_GAP = 100_000
 """Behind so many numbers in a row without a readable trial there is no other."""
 
 
@@ -38,7 +39,9 @@ def _rows(connection: sqlite3.Connection) -> Iterator[sqlite3.Row]:
         high = row["trial"]
         yield row
     number, misses = low + 1, 0
-    while number < high if high is not None else misses < MAX_MISSES:
+    # Behind damage a number may be any.
+    end = high if high is not None and high - low <= MAX_GAP else None
+    while misses < MAX_MISSES if end is None else number < end:
         rows = list(_until_damage(connection, "SELECT * FROM trials WHERE trial = ?", number))
         yield from rows
         number, misses = number + 1, 0 if rows else misses + 1

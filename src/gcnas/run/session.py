@@ -36,6 +36,9 @@ from gcnas.training.platform import choose_device
 from gcnas.training.signals import SignalMeter
 from gcnas.training.speed import images_per_second
 
+DELIVERY = ("test-opened", "delivered", "scaled")
+"""Events at the end of what is no search."""
+
 
 def new_context(
     config: RunConfig,
@@ -126,6 +129,17 @@ def elapsed(ledger: Ledger) -> float:
     return max([*times, *(event.elapsed for event in ledger.events())], default=0.0)
 
 
+def delivery_seconds(ledger: Ledger) -> float:
+    """Those of them that went into deliveries and not into the search."""
+    times = [(trial.elapsed, False) for trial in ledger.trials() if trial.elapsed is not None]
+    times += [(event.elapsed, event.kind in DELIVERY) for event in ledger.events()]
+    total = before = 0.0
+    for time, delivering in sorted(times, key=lambda pair: (pair[0], not pair[1])):
+        total += time - before if delivering else 0.0
+        before = time
+    return total
+
+
 @dataclass(frozen=True)
 class Session:
     """A run that is ready to go.
@@ -153,6 +167,10 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         keep_best: Writes a trial's network into ``best``: called with the trial and its weights.
         observer: Told what happens.
     """
+    if (search_seconds := context.amounts.search_seconds) is not None:
+        # The clock went on while networks were delivered.
+        search_seconds += delivery_seconds(ledger)
+        context = replace(context, amounts=replace(context.amounts, search_seconds=search_seconds))
     rejections: list[Rejection] = []
     ladder, meter = Ladder(context.rungs), create_meter(context)
     driver = Driver(
