@@ -17,7 +17,7 @@ from gcnas.graph.vocabulary import FEATURES
 from gcnas.policy import GCNPolicy, GCNSettings, Policy, RNNPolicy
 from gcnas.records import LayerAction, Trajectory
 from gcnas.space import SequenceSpace, token
-from gcnas.strategy.reinforce import ReinforceSettings
+from gcnas.strategy.reinforce import Baseline, ReinforceSettings
 
 BATCH, CHECKED = 32, 64
 CHECK = 20
@@ -67,8 +67,7 @@ class Learner(ABC):
         self.task, self.settings = task, ReinforceSettings()
         self._parameters = list(parameters)
         self._optimizer = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate)
-        self._baseline: float | None = None
-        self._deviation: float | None = None
+        self.baseline = Baseline(self.settings)
 
     @abstractmethod
     def loss(self, generator: torch.Generator) -> Tensor:
@@ -95,14 +94,6 @@ class Learner(ABC):
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._parameters, self.settings.gradient_norm)
         self._optimizer.step()
-
-    def advantages(self, rewards: Tensor) -> Tensor:
-        """Rewards, of any shape, less their moving mean, in units of their moving deviation."""
-        baseline = float(rewards.mean()) if self._baseline is None else self._baseline
-        size, decay = float((rewards - baseline).square().mean().sqrt()), self.settings.baseline_decay
-        self._deviation = size if self._deviation is None else decay * self._deviation + (1 - decay) * size
-        self._baseline = decay * baseline + (1 - decay) * float(rewards.mean())
-        return (rewards - baseline) / max(self._deviation, 1e-8)
 
 
 def _space(name: str, least: int, most: int, window: int) -> SequenceSpace:
@@ -240,7 +231,7 @@ class Repeating(Learner):
         match = (sequences == right)[:, self.decided].float()
         rewards = match.mean(1, keepdim=True) if self.task.learning == "sample" else match
         entropy = -(log.exp() * log).sum(-1).mean()
-        return -(self.advantages(rewards) * chosen).sum(1).mean() - self.settings.entropy * entropy
+        return -(self.baseline.advantages(rewards) * chosen).sum(1).mean() - self.settings.entropy * entropy
 
     def matched(self, generator: torch.Generator) -> float:
         """Share of the decided layers that are right."""

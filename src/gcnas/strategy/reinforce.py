@@ -74,6 +74,37 @@ class Update:
     gradient_norm: float
 
 
+class Baseline:
+    """What a reward is held against: the moving mean of rewards, in units of their moving deviation.
+
+    Args:
+        settings: How fast it moves, and whether it is in such units.
+
+    Attributes:
+        mean: None before the first batch.
+        deviation: Likewise.
+    """
+
+    def __init__(self, settings: ReinforceSettings) -> None:
+        self._settings = settings
+        self.mean: float | None = None
+        self.deviation: float | None = None
+
+    def advantages(self, rewards: Tensor) -> Tensor:
+        """Of a batch of rewards of any shape, which move the baseline for the next one."""
+        s, mean = self._settings, float(rewards.mean())
+        before = mean if self.mean is None else self.mean
+        self.mean = s.baseline_decay * before + (1 - s.baseline_decay) * mean
+        advantages = rewards - before
+        if not s.normalise:
+            return advantages
+        size = float(advantages.square().mean().sqrt())
+        if self.deviation is not None:
+            size = s.baseline_decay * self.deviation + (1 - s.baseline_decay) * size
+        self.deviation = size
+        return advantages / max(size, 1e-8)
+
+
 class ReinforceStrategy(Strategy):
     """Draws a batch from the policy, waits until all of it is told, and takes one gradient step.
 
@@ -104,8 +135,7 @@ class ReinforceStrategy(Strategy):
         self._optimizer = torch.optim.Adam(self.policy.parameters(), lr=self.settings.learning_rate)
         self._queue: deque[Trajectory] = deque()
         self._told: list[tuple[Trajectory, float]] = []
-        self._baseline: float | None = None
-        self._deviation: float | None = None
+        self._baseline = Baseline(self.settings)
         self._worst = 0.0
         self._updates: list[Update] = []
 
@@ -127,8 +157,8 @@ class ReinforceStrategy(Strategy):
 
     def _learn(self, told: Sequence[tuple[Trajectory, float]]) -> Update:
         rewards = torch.tensor([reward for _, reward in told])
-        baseline = float(rewards.mean()) if self._baseline is None else self._baseline
-        advantages = self._scaled(rewards - baseline)
+        baseline = float(rewards.mean()) if self._baseline.mean is None else self._baseline.mean
+        advantages = self._baseline.advantages(rewards)
         batch = encode(self._space, self.policy.vocabulary, [trajectory for trajectory, _ in told])
         likelihood = self.policy(batch)
         loss = -(advantages * likelihood.log_probability).mean()
@@ -137,22 +167,13 @@ class ReinforceStrategy(Strategy):
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.gradient_norm)
         self._optimizer.step()
-        decay, entropy = self.settings.baseline_decay, float(likelihood.entropy.detach().mean())
-        self._baseline = decay * baseline + (1 - decay) * float(rewards.mean())
         return Update(
             reward=float(rewards.mean()),
             baseline=baseline,
             advantage=float(advantages.abs().mean()),
-            entropy=entropy,
+            entropy=float(likelihood.entropy.detach().mean()),
             gradient_norm=float(norm),
         )
-
-    def _scaled(self, advantages: Tensor) -> Tensor:
-        if not self.settings.normalise:
-            return advantages
-        decay, size = self.settings.baseline_decay, float(advantages.square().mean().sqrt())
-        self._deviation = size if self._deviation is None else decay * self._deviation + (1 - decay) * size
-        return advantages / max(self._deviation, 1e-8)
 
     def figures(self) -> list[dict[str, float]]:
         """Reward, baseline, advantage, entropy and gradient norm of each update since the last call."""
@@ -165,8 +186,8 @@ class ReinforceStrategy(Strategy):
             "queue": [trajectory.to_json() for trajectory in self._queue],
             "told": [[trajectory.to_json(), reward] for trajectory, reward in self._told],
             "worst": self._worst,
-            "baseline": self._baseline,
-            "deviation": self._deviation,
+            "baseline": self._baseline.mean,
+            "deviation": self._baseline.deviation,
         }
         tensors = {f"policy.{name}": _array(tensor) for name, tensor in self.policy.state_dict().items()}
         tensors["generator"] = self._generator.get_state().numpy().copy()
@@ -182,7 +203,7 @@ class ReinforceStrategy(Strategy):
         values: dict[str, Any] = state.values
         self._queue = deque(Trajectory.from_json(data) for data in values["queue"])
         self._told = [(Trajectory.from_json(data), float(reward)) for data, reward in values["told"]]
-        self._baseline, self._deviation = values["baseline"], values["deviation"]
+        self._baseline.mean, self._baseline.deviation = values["baseline"], values["deviation"]
         self._worst = values.get("worst", 0.0)  # older states have none
 
     def _reward(self, evaluation: Evaluation) -> float:
