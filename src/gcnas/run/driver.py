@@ -202,9 +202,8 @@ class Driver:
         # Not later than the first results, nor than the improvement that now lies in `best`.
         at_once = self.best is not previous or self._history.count <= FIRST_FAILURES
         self._commit([trial], self._ask(), at_once=at_once)
-        if self._history.count > (1 + PRUNE) * self._pruned:
-            # A checkpoint goes when what was made of it is safe.
-            self._flush()
+        # A checkpoint goes when what was made of it is in the ledger.
+        if self._history.count > (1 + PRUNE) * self._pruned and not self._group:
             self._prune()
         self._observer.trial_finished(trial, self.best)
         if problem is not None:
