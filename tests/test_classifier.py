@@ -114,6 +114,7 @@ def test_all_images_are_used_and_none_is_held_back() -> None:
     assert (estimator.metrics_["state"], estimator.metrics_["test_accuracy"]) == ("final", None)
 
 
+@pytest.mark.slow
 def test_a_fit_starts_from_earlier_runs(tmp_path: Path) -> None:
     settings = {"references": False, "strategy": "gcnas"}
     tiny(budget=4, out=tmp_path / "old", **settings).fit(IMAGES, LABELS)
@@ -207,6 +208,7 @@ def test_a_failed_fit_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_users_stays(tmp_path: Path) -> None:
     estimator = tiny(out=tmp_path / "run").fit(IMAGES, LABELS)
     assert estimator.run_path_ == tmp_path / "run"

@@ -231,6 +231,7 @@ def test_results_of_a_run_stay(run: Path) -> None:
     assert isinstance(gcnas.load(run), Result)
 
 
+@pytest.mark.slow
 def test_a_grown_network_is_delivered_on_demand_alone(run: Path) -> None:
     row = gcnas.scale(run, 1, **GROWTH)[1]
     best = (run / "best" / "metrics.json").read_bytes()

@@ -99,6 +99,7 @@ def test_the_same_command_goes_on(
     assert (tmp_path / "out" / "plots" / "regret-tiny.png").exists()
 
 
+@pytest.mark.slow
 def test_a_table_and_its_description_are_enough(
     run_gcnas: RunGcnas, command: list[str], tmp_path: Path
 ) -> None:

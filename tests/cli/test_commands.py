@@ -196,6 +196,7 @@ def test_export_both_formats(finished: Path, run_gcnas: RunGcnas, tmp_path: Path
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_finalize_another_trial(run_copy: Path, photos: Path, run_gcnas: RunGcnas) -> None:
     run_gcnas("finalize", run_copy, "--trial", "3", "--final-epochs", "2", timeout=240)
     metrics = json.loads((run_copy / "best/metrics.json").read_text())

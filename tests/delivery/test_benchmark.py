@@ -45,6 +45,7 @@ def test_every_form_is_measured_on_the_validation_split(result: Result) -> None:
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_the_test_split_stays_shut(result: Result) -> None:
     def openings() -> int:
         with LedgerReader(result.run / "run.db") as ledger:

@@ -29,6 +29,7 @@ def finalized(run: Path, observer: Observer | None = None, **options: Any) -> Ow
     return dict(found.metrics)
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_the_runs_best_teaches_and_the_settings_are_chosen(run: Path) -> None:
     notes = Notes()
     metrics = finalized(run, notes, distill="ensemble")

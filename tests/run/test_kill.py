@@ -94,12 +94,13 @@ def finished(trials: list[Trial]) -> int:
     return sum(trial.evaluation is not None for trial in trials)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "pending"),
     [
-        pytest.param(0, 1, marks=pytest.mark.slow, id="in the first evaluation"),
+        pytest.param(0, 1, id="in the first evaluation"),
         pytest.param(5, 1, id="in the middle"),
-        pytest.param(TRIALS, 0, marks=pytest.mark.slow, id="before delivery"),
+        pytest.param(TRIALS, 0, id="before delivery"),
     ],
 )
 def test_killed_run_is_resumed_to_the_same_end(

@@ -19,7 +19,7 @@ USUAL = {"test_results_in_any_order"}
 """Those that `make test` runs for the slowest: `gcnas` with the settings that users have takes minutes for the kit."""
 
 FEW = {
-    "gcnas": USUAL,
+    "gcnas": set[str](),
     "gcnas, rounds of three": ALWAYS,
     "gcnas, rounds of one": set[str](),
     "reinforce-redraw": USUAL,
@@ -34,10 +34,10 @@ CREATE: dict[str, Callable[[SearchSpace, int], Strategy]] = {
 
 
 def case(name: str, test: str) -> object:
-    learns_by_gradients = name.startswith(("reinforce", "gcnas"))
+    slow_in_the_end = name.startswith(("reinforce", "gcnas", "ceim", "optuna:"))
     late = name.startswith("optuna:") and name not in QUICK_SAMPLERS
     late = late or test not in FEW.get(name, KIT)
-    marks = [pytest.mark.slow] if late or (test == LONG and learns_by_gradients) else []
+    marks = [pytest.mark.slow] if late or (test == LONG and slow_in_the_end) else []
     return pytest.param(name, test, marks=marks)
 
 

@@ -50,6 +50,7 @@ def run(searcher: ReinforceStrategy, evaluations: int) -> list[float]:
     return scores
 
 
+@pytest.mark.slow
 def test_it_finds_the_optimum_of_a_toy_space() -> None:
     assert max(map(reward, all_trajectories())) == pytest.approx(1.0)
     found = [max(run(strategy(seed), 640)) == pytest.approx(1.0) for seed in range(3)]
