@@ -380,6 +380,21 @@ def test_designs_by_people_get_twice_the_time_limit(tmp_path: Path) -> None:
     assert [job.seconds for job in jobs] == [20.0, 20.0, 10.0, 10.0]
 
 
+def test_the_first_design_has_its_time_however_late_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as there is no network at all: workers that are slow to start are no reason to end with nothing."""
+    clock, jobs = FakeClock(99.0), list[Job]()
+    use_clock(monkeypatch, clock)
+
+    def late(driver: Driver) -> None:
+        driver._stop = replace(driver._stop, candidate_seconds=4.0, one_at_least=True)
+
+    run_toy(tmp_path, trials=99, seconds=15, clock=clock, score=timed(clock, lambda _: 5, jobs), prepare=late)
+    assert [job.seconds for job in jobs] == [8.0]  # and nothing more is searched
+    assert jobs[0].after(30.0).seconds == 8.0
+
+
 def test_one_slow_candidate_does_not_end_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is usual is a median."""
     clock, jobs = FakeClock(), list[Job]()

@@ -15,7 +15,7 @@ from gcnas.run.group import Group
 from gcnas.run.history import History
 from gcnas.run.ledger import MAX_ATTEMPTS, Ledger
 from gcnas.run.observer import Observer
-from gcnas.run.recommendation import time_limit
+from gcnas.run.recommendation import REFERENCE, time_limit
 from gcnas.run.repeats import Repeats
 from gcnas.run.signal_clock import SignalClock
 from gcnas.run.trial import Rejection, Trial
@@ -24,6 +24,9 @@ from gcnas.strategy import Strategy
 
 FIRST_FAILURES = 5
 """If the first so many trials all fail, the search ends: something is wrong with more than a candidate."""
+
+SLOW_START = 10
+"""Time limits that may pass until the first design has a worker."""
 
 GRACE = 1.1
 """A candidate under way may run this far past the end of the search."""
@@ -40,11 +43,14 @@ class Stop:
         trials: Most trials.
         seconds: Wall clock of the search (without the final training).
         candidate_seconds: Time limit of one candidate.
+        one_at_least: Whether designs by people have their time limit however late it is, as long as no candidate was
+            trained successfully: a network with little final training is better than none.
     """
 
     trials: int | None = None
     seconds: float | None = None
     candidate_seconds: float | None = None
+    one_at_least: bool = False
 
 
 class Clock:
@@ -278,6 +284,8 @@ class Driver:
         """Whether the time left would not hold another candidate of the usual length, with the least training."""
         if self._stop.seconds is None:
             return False
+        if self._stop.one_at_least and not self._history.count:
+            return False  # one network at least
         return self._clock() + self._history.usual_seconds() + reserved > self._stop.seconds
 
     def _prune(self) -> None:
@@ -326,11 +334,14 @@ class Driver:
         self._executor.submit(self._job(trial))
 
     def _job(self, trial: Trial) -> Job:
-        limit, left = self._stop.candidate_seconds, None
+        stop, left = self._stop, None
+        limit = stop.candidate_seconds
         if limit is not None:
             limit = time_limit(trial.proposal, limit)
-        if self._stop.seconds is not None:
-            left = max(GRACE * self._stop.seconds - self._clock(), 1.0)
+        if stop.seconds is not None:
+            left = max(GRACE * stop.seconds - self._clock(), 1.0)
+            if stop.one_at_least and trial.proposal.source == REFERENCE and not self._history.complete:
+                left = max(left, SLOW_START * (limit or 0.0))
             limit = left if limit is None else max(min(limit, left), 1.0)
         start = None if self._checkpoints is None else self._checkpoints.start(trial)
         keep = None if self._checkpoints is None else self._checkpoints.keep(trial)

@@ -181,7 +181,10 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         executor=create_executor(context, observer),
         fidelity=context.fidelity,
         stop=Stop(
-            context.config.budget.trials, context.amounts.search_seconds, context.amounts.candidate_seconds
+            context.config.budget.trials,
+            context.amounts.search_seconds,
+            context.amounts.candidate_seconds,
+            one_at_least=True,
         ),
         clock=clock,
         keep_best=keep_best,
