@@ -144,7 +144,7 @@ def finalize(
 def _long_enough(
     trained: _Trained, context: Context, trial: Trial, grown: Grown | None, observer: Observer
 ) -> _Trained:
-    """What was trained, unless there was no time for one pass and the search's own weights are there."""
+    """What was trained, unless there was no time for one pass and weights of the same network are there already."""
     if trained.epochs is None or trained.epochs >= 1:
         return trained
     words = f"There was time for {trained.epochs:.2g} passes of the final training only"
@@ -153,7 +153,7 @@ def _long_enough(
     except (SearchFailedError, RunFolderError):
         observer.note(f"{words}; resume with --final-epochs to train the network anew.")
         return trained
-    observer.note(f"{words}; using the search's own weights.")
+    observer.note(f"{words}; using the weights that are there.")
     return searched
 
 

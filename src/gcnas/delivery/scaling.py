@@ -116,9 +116,8 @@ class Scaler:
         for number, coefficients in enumerate(candidates := grid(), start=1):
             scaled = self._grown(coefficients, 1)
             cost = self._cost(scaled)
-            if self.limits.violation(cost) or cost.multiply_adds > MOST_GROWTH * base:
-                continue
-            if max(scaled.resolution) > MAX_SIDE:
+            too_large = cost.multiply_adds > MOST_GROWTH * base or max(scaled.resolution) > MAX_SIDE
+            if too_large or self.limits.violation(cost):
                 continue
             key = (scaled.architecture.fingerprint, *scaled.resolution)
             if key not in trained:
