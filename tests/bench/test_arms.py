@@ -11,6 +11,7 @@ from gcnas.bench.controllers import CONTROLLERS
 from gcnas.bench.landscape import GROWN_SMALL
 from gcnas.errors import ConfigurationError
 from gcnas.records.signals import USUAL_FACTS
+from gcnas.space import SequenceSpace, token
 from gcnas.strategy import STRATEGIES, RandomStrategy
 from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy, usual_settings
 from gcnas.strategy.reinforce import ReinforceStrategy
@@ -39,12 +40,14 @@ def test_critics_choose_among_what_the_controller_draws() -> None:
 
 
 def test_one_part_of_the_default_strategy_is_changed() -> None:
+    sequence = SequenceSpace("words", (token("a"), token("b")), min_depth=1, max_depth=5, window=1)
     seen = set()
-    for change in CHANGES:
-        strategy = create_arm(f"gcnas:{change}", SPACE, 0)
+    for change in ["three", *CHANGES]:
+        strategy = create_arm(f"gcnas:{change}", sequence, 0)
         assert isinstance(strategy, GCNASStrategy)
         seen.add(strategy.settings)
-    assert len(seen) == len(CHANGES)
+    assert len(seen) == len(CHANGES) + 1
+    assert usual_settings(sequence) not in seen
     assert GCNASSettings() in seen
 
 

@@ -1,5 +1,7 @@
 import errno
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -180,3 +182,39 @@ def test_a_full_disk_is_told_in_one_sentence(
     assert _files(tmp_path) == before
     run_bench(_bench(tiny_reference, seeds=2), tmp_path)
     assert len(_files(tmp_path)) == len(before) + 1
+
+
+DRIVER = """
+import os, time
+from dataclasses import dataclass
+from gcnas.bench.processes import _results
+
+@dataclass(frozen=True)
+class Long:
+    name: str = "long"
+    def run(self):
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+
+if __name__ == "__main__":
+    list(_results([Long()], 1))
+"""
+
+
+def test_processes_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        worker = int(driver.stdout.readline())
+        driver.kill()
+        # Closed by the worker's end.
+        assert driver.stdout.read() == ""
+    assert not _is_running(worker)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

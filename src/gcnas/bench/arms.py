@@ -12,11 +12,9 @@ from gcnas.strategy import STRATEGIES, SignalSource, Strategy, create_strategy
 
 if TYPE_CHECKING:
     from gcnas.policy import Policy
+    from gcnas.strategy.gcnas import GCNASSettings
 
 Arm: TypeAlias = Callable[[SearchSpace, int], Strategy]
-
-WITHOUT_SIZES = "gcnas:no-sizes"
-"""The strategy gcnas that knows nothing of parameters and multiply-adds, also where a table tells them."""
 
 WITH_SIGNALS = "gcnas:signals"
 """The strategy gcnas whose critics and first design see the signals of a table."""
@@ -146,10 +144,10 @@ def _ceim(population: str, space: SearchSpace, seed: int, damping: float | None 
 
 
 def _screening(controller: str, space: SearchSpace, seed: int) -> Strategy:
-    """The strategy gcnas whose candidates are drawn from this policy alone."""
-    from gcnas.strategy.gcnas import GCNASStrategy
+    """The strategy gcnas in rounds of three whose candidates are drawn from this policy alone."""
+    from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
 
-    settings = _changed(**CHANGES["policy-alone"])
+    settings = _changed(GCNASSettings(), **CHANGES["policy-alone"])
     return GCNASStrategy(space, seed, settings, _policy(controller))
 
 
@@ -159,23 +157,24 @@ def _deepest(learner: str, space: SearchSpace, seed: int) -> Strategy:
 
 
 def _default(changes: dict[str, Any], space: SearchSpace, seed: int) -> Strategy:
-    """The strategy gcnas with some settings changed."""
-    from gcnas.strategy.gcnas import GCNASStrategy
-
-    return GCNASStrategy(space, seed, _changed(**changes))
-
-
-def _without_sizes(space: SearchSpace, seed: int) -> Strategy:
+    """The strategy gcnas with some of the space's usual settings changed."""
     from gcnas.strategy.gcnas import GCNASStrategy, usual_settings
 
-    return GCNASStrategy(space, seed, replace(usual_settings(space), facts=(), large=False))
+    return GCNASStrategy(space, seed, _changed(usual_settings(space), **changes))
 
 
-def _changed(*, parts: tuple[str, ...] | None = None, pick: str | None = None, **changes: Any) -> Any:
-    """The settings of rounds of three with changes: the models that there are, the one rule of picking, or fields."""
-    from gcnas.strategy.gcnas import GCNASSettings
+def _three(space: SearchSpace, seed: int) -> Strategy:
+    """The strategy gcnas with rounds of three in every space."""
+    from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
 
-    settings = replace(GCNASSettings(), **changes)
+    return GCNASStrategy(space, seed, GCNASSettings())
+
+
+def _changed(
+    settings: "GCNASSettings", *, parts: tuple[str, ...] | None = None, pick: str | None = None, **changes: Any
+) -> "GCNASSettings":
+    """Settings with changes: the models that there are, the one rule of picking, or fields."""
+    settings = replace(settings, **changes)
     if pick is not None:
         settings = replace(settings, picks=(pick,) * len(settings.picks))
     return settings if parts is None else replace(settings, surrogate=replace(settings.surrogate, parts=parts))
@@ -208,7 +207,6 @@ VARIANTS = (
 _NO_EDITS = {"parents": 0, "mutants": 0, "climbs": 0}
 
 CHANGES: dict[str, dict[str, Any]] = {
-    "three": {},
     "no-policy": {"samples": 0},
     "no-edits": _NO_EDITS,
     "no-climbs": {"climbs": 0},
@@ -219,8 +217,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "mean-alone": {"pick": "mean"},
     "critic-alone": {"parts": ("critic",)},
     "process-alone": {"parts": ("process",)},
+    # That knows nothing of parameters and multiply-adds, also where a table tells them.
+    "no-sizes": {"facts": (), "large": False},
+    "no-large": {"large": False},
 }
-"""What is changed in the strategy gcnas's settings, see :func:`_changed`; in ``three`` nothing."""
+"""What is changed in the strategy gcnas's usual settings, see :func:`_changed`."""
 
 ARMS: dict[str, Arm] = {
     **{
@@ -233,7 +234,7 @@ ARMS: dict[str, Arm] = {
     **{f"screening:{controller}": partial(_screening, controller) for controller in RIVALS},
     "evolution:tuned": _evolution,
     "tpe:tuned": _tpe,
-    WITHOUT_SIZES: _without_sizes,
+    "gcnas:three": _three,
     **{f"gcnas:{name}": partial(_default, changes) for name, changes in CHANGES.items()},
 }
 """Constructors by name; each takes a fitted space and a seed."""

@@ -56,6 +56,7 @@ _MS = ("m1", "m2", "m3", "m4")
 # Candidates from the policy alone are ``screening:gcn``.
 _CHANGES = (
     "no-policy", "no-edits", "no-random", "improvement-alone", "thompson-alone", "critic-alone", "process-alone",
+    "no-sizes", "no-large", "three",
 )  # fmt: skip
 _E5 = ("gcn", "skeleton", "lstm", "lstm-parallel", "table")
 _MEMORY = memory.memory_tasks(1)
@@ -160,9 +161,9 @@ _LIST = (
     Experiment(
         "E10",
         "Each part of the strategy gcnas contributes.",
-        ("gcnas:three", *(f"gcnas:{change}" for change in _CHANGES), "random"),
+        ("gcnas", *(f"gcnas:{change}" for change in _CHANGES), "random"),
         _FEW,
-        (*(("gcnas:three", f"gcnas:{change}") for change in _CHANGES), ("gcnas:three", "random")),
+        (*(("gcnas", f"gcnas:{change}") for change in _CHANGES), ("gcnas", "random")),
         ("auc_regret", "regret_end", "found", "seconds"),
     ),
     Experiment(

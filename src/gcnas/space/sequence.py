@@ -14,6 +14,9 @@ from gcnas.space.layer_type import LayerType, Values
 from gcnas.space.search_space import SearchSpace
 from gcnas.space.shape import Shape
 
+MAX_LAYERS_KEPT = 100_000
+"""Different layers that a space keeps at hand."""
+
 
 class Token(LayerType):
     """A layer that is only a name with hyper-parameters: it changes no shape and costs nothing."""
@@ -81,7 +84,7 @@ class SequenceSpace(SearchSpace):
         if not all(isinstance(kind, Token) for kind in self.layer_types):
             raise SpaceError("A space of sequences is made of tokens, since layers with shapes need images.")
 
-    @property
+    @cached_property
     def given(self) -> tuple[tuple[int, ...], ...] | None:
         """For each place, the distances of the nodes it reads; None where connections are searched."""
         reads = tuple(place.reads for place in self.places if place.reads is not None)
@@ -116,6 +119,26 @@ class SequenceSpace(SearchSpace):
         edges = tuple(searched and distance <= depth + 1 for distance in range(2, self.window + 1))
         return LayerMask(self.type_masks[depth], flags, edges)
 
+    @cached_property
+    def _layers(self) -> dict[tuple[int, tuple[int, ...], tuple[int, ...]], Layer]:
+        return {}
+
+    def token_layer(self, code: int, options: tuple[int, ...], inputs: tuple[int, ...]) -> Layer:
+        """The layer of decisions that reads some nodes.
+
+        Raises:
+            SpaceError: If the options do not fit the type.
+        """
+        key = code, options, inputs
+        known = self._layers.get(key)
+        if known is None:
+            kind = self.layer_types[code]
+            known = Layer(kind.name, tuple(sorted(kind.values(options).items())), inputs)
+            if len(self._layers) >= MAX_LAYERS_KEPT:
+                self._layers.clear()
+            self._layers[key] = known
+        return known
+
     def start(self) -> "SequenceGrowth":
         """The empty sequence."""
         return SequenceGrowth(self)
@@ -149,6 +172,11 @@ class SequenceGrowth(Growth):
     space: SequenceSpace
     nodes: tuple[Shape, ...] = (Shape(1, 1, 1),)
 
+    @property
+    def affordable(self) -> bool:
+        """Always: abstract decisions cost nothing."""
+        return True
+
     def type_mask(self) -> tuple[bool, ...]:
         """Which types may come next; the last flag is STOP."""
         return self.space.type_masks[self.depth]
@@ -179,12 +207,11 @@ class SequenceGrowth(Growth):
             raise SpaceError(
                 f"A layer decides on {self.space.window - 1} connections, not {action.connections}."
             )
-        kind = self.space.layer_types[action.type]
-        values = tuple(sorted(kind.values(action.hyperparameters).items()))
-        layer = Layer(kind.name, values, self._inputs(action))
+        layer = self.space.token_layer(action.type, action.hyperparameters, self._inputs(action))
         mask = self.layer_mask(action.type) if mask is None else mask
-        return replace(
-            self, actions=(*self.actions, action), masks=(*self.masks, mask), layers=(*self.layers, layer)
+        # All that a sequence is made of; ``dataclasses.replace`` takes most of the time of a step.
+        return SequenceGrowth(
+            self.space, (*self.actions, action), (*self.masks, mask), (*self.layers, layer), self.nodes
         )
 
     def _inputs(self, action: LayerAction) -> tuple[int, ...]:

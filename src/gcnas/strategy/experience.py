@@ -166,15 +166,15 @@ class Experience:
         trained = np.full((len(architectures), 1), _training_fact(epochs))
         parts = [trained]
         if self._chosen:
-            parts.append(
-                np.array([self._costs(architecture) for architecture in architectures])[:, self._chosen]
-            )
+            parts.append(self._costs(architectures)[:, self._chosen])
         return np.concatenate([*parts, self.signals.values(architectures)], 1)
 
-    def _costs(self, architecture: Architecture) -> tuple[float, float, float]:
-        """:data:`~gcnas.records.signals.FACTS` of a network."""
-        parameters, multiply_adds = np.log10(np.array(self._space.size(architecture)) + 1) / 4
-        return parameters, multiply_adds, len(architecture.layers) / self._space.max_depth
+    def _costs(self, architectures: Sequence[Architecture]) -> Floats:
+        """:data:`~gcnas.records.signals.FACTS` of n networks, (n, 3)."""
+        sizes = np.array([self._space.size(architecture) for architecture in architectures], np.float64)
+        depths = np.array([len(architecture.layers) for architecture in architectures], np.float64)
+        sizes = np.log10(sizes.reshape(-1, 2) + 1) / 4
+        return np.concatenate([sizes, depths[:, None] / self._space.max_depth], 1)
 
     @property
     def sized(self) -> bool:
@@ -183,7 +183,7 @@ class Experience:
 
     def sizes_of(self, architectures: Sequence[Architecture]) -> Floats:
         """Those of the facts that are sizes (n, K), growing with the network."""
-        return np.array([self._costs(architecture) for architecture in architectures])[:, self._sizes]
+        return self._costs(architectures)[:, self._sizes]
 
     def _seen(self, stored: Floats) -> Floats:
         """Facts (n, F) as models see them."""

@@ -42,6 +42,11 @@ class TableSpace(SequenceSpace):
     def _decoded(self) -> dict[str, Architecture]:
         return {}
 
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        """By the fingerprints of those that are kept decoded."""
+        return {}
+
     def decode(self, actions: Sequence[LayerAction]) -> Architecture:
         """The first architecture of the table that is the same network as that of the decisions.
 
@@ -55,7 +60,9 @@ class TableSpace(SequenceSpace):
             architecture = super().decode(self.code.actions(key))
             if len(self._decoded) >= MAX_CACHED:
                 self._decoded.clear()
+                self._keys.clear()
             self._decoded[key] = architecture
+            self._keys[architecture.fingerprint] = key
         return architecture
 
     def key(self, architecture: Architecture) -> str:
@@ -64,6 +71,9 @@ class TableSpace(SequenceSpace):
         Raises:
             SpaceError: If the architecture is no point of the space.
         """
+        known = self._keys.get(architecture.fingerprint)
+        if known is not None:
+            return known
         layers = enumerate(architecture.layers, start=1)
         return self.code.key([self.encode_layer(layer, index) for index, layer in layers])
 
