@@ -140,6 +140,7 @@ def test_report_says_that_nothing_was_tested(tmp_path: Path) -> None:
     assert "no final training" not in text
 
 
+@pytest.mark.slow
 def test_in_cross_validation_a_search_and_a_pipeline() -> None:
     rows = IMAGES.reshape(90, 64)
     scores = cross_val_score(tiny(final_epochs=20), IMAGES, LABELS, cv=2)
@@ -151,6 +152,7 @@ def test_in_cross_validation_a_search_and_a_pipeline() -> None:
     assert grid.best_params_["gcnasclassifier__max_params"] in ("5k", "20k")
 
 
+@pytest.mark.slow
 def test_a_pickle_needs_no_run_folder(fitted: GCNASClassifier, tmp_path: Path) -> None:
     estimator = clone(fitted).fit(IMAGES, LABELS)
     wanted, file = estimator.predict_proba(IMAGES), tmp_path / "estimator.pickle"
@@ -186,6 +188,7 @@ def space() -> SearchSpace:
     return replace(PRESETS["cnn"], max_depth=5)
 
 
+@pytest.mark.slow
 def test_temporary_runs_go_with_the_estimator_or_its_next_fit() -> None:
     estimator = tiny().fit(IMAGES, LABELS)
     first = estimator.run_path_

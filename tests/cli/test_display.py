@@ -1,5 +1,7 @@
 """What a terminal shows while several candidates are under way."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,3 +70,39 @@ def test_the_final_training_has_the_last_bar(display: LiveDisplay) -> None:
     display.final_started(trial, None)
     display.final_progress(0.75)
     assert bars(display) == ["final training 75%"]
+
+
+PRINTING = """
+import time
+from gcnas.cli.display import create_display
+with create_display() as display:
+    for number in range(3):
+        display.note(f"line {number}")
+        time.sleep(0.3)
+print("unseen")
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_the_output_ends_nothing() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [sys.executable, "-c", PRINTING], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 0
+    assert done.stderr == "note: no more output (No space left on device); the run goes on, Ctrl-C stops it.\n"
+
+
+def test_a_reader_that_leaves_ends_nothing() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PRINTING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "note: line 0\n"
+        process.stdout.close()
+        assert (
+            process.stderr.read()
+            == "note: no more output (its reader has left); the run goes on, Ctrl-C stops it.\n"
+        )
+    assert process.returncode == 0

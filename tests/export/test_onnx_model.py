@@ -40,6 +40,7 @@ def test_outputs_are_the_networks_for_any_batch(network: Network) -> None:
         np.testing.assert_allclose(run(images[:batch]), expected[:batch], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_file_says_what_it_is_and_names_no_file_of_this_machine(network: Network) -> None:
     content = write(network)
     assert content == write(network)

@@ -54,6 +54,7 @@ def test_forward_follows_the_connections() -> None:
     torch.testing.assert_close(network(images), part("head")(x4))
 
 
+@pytest.mark.slow
 def test_forward_frees_outputs_that_no_later_layer_reads() -> None:
     network = make(graph()).eval()
     outputs: dict[str, weakref.ref[Tensor]] = {}

@@ -24,6 +24,7 @@ def test_of_a_run_without_a_policy(make_run: MakeRun) -> None:
     assert gcnas.load(run).why(2).importance.sentence == found.importance.sentence
 
 
+@pytest.mark.slow
 def test_of_a_run_with_a_policy(tmp_path: Path) -> None:
     options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1}
     result = gcnas.search("digits", out=tmp_path / "run", **options)

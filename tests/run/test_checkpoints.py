@@ -97,3 +97,12 @@ def test_half_written_files_are_left_to_who_writes_them(tmp_path: Path, twelve: 
     assert half.exists()
     kept.checkpoints.prune(trained(twelve), [])
     assert not half.exists()
+
+
+def test_who_lost_its_checkpoint_has_the_time_of_all_epochs(tmp_path: Path, proposals: list[Proposal]) -> None:
+    kept = Kept(tmp_path)
+    longer = replace(trial(9, proposals[0], None, RUNGS[1]), continues=4)
+    assert kept.checkpoints.lengthening(longer) == 3 / kept.ladder.further_epochs(0) > 1
+    (tmp_path / "4.safetensors").touch()
+    assert kept.checkpoints.lengthening(longer) == 1
+    assert kept.checkpoints.lengthening(trial(4, proposals[0], None)) == 1

@@ -22,11 +22,13 @@ def test_leftovers(run: RunFolder) -> None:
     kept = {item.name for item in run.path.iterdir()} | {".lock"}
     (run.path / "cache").mkdir()
     (run.path / "cache" / "images.npy").write_bytes(b"x" * 1000)
-    (run.path / ".best-abc").mkdir()
-    (run.path / ".best-abc" / "weights").write_bytes(b"x" * 200)
-    (run.path / ".report.html.xyz").write_bytes(b"x" * 30)
+    (run.path / ".best-ab_c0123").mkdir()
+    (run.path / ".best-ab_c0123" / "weights").write_bytes(b"x" * 200)
+    (run.path / ".report.html.xyz12345").write_bytes(b"x" * 30)
+    (run.path / ".git").mkdir()
+    (run.path / ".gitignore").write_text("*")
     assert delete_leftovers(run.path) == 1230
-    assert {item.name for item in run.path.iterdir()} == kept
+    assert {item.name for item in run.path.iterdir()} == kept | {".git", ".gitignore"}
     assert delete_leftovers(run.path) == 0
     with Ledger(run.ledger) as ledger:
         assert ledger.meta() == {"name": "toy"}

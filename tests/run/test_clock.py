@@ -15,6 +15,7 @@ JUMPS = (0.0, -1e9, 1e9, 3_600.0, -3_600.0)
 WALL_CLOCK = re.compile(r"time\.time|time_ns|datetime\.\w*now|\.today\(|st_[amc]time|\.utcnow|\blocaltime")
 
 
+@pytest.mark.slow
 def test_jumping_clock_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("still", "jumping", "workers"):
         (tmp_path / name).mkdir()

@@ -48,6 +48,7 @@ def begin(tmp_path: Path, dataset: Dataset) -> Begin:
     return begin
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_worker(begin: Begin, tmp_path: Path) -> None:
     """Two workers with one thread each give the table of one process with one thread, to the last bit."""
     parallel = begin()

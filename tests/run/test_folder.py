@@ -171,6 +171,7 @@ def test_write_best_replaces_the_whole_folder(
     assert run.best.stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.slow
 def test_reader_never_meets_a_mixture(run: RunFolder) -> None:
     """A reader that holds the folder open reads one version of it, or learns that it is gone."""
     if not folder_module._exchange(run.logs, run.logs):

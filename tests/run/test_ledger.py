@@ -358,6 +358,10 @@ def test_damaged_pages(path: Path, make_trial: MakeTrial) -> None:
         "UPDATE trials SET architecture = '[]'",
         "UPDATE trials SET architecture = '{\"layers\": [{}]}'",
         "UPDATE trials SET trajectory = '{}'",
+        "UPDATE trials SET state = 'complete', metrics = '{}', seconds = 1",
+        "UPDATE trials SET state = 'complete', score = 0.5, metrics = 'null', seconds = 1",
+        "UPDATE trials SET state = 'complete', score = 0.5, metrics = '{\"loss\": \"no\"}', seconds = 1",
+        "UPDATE trials SET state = 'failed', metrics = '{}', seconds = NULL",
     ],
 )
 def test_damaged_values(ledger: Ledger, path: Path, make_trial: MakeTrial, statement: str) -> None:

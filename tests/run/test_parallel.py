@@ -83,7 +83,12 @@ def test_two_workers_evaluate_each_proposal_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param([3, 3], id="two kills"), pytest.param(range(1, 16), marks=pytest.mark.slow)]
+    "kills",
+    [
+        pytest.param([3], id="one kill"),
+        pytest.param([3, 3], id="two kills", marks=pytest.mark.slow),
+        pytest.param(range(1, 16), id="many kills", marks=pytest.mark.slow),
+    ],
 )
 def test_killed_driver_loses_nothing(tmp_path: Path, repository: Path, kills: list[int]) -> None:
     """Killed when so many trials are finished; twice at the same one, which is not the candidates' fault."""
@@ -109,6 +114,7 @@ def test_killed_driver_loses_nothing(tmp_path: Path, repository: Path, kills: li
     assert list(map(row, trials_of(tmp_path))) == list(map(row, trials_of(tmp_path / "whole")))
 
 
+@pytest.mark.slow
 def test_killed_workers_cost_their_candidates_only(tmp_path: Path) -> None:
     """A worker killed from outside, several times, while the driver goes on."""
     import os

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.run.toy import RUNGS, Doom, Killed, read_run, run_toy
 
+from gcnas.execution import Executor, Job, Outcome
 from gcnas.records import Fidelity
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Trial
@@ -190,3 +191,31 @@ def test_lost_checkpoints_cost_no_result(tmp_path: Path, climbed: dict[str, Any]
     trials = trials_in(tmp_path)
     assert len(trials) == RUNG_TRIALS
     assert all(trial.evaluation is not None for trial in trials)
+
+
+def test_deaths_of_isolated_runs_are_not_held_against_the_candidates(
+    tmp_path: Path, whole: dict[str, Any]
+) -> None:
+    """What died elsewhere is tried here; and of those that wait, only the one that began counts."""
+    for _ in range(4):
+        with pytest.raises(Killed):
+            run_toy(tmp_path, "random", trials=TRIALS, executor=Deadly())
+    assert [trial.attempts for trial in trials_in(tmp_path)] == [0, 0, 0]
+    killed(tmp_path, "random", Doom(evaluation=1))
+    assert [trial.attempts for trial in trials_in(tmp_path)] == [1, 0, 0]
+    killed(tmp_path, "random", Doom(evaluation=2))
+    assert [trial.attempts for trial in trials_in(tmp_path)] == [2, 1, 0]
+    run_toy(tmp_path, "random", trials=TRIALS)
+    assert read_run(tmp_path)["trials"] == whole["random"]["trials"]
+
+
+class Deadly(Executor):
+    """Three places for candidates that die with the whole machine."""
+
+    isolated, capacity = True, 3
+
+    def submit(self, job: Job) -> None:
+        pass
+
+    def wait(self, seconds: float | None = None) -> list[Outcome]:
+        raise Killed

@@ -275,6 +275,7 @@ def test_full_fidelity_trains_each_candidate_alike(begin: Callable[..., Context]
     assert not context.folder.checkpoints.exists()
 
 
+@pytest.mark.slow
 def test_strategy_of_all_rungs_learns_from_them(begin: Callable[..., Context]) -> None:
     context = begin(budget=14, epochs=3, strategy="gcnas", max_params=4_000)
     search(context)

@@ -6,20 +6,31 @@ import pytest
 from tests.run.conftest import MakeTrial
 from tests.run.toy import TOY
 
+from gcnas.records import Architecture
 from gcnas.records.evaluation import SIGNAL_SECONDS
 from gcnas.run.duration import DurationModel
 from gcnas.run.signal_clock import SignalClock
 
 
+class FakeMeter:
+    seconds = 0.0
+
+    def __call__(self, architecture: Architecture) -> dict[str, float]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
 def test_what_was_spent_is_shared_by_the_next_trials(make_trial: MakeTrial) -> None:
-    spent = [0.0]
-    clock = SignalClock(lambda: spent[0])
+    meter = FakeMeter()
+    clock = SignalClock(meter)
     clock.charge([make_trial(1)])
-    spent[0] = 3.0
+    meter.seconds = 3.0
     clock.charge([])
     clock.charge([make_trial(2), make_trial(3)])
     clock.charge([make_trial(4)])
-    spent[0] = 4.0
+    meter.seconds = 4.0
     clock.charge([make_trial(5)])
     charged = []
     for number in (5, 4, 3, 2, 1):

@@ -37,6 +37,7 @@ def search(strategy: Strategy, queries: int) -> list[Proposal]:
     return proposed
 
 
+@pytest.mark.slow
 def test_it_finds_what_chance_does_not() -> None:
     found = [
         max(cell_reward(p.architecture) for p in search(GCNASStrategy(CELL, s, QUICK), 40)) for s in range(2)
@@ -46,6 +47,7 @@ def test_it_finds_what_chance_does_not() -> None:
     assert max(chance) < 6.0
 
 
+@pytest.mark.slow
 def test_no_network_is_proposed_twice_and_every_source_has_a_share() -> None:
     proposed = search(GCNASStrategy(CELL, 0, QUICK), 60)
     assert len({p.fingerprint for p in proposed}) == 60

@@ -132,6 +132,7 @@ def test_without_a_seed_studies_differ() -> None:
     assert study_of(sampler(), numbers, 3).trials[2].params != study_of(sampler(), numbers, 3).trials[2].params
 
 
+@pytest.mark.slow
 def test_a_resumed_study_goes_on_as_one_that_never_stopped(tmp_path: Path) -> None:
     whole = study_of(quick(), table, 12, direction="maximize")
     storage = f"sqlite:///{tmp_path / 'study.db'}"

@@ -140,7 +140,7 @@ def test_the_meter_reads_different_images_of_the_search_train_split(
     space: SearchSpace, stripes: Dataset
 ) -> None:
     repeated = load((np.repeat(stripes.train().images[:20, ..., 0], 6, axis=0), np.arange(120) // 6 % 3))
-    images = SignalMeter(space, repeated, BOTH, 0)._drawn()
+    images = SignalMeter(space, repeated, BOTH, 0)._images
     train = {image.tobytes() for image in repeated.train().images}
     seen = [(image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy().tobytes() for image in images]
     assert 2 < len(seen) == len(set(seen)) <= IMAGES

@@ -1,11 +1,13 @@
 """Progress: a live table with bars and the time left on a terminal, plain lines in a pipe."""
 
+import os
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -37,13 +39,34 @@ def create_display() -> Iterator["PlainDisplay"]:
     """
     try:
         if sys.stdout.isatty():
-            display = LiveDisplay(Console(highlight=False))
+            display = LiveDisplay(Output(highlight=False))
             with Live(display, console=display.console, refresh_per_second=4, transient=True):
                 yield display
         else:
-            yield PlainDisplay(Console(highlight=False, soft_wrap=True))
+            yield PlainDisplay(Output(highlight=False, soft_wrap=True))
     except KeyboardInterrupt as interrupt:
         raise StoppedError from interrupt
+
+
+class Output(Console):
+    """Standard output; where nothing can be written there any more, what goes on does so in silence."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, as long as that is possible."""
+        try:
+            super().print(*objects, **options)
+        except OSError as error:  # a full disk behind it
+            self._leave(error.strerror or "it cannot be written")
+
+    def on_broken_pipe(self) -> None:
+        """The reader of a pipe (head, less) has left."""
+        self._leave("its reader has left")
+
+    def _leave(self, reason: str) -> None:
+        self.quiet = True
+        # What is still in buffers would fail at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"note: no more output ({reason}); the run goes on, Ctrl-C stops it.\n")
 
 
 class PlainDisplay(Observer):
@@ -111,7 +134,9 @@ class PlainDisplay(Observer):
         summary = summarize(run)
         lines = (summary.sentence, summary.comparison, f"Search: {summary.effort}.")
         self.console.print(escape("\n".join(filter(None, lines))))
-        self.console.print(f"network: {escape(str(run / 'best'))}\nreport:  {escape(str(run / 'report.html'))}")
+        report = run / "report.html"
+        more = f"\nreport:  {escape(str(report))}" if report.exists() else ""
+        self.console.print(f"network: {escape(str(run / 'best'))}{more}")
 
     def time_left(self) -> float | None:
         """Seconds until the budget is spent, as far as can be told."""

@@ -128,6 +128,8 @@ class WorkerProcess:
     def give(self, job: Job) -> bool:
         """Give a job to an idle worker; False if it is gone."""
         with self._lock:
+            if self._verdict is not None or self._log.closed:
+                return False
             self._turn_log()
             try:
                 send(self._connection, job)

@@ -39,6 +39,13 @@ class Checkpoints:
         rung = self._ladder.rung(trial.fidelity)
         return None if rung is None or rung + 1 == len(self._ladder.rungs) else self._path(trial.number)
 
+    def lengthening(self, trial: Trial) -> float:
+        """How many times as long a trial takes that has lost what it should go on from; 1 if it has not."""
+        start, rung = self.start(trial), self._ladder.rung(trial.fidelity)
+        if start is None or rung is None or rung == 0 or start.exists():
+            return 1.0
+        return max(1.0, trial.fidelity.epochs / self._ladder.further_epochs(rung - 1))
+
     def prune(self, trained: Mapping[tuple[str, Fidelity], int], pending: Sequence[Trial]) -> None:
         """Delete what nobody is likely to go on from; those of trials under way stay.
 

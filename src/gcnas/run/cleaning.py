@@ -1,9 +1,13 @@
 """Deleting what a run can do without, or all of it."""
 
+import re
 import shutil
 from pathlib import Path
 
 from gcnas.run.folder import RunFolder
+
+_TEMPORARY = re.compile(r"\..+[.-][a-z0-9_]{8}|\.run\.db\..+")
+"""Names that this program gives to what it has not finished, by ``tempfile`` for the most part."""
 
 
 def delete_leftovers(path: Path) -> int:
@@ -20,14 +24,17 @@ def delete_leftovers(path: Path) -> int:
     folder = RunFolder.open(path)
     freed = 0
     with folder.locked():
-        hidden = [item for item in folder.path.glob(".*") if item.name != ".lock"]
-        for item in (folder.path / "cache", folder.checkpoints, *hidden):
+        for item in (folder.path / "cache", folder.checkpoints, *_temporary(folder.path)):
             freed += sum(file.stat().st_size for file in (item, *item.rglob("*")) if file.is_file())
             if item.is_dir():
                 shutil.rmtree(item)
             else:
                 item.unlink(missing_ok=True)
     return freed
+
+
+def _temporary(folder: Path) -> list[Path]:
+    return [item for item in folder.glob(".*") if _TEMPORARY.fullmatch(item.name)]
 
 
 def delete_run(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The driver: asks, has evaluated, tells, and writes each step into the ledger, until the budget is spent."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -112,6 +113,7 @@ class Driver:
             for trial in trials:
                 repeats.note(trial)
         self._started: set[int] = set()
+        self._waiting: deque[Trial] = deque()
         self._group = Group(clock, alone=executor.capacity == 1)
         self._pruned = 0
         self._exhausted = False
@@ -136,17 +138,19 @@ class Driver:
         try:
             self._prune()
             self._take_up()
-            while self._pending:
+            while len(self._pending) > len(self._waiting):
                 self._settle_all(self._wait())
             self._flush()
             self._prune()
-        except (Exception, KeyboardInterrupt):
+        except (Exception, KeyboardInterrupt, SystemExit):
             # Nobody died: what was under way does not use up one of its attempts.
             with suppress(RunFolderError):  # a full disk may refuse this too
                 self._ledger.take_back_attempts(self._started)
             raise
         finally:
             self._executor.close()
+            if self._signals is not None:
+                self._signals.close()
         if self.best is None:
             raise SearchFailedError(self._why_nothing())
         return self.best
@@ -180,14 +184,21 @@ class Driver:
         """Start what an earlier process left pending, give up what it died of, and ask for the rest."""
         left = list(self._pending.values())
         fatal = [trial for trial in left if trial.attempts >= MAX_ATTEMPTS and not self._executor.isolated]
-        again = [replace(trial, attempts=trial.attempts + 1) for trial in left if trial not in fatal]
-        if again:
-            self._ledger.count_attempts(trial.number for trial in again)
-        for trial in again:
-            self._submit(trial)
+        self._waiting.extend(trial for trial in left if trial not in fatal)
+        self._begin_waiting()
         self._commit([], self._ask(), at_once=True)
         for trial in fatal:
             self._settle(Outcome(self._job(trial), _died(trial)))
+
+    def _begin_waiting(self) -> None:
+        """Start what an earlier process left; one at a time where this process may die of it."""
+        if self._executor.isolated:
+            while self._waiting:
+                self._submit(self._waiting.popleft())
+        elif self._waiting and not self.interrupted and len(self._pending) == len(self._waiting):
+            trial = self._waiting.popleft()
+            self._ledger.count_attempts([trial.number])
+            self._submit(replace(trial, attempts=trial.attempts + 1))
 
     def _settle(self, outcome: Outcome) -> None:
         """Tell the strategy, keep the network if it is the best, ask for more, and commit all of it at once."""
@@ -203,10 +214,11 @@ class Driver:
         if trial is self.best and trial is not previous and outcome.weights is not None:
             try:
                 self._keep_best(trial, outcome.weights)
-            except Exception as error:  # noqa: BLE001 - raised again once the evaluation is safe
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again once the evaluation is safe
                 problem = error
         # Not later than the first results, nor than the improvement that now lies in `best`.
         at_once = self.best is not previous or self._history.count <= FIRST_FAILURES
+        self._begin_waiting()
         self._commit([trial], self._ask(), at_once=at_once)
         # A checkpoint goes when what was made of it is in the ledger.
         if self._history.count > (1 + PRUNE) * self._pruned and not self._group:
@@ -275,7 +287,9 @@ class Driver:
         self._count += 1
         cost, before = self._space.cost(proposal.architecture), self._history.shorter(proposal)
         proposal, fidelity = replace(proposal, fidelity=None), proposal.fidelity or self._fidelity
-        trial = Trial(self._count, proposal, cost, fidelity, attempts=1, continues=before)
+        # What dies elsewhere does not end this process.
+        attempts = 0 if self._executor.isolated else 1
+        trial = Trial(self._count, proposal, cost, fidelity, attempts=attempts, continues=before)
         if self._repeats is not None:
             self._repeats.note(trial)
         return trial
@@ -338,6 +352,8 @@ class Driver:
         limit = stop.candidate_seconds
         if limit is not None:
             limit = time_limit(trial.proposal, limit)
+            if self._checkpoints is not None:
+                limit *= self._checkpoints.lengthening(trial)
         if stop.seconds is not None:
             left = max(GRACE * stop.seconds - self._clock(), 1.0)
             if stop.one_at_least and trial.proposal.source == REFERENCE and not self._history.complete:

@@ -34,6 +34,28 @@ MAX_ATTEMPTS = 2
 _WAY_OUT = "Make room or mend the permissions, then resume."
 
 
+def _damaged(path: Path, error: Exception) -> DamagedLedgerError:
+    run = path.parent
+    return DamagedLedgerError(
+        f"{path} is damaged ({error}); the run cannot go on from it, {run / 'best'} is as it was. "
+        f"'gcnas report {run}' writes the trials that can still be read into a table; 'sqlite3 {path} "
+        ".recover' saves the rest."
+    )
+
+
+@contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """Where something is made of what a ledger holds: values that do not fit say that it is damaged.
+
+    Raises:
+        DamagedLedgerError: In place of the errors that such values cause.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+
+
 class LedgerReader:
     """Read-only view of a ledger; never locks or harms the run that writes it.
 
@@ -94,12 +116,7 @@ class LedgerReader:
     def _damaged(self, error: Exception) -> RunFolderError:
         if is_refusal(error):
             return RunFolderError(f"{self._path} cannot be read ({error}). {_WAY_OUT}")
-        run = self._path.parent
-        return DamagedLedgerError(
-            f"{self._path} is damaged ({error}); the run cannot go on from it, {run / 'best'} is as it was. "
-            f"'gcnas report {run}' writes the trials that can still be read into a table; 'sqlite3 {self._path} "
-            ".recover' saves the rest."
-        )
+        return _damaged(self._path, error)
 
     def close(self) -> None:
         """Close the file."""

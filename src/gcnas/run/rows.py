@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from typing import Any
 
 from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
 from gcnas.run.trial import Trial
@@ -75,15 +76,18 @@ def trial_of(row: sqlite3.Row) -> Trial:
     fidelity = Fidelity(row["epochs"], row["seed"])
     evaluation = None
     if row["state"] != "pending":
+        state, score = EvaluationState(row["state"]), row["score"]
+        if score is None and state is EvaluationState.COMPLETE:
+            raise ValueError(f"trial {row['trial']} is complete without a score")
         evaluation = Evaluation(
             proposal,
-            EvaluationState(row["state"]),
-            row["score"],
+            state,
+            None if score is None else _number(score),
             fidelity,
-            json.loads(row["metrics"]),
+            _figures(json.loads(row["metrics"])),
             row["error_kind"],
             row["error"],
-            row["seconds"],
+            _number(row["seconds"]),
         )
     return Trial(
         row["trial"],
@@ -95,3 +99,15 @@ def trial_of(row: sqlite3.Row) -> Trial:
         row["elapsed"],
         row["continues"] if "continues" in row.keys() else None,  # noqa: SIM118 - a row of sqlite3 is no mapping
     )
+
+
+def _figures(values: Any) -> dict[str, float]:
+    if not isinstance(values, dict):
+        raise ValueError(f"figures are an object, not {values!r}")
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    return value

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from gcnas.config import RunConfig, stream_seed
 from gcnas.records import Architecture
 from gcnas.run.context import Context
+from gcnas.run.evaluating import runs_apart
+from gcnas.run.measuring import ApartMeter
+from gcnas.run.signal_clock import Meter
 from gcnas.space import SearchSpace
 from gcnas.strategy import SignalSource, Strategy, create_strategy
 from gcnas.strategy.history import PastRun
@@ -29,13 +32,20 @@ def create_searcher(
     return create_strategy(config.strategy, space, seed, history, facts=config.facts, signals=source)
 
 
-def create_meter(context: Context) -> SignalMeter | None:
-    """What measures the signals of a run; None if there are none."""
+def create_meter(context: Context) -> Meter | None:
+    """What measures the signals of a run; in a process of its own where candidates have theirs.
+
+    None if there are no signals to measure.
+    """
     config = context.config
     if not config.proxies:
         return None
     seed = stream_seed(config.seed, "signals") % 2**31
-    return SignalMeter(context.space, context.dataset, config.proxies, seed)
+    meter = SignalMeter(context.space, context.dataset, config.proxies, seed)
+    if not runs_apart(context):
+        return meter
+    workers = context.workers
+    return ApartMeter(meter, context.folder.logs, threads=workers.threads, memory=workers.memory)
 
 
 def _unknown(_architecture: Architecture) -> Mapping[str, float]:

@@ -20,12 +20,12 @@ from gcnas.run.duration import DurationModel
 from gcnas.run.evaluating import check_setup, create_executor
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.halving import Ladder, SuccessiveHalving
-from gcnas.run.ledger import Ledger
+from gcnas.run.ledger import Ledger, damage
 from gcnas.run.middleware import ReferencesFirst, Unique, WithinLimits, WithinTime
 from gcnas.run.observer import Observer
 from gcnas.run.repeats import Repeats
 from gcnas.run.searcher import create_meter, create_searcher
-from gcnas.run.signal_clock import SignalClock
+from gcnas.run.signal_clock import Meter, SignalClock
 from gcnas.run.trial import Rejection
 from gcnas.run.workers import plan_workers, settled
 from gcnas.space import SearchSpace
@@ -33,7 +33,6 @@ from gcnas.strategy import Strategy, create_strategy
 from gcnas.training import ImageBatches, Platform
 from gcnas.training.candidate import build_seeded
 from gcnas.training.platform import choose_device
-from gcnas.training.signals import SignalMeter
 from gcnas.training.speed import images_per_second
 
 DELIVERY = ("test-opened", "delivered", "scaled")
@@ -90,20 +89,21 @@ def known_context(
         RunFolderError: If the data or the space is not the one that the run began with.
     """
     fitted = fit_space(space, dataset, config)
-    if meta["data"]["fingerprint"] != dataset.fingerprint:
+    known = _facts(meta, folder)
+    if known.data != dataset.fingerprint:
         raise RunFolderError(
             f"The data of {folder.path} has changed since the run began (or this version reads it otherwise); "
             "a run goes on with the same images and labels only. Start a new one."
         )
-    if meta["space"] != fitted.fingerprint:
+    if known.space != fitted.fingerprint:
         raise RunFolderError(
             f"The space of {folder.path} has changed since the run began; a run goes on with the same space "
             "only. Start a new one."
         )
     fitted = with_costs(fitted, config.costs, config, folder, observer)
-    platform = Platform(**meta["platform"])
+    platform = known.platform
     platform = replace(platform, threads=plan_workers(config, platform.device).threads)
-    amounts = Amounts(**meta["amounts"])
+    amounts = known.amounts
     stop = choose_amounts(config.changed(epochs=amounts.epochs), len(dataset.train_index), lambda: 1.0)
     amounts = Amounts(
         amounts.epochs,
@@ -114,6 +114,26 @@ def known_context(
     context = Context(config, folder, dataset, fitted, platform, amounts)
     check_setup(context)
     return context
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the ledger says of the beginning: fingerprints of data and space, the platform, amounts of training."""
+
+    data: str
+    space: str
+    platform: Platform
+    amounts: Amounts
+
+
+def _facts(meta: Mapping[str, Any], folder: RunFolder) -> _Facts:
+    with damage(folder.ledger):
+        return _Facts(
+            str(meta["data"]["fingerprint"]),
+            str(meta["space"]),
+            Platform(**meta["platform"]),
+            Amounts(**meta["amounts"]),
+        )
 
 
 def open_ledger(context: Context) -> Ledger:
@@ -191,7 +211,7 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         observer=observer,
         checkpoints=Checkpoints(context.folder.checkpoints, ladder) if len(ladder.rungs) > 1 else None,
         repeats=_repeats(context),
-        signals=None if meter is None else SignalClock(lambda: meter.seconds),
+        signals=None if meter is None else SignalClock(meter),
     )
     return Session(context, ledger, clock, driver)
 
@@ -216,7 +236,7 @@ def _strategy(
     clock: Clock,
     rejections: list[Rejection],
     ladder: Ladder,
-    meter: SignalMeter | None,
+    meter: Meter | None,
 ) -> Strategy:
     config, space, trials = context.config, context.space, ledger.trials()
     strategy = create_searcher(config, space, meter, context.past)
@@ -246,7 +266,9 @@ def _strategy(
             seconds_left=lambda: _or_infinite(context.amounts.search_seconds) - clock(),
         )
     if trials:
-        strategy.load_state_dict(ledger.strategy_state())
+        state = ledger.strategy_state()
+        with damage(context.folder.ledger):
+            strategy.load_state_dict(state)
     return strategy
 
 

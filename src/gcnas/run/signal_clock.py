@@ -1,11 +1,25 @@
 """The time that signals take, charged to the trials that they were measured for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
-from gcnas.records import Evaluation
+from gcnas.records import Architecture, Evaluation
 from gcnas.records.evaluation import SIGNAL_SECONDS
 from gcnas.run.trial import Trial
+
+
+class Meter(Protocol):
+    """What measures signals."""
+
+    seconds: float
+    """Wall clock of all measurements so far."""
+
+    def __call__(self, architecture: Architecture) -> Mapping[str, float]:
+        """The signals of a network that could be measured, by name."""
+
+    def close(self) -> None:
+        """Free what it holds."""
 
 
 class SignalClock:
@@ -15,11 +29,11 @@ class SignalClock:
     that dies takes the charges of its pending trials with it.
 
     Args:
-        seconds: Seconds that measuring took so far.
+        meter: What measures; its seconds so far are read.
     """
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
-        self._seconds = seconds
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
         self._charged = 0.0
         self._shares: dict[int, float] = {}
 
@@ -27,10 +41,14 @@ class SignalClock:
         """Note what was measured before these were asked for."""
         if not trials:
             return
-        spent = self._seconds()
+        spent = self._meter.seconds
         share, self._charged = (spent - self._charged) / len(trials), spent
         if share > 0:
             self._shares.update((trial.number, share) for trial in trials)
+
+    def close(self) -> None:
+        """Free what the meter holds."""
+        self._meter.close()
 
     def with_signals(self, number: int, evaluation: Evaluation) -> Evaluation:
         """The evaluation of a trial with its share of the seconds."""

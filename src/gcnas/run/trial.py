@@ -16,7 +16,7 @@ class Trial:
         cost: Its cost.
         fidelity: The training that it gets.
         evaluation: The result; None while pending.
-        attempts: How often its evaluation was started.
+        attempts: How often its evaluation was started in the process of the driver, which may die of it.
         elapsed: Seconds of the run when it finished.
         continues: Number of the trial of the same network whose training this one goes on with.
     """

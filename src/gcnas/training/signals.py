@@ -1,8 +1,10 @@
 """Two signals about a network that take no training: NASWOT and SynFlow."""
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -135,8 +137,9 @@ class SignalMeter:
 
     def __init__(self, space: SearchSpace, dataset: Dataset, names: Sequence[str], seed: int) -> None:
         self.names, self.seconds = tuple(names), 0.0
-        self._space, self._dataset, self._seed = space, dataset, seed
-        self._images: Tensor | None = None
+        self._space, self._seed = space, seed
+        self._preprocessing = dataset.preprocessing
+        self._images = _drawn(dataset, seed) if "naswot" in names else None
 
     def __call__(self, architecture: Architecture) -> Mapping[str, float]:
         """The signals that could be measured, by name; no global random state is touched."""
@@ -148,16 +151,14 @@ class SignalMeter:
     def _value(self, name: str, architecture: Architecture) -> float | None:
         try:
             with _seeded(self._seed):
-                preprocessing = self._dataset.preprocessing
-                network = build(self._space, architecture, preprocessing.mean, preprocessing.std)
+                network = build(self._space, architecture, self._preprocessing.mean, self._preprocessing.std)
                 return SIGNALS[name](self, network)
         except Exception:  # noqa: BLE001 - a signal is never worth a search
             return None
 
     def naswot_of(self, network: Network) -> float:
         """NASWOT of a network on the images."""
-        if self._images is None:
-            self._images = self._drawn()
+        assert self._images is not None  # noqa: S101 - drawn where it is among the names
         return naswot(network, self._images)
 
     def synflow_of(self, network: Network) -> float:
@@ -166,14 +167,24 @@ class SignalMeter:
         image = self._space.fitted
         return synflow(network, (image.channels, image.height, image.width))
 
-    def _drawn(self) -> Tensor:
-        """Different images (B, channels, height, width) in [0, 1]: two equal ones have equal codes in every network."""
-        split = self._dataset.train()
-        order = np.random.default_rng(self._seed).permutation(len(split))[: 4 * IMAGES]
-        images = split.take(np.sort(order))
-        _, first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)
-        different = images[np.sort(first)[:IMAGES]]
-        return torch.from_numpy(different).permute(0, 3, 1, 2).float() / 255
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def without_designs(self) -> "SignalMeter":
+        """This meter as it can be sent to another process: the space's designs are often lambdas."""
+        other = copy.copy(self)
+        vars(other)["_space"] = replace(self._space, references={})
+        return other
+
+
+def _drawn(dataset: Dataset, seed: int) -> Tensor:
+    """Different images (B, channels, height, width) in [0, 1]: two equal ones have equal codes in every network."""
+    split = dataset.train()
+    order = np.random.default_rng(seed).permutation(len(split))[: 4 * IMAGES]
+    images = split.take(np.sort(order))
+    _, first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)
+    different = images[np.sort(first)[:IMAGES]]
+    return torch.from_numpy(different).permute(0, 3, 1, 2).float() / 255
 
 
 SIGNALS: dict[str, Callable[[SignalMeter, Network], float]] = {
