@@ -71,6 +71,7 @@ def test_experiments_fit_together(experiment: Experiment) -> None:
 
 def test_runs_that_experiments_share_are_done_once() -> None:
     claims = find_claims(["E1", "E5"], seeds=2)
+    assert not claims.left_out
     tasks = claims.tasks()
     assert len(set(tasks)) == len(tasks)
     both = {(task.table.name, task.strategy) for task in tasks}
@@ -219,3 +220,11 @@ def test_all_experiments_but_the_tuning_by_default() -> None:
     names = [experiment.name for experiment in find_claims().experiments]
     assert names == [name for name in EXPERIMENTS if name != "tuning"]
     assert tuple(names) == module.DEFAULT
+
+
+def test_tables_that_are_not_there_are_left_out(tmp_path: Path) -> None:
+    claims = find_claims(["E4"], tmp_path, seeds=1)
+    assert claims.left_out == ("nas-bench-macro",)
+    assert set(claims.problems) == {"grown", "grown-wide"}
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        find_claims(["E4"], tmp_path / "nowhere", seeds=1)

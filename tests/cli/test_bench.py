@@ -4,12 +4,18 @@ import csv
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
 import pytest
 from tests.cli.conftest import RunGcnas
 from tests.tabular import tiny
+
+from gcnas.bench import processes
+from gcnas.bench.processes import Task
+from gcnas.cli.app import app
+from gcnas.errors import BenchError, ConfigurationError
 
 QUERIES, SEEDS = 30, 2
 
@@ -175,3 +181,25 @@ def test_claims_of_the_paper(run_gcnas: RunGcnas, tmp_path: Path) -> None:
     assert _read(tmp_path / "out" / "E2.csv") == summary
     done = run_gcnas("bench", "claims", "--experiment", "E99", "--out", "out", check=False)
     assert (done.returncode, "E99" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+def test_what_is_there_is_written_though_runs_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
+        yield tasks[0], processes._run(tasks[0])
+        for task in tasks[1:]:
+            yield task, processes.Failed("made up")
+
+    monkeypatch.setattr(processes, "_results", results)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchError, match="3 of 4 runs failed"):
+        app(_command(tmp_path), standalone_mode=False)
+    assert [row["seeds"] for row in _read(tmp_path / "out" / "summary.csv")] == ["1"]
+
+
+def test_a_mistyped_rival_is_told_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="no runs of 'randon', only of random, local_search"):
+        app([*_command(tmp_path), "--against", "randon"], standalone_mode=False)
+    assert not (tmp_path / "out").exists()

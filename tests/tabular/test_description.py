@@ -27,6 +27,17 @@ def test_entries_that_say_nothing_are_absent() -> None:
     assert description.test is description.canonical is description.cost is description.length is None
 
 
+def test_inputs_that_say_nothing_are_absent() -> None:
+    text = SMALL.replace("{name: b, kind: layer,", "{name: b, inputs: null, kind: layer,")
+    assert Description.parse(text, "here") == Description.parse(SMALL, "here")
+
+
+def test_no_decision_reads_itself() -> None:
+    text = SMALL.replace("{name: b, kind: layer,", "{name: b, inputs: [b], kind: layer,")
+    with pytest.raises(ConfigurationError, match="'b' must be earlier decisions"):
+        make_space(Description.parse(text, "here"))
+
+
 def test_cost_is_a_column_or_a_column_with_a_factor() -> None:
     plain = Description.parse(SMALL + "cost: seconds\n", "here").cost
     scaled = Description.parse(SMALL + "cost: {column: seconds, factor: 2.5}\n", "here").cost

@@ -170,6 +170,35 @@ def test_a_network_stands_for_itself_in_the_first_row_that_has_a_reward(tmp_path
     assert (table.best, table.networks) == (2.5, 2)
 
 
+@pytest.mark.parametrize("nothing", ["", " ", "nan", "NaN"])
+def test_networks_without_a_name_are_their_own(tmp_path: Path, nothing: str) -> None:
+    text = f"key,score,test,seconds,same\n00,1,9,1, x\n01,2,8,2,x\n10,3,7,1,{nothing}\n11,4,6,1,{nothing}\n"
+    table = load_table(_write(tmp_path, text), DESCRIPTION.model_copy(update={"canonical": "same"}))
+    assert (table.best, table.networks) == (4.0, 3)
+
+
+def test_missing_numbers_as_names_are_none(tmp_path: Path) -> None:
+    same = np.array([7.0, 7.0, math.nan, math.nan])
+    keys, score = np.array(["00", "01", "10", "11"]), np.array([1.0, 2.0, 3.0, 4.0])
+    path = tmp_path / "t.npz"
+    np.savez(path, key=keys, score=score, test=score, seconds=score, same=same)
+    table = load_table(path, DESCRIPTION.model_copy(update={"canonical": "same"}))
+    assert (table.best, table.networks) == (4.0, 3)
+
+
+def test_rows_without_a_reward_need_no_size(tmp_path: Path) -> None:
+    sizes = {"parameters": CostColumn(column="p"), "multiply_adds": CostColumn(column="m")}
+    path = _write(tmp_path, "key,score,test,seconds,p,m\n00,1,9,1,10,5\n01,,,,,\n")
+    space = load_table(path, DESCRIPTION.model_copy(update=sizes)).space
+    assert [space.size(space.from_key(key)) for key in ("00", "01")] == [(10, 5), (0, 0)]
+
+
+def test_a_column_that_begins_as_a_zip_does(tmp_path: Path) -> None:
+    path = _write(tmp_path, "PK,score\n00,1\n01,2\n")
+    changes = {"key": "PK", "test": None, "cost": None}
+    assert load_table(path, DESCRIPTION.model_copy(update=changes)).best == 2.0
+
+
 def test_the_description_in_the_documentation_can_be_used(repository: Path) -> None:
     text = (repository / "docs" / "bench.md").read_text(encoding="utf-8")
     block = text[text.index("name: mine") :]

@@ -20,7 +20,7 @@ from gcnas.bench.processes import Progress, Task, Work, check_numbers, run_tasks
 from gcnas.bench.raw import read_runs, run_file, writing
 from gcnas.bench.search import Run
 from gcnas.bench.summary import Cell, write_table
-from gcnas.bench.tables import built_in, find_tables
+from gcnas.bench.tables import built_in, find_available, find_tables
 from gcnas.errors import ConfigurationError, DataError
 
 Rows = list[dict[str, Cell]]
@@ -37,12 +37,14 @@ class Claims:
         problems: By name; experiments leave out spaces that are not there.
         seeds: Number of seeds, from 0.
         queries: Budget of each run.
+        left_out: Tables of which there is no file.
     """
 
     experiments: tuple[Experiment, ...]
     problems: dict[str, ProblemReference]
     seeds: int = 10
     queries: int = 150
+    left_out: tuple[str, ...] = ()
 
     def spaces(self, experiment: Experiment) -> list[str]:
         """Spaces of an experiment that are there."""
@@ -96,9 +98,13 @@ def find_claims(
     spaces = dict.fromkeys(space for experiment in experiments for space in experiment.spaces)
     problems: dict[str, ProblemReference] = {name: LANDSCAPES[name] for name in spaces if name in LANDSCAPES}
     tables = [name for name in spaces if name in built_in()]
+    left_out: tuple[str, ...] = ()
     if data is not None and tables:
-        problems |= {table.name: table for table in find_tables(tables, (), data, checksum=checksum)}
-    return Claims(experiments, problems, seeds, queries)
+        there = find_available(tables, data)
+        left_out = tuple(name for name in tables if name not in there)
+        found = find_tables(there, (), data, checksum=checksum) if there else []
+        problems |= {table.name: table for table in found}
+    return Claims(experiments, problems, seeds, queries, left_out)
 
 
 def run_claims(claims: Claims, folder: Path, jobs: int = 1, progress: Progress | None = None) -> None:

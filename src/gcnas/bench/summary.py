@@ -47,7 +47,9 @@ def summarise(group: Group) -> dict[str, Cell]:
 
 
 def _mean(name: str, values: np.ndarray) -> dict[str, Cell]:
-    if np.isnan(values).any():
+    """Of the seeds that have a value."""
+    values = values[~np.isnan(values)]
+    if not len(values):
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     low, high = mean_interval(values)
     return {name: float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}

@@ -1,6 +1,7 @@
 """``gcnas bench``."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from gcnas.errors import BenchError, ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from gcnas.bench import Finding
@@ -93,11 +96,19 @@ def run(
     console = Console(highlight=False, soft_wrap=True)
     tables = find_tables(space, table or (), data, checksum=checksum)
     bench = Bench(tuple(tables), tuple(strategy or ("gcnas",)), seeds, first_seed, queries, batch)
+    if against is not None and against not in bench.strategies and not (out / "runs").is_dir():
+        raise ConfigurationError(
+            f"There will be no runs of {against!r}, only of {', '.join(bench.strategies)}."
+        )
     try:
         run_bench(bench, out, _processes(jobs), lambda n, total, line: typer.echo(f"[{n}/{total}] {line}"))
     except KeyboardInterrupt:
         typer.echo("Stopped. Finished runs are kept; the same command goes on.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except BenchError:
+        with suppress(DataError):  # that nothing is there is no news
+            _print(console, write_report(out, against), out)
+        raise
     _print(console, write_report(out, against), out)
 
 
@@ -141,6 +152,8 @@ def claims(
 
     console = Console(highlight=False, soft_wrap=True)
     wanted = find_claims(experiment or (), data, seeds, queries, checksum=checksum)
+    if wanted.left_out:
+        typer.echo(f"Without {', '.join(wanted.left_out)}: {data} has no file of these tables.", err=True)
     try:
         if not report:
             run_claims(

@@ -123,8 +123,8 @@ class Experience:
         self._epochs[row] = evaluation.fidelity.epochs if evaluation.fidelity else self._lowest()
         self._tokens[row] = self._row(architecture)
         self._facts[row] = self._stored([architecture], int(self._epochs[row]))[0]
-        complete = evaluation.state is EvaluationState.COMPLETE and evaluation.score is not None
-        self._scores[row] = evaluation.score if complete else -math.inf
+        score = evaluation.score if evaluation.state is EvaluationState.COMPLETE else None
+        self._scores[row] = score if score is not None and math.isfinite(score) else -math.inf
         self._count += 1
         self._targets = self._ranking = None
 

@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 ORDER = 0.8
 """Share of the first distance between two ordered tokens that depends on how far apart they are."""
 
+MANY = 64
+"""Tokens above which distances take less room than the cube of their number, at a little less precision."""
+
 LEAST_VARIANCE = 1e-9
 """Variance of targets that are all the same."""
 
@@ -125,7 +128,7 @@ class LearnedKernelProcess:
         """Correlation (n, n') of rows with the known evaluations."""
         distance = torch.zeros((), dtype=torch.float64)
         for index, (vector, left, right) in enumerate(zip(self.vectors, rows, self._known, strict=True)):
-            table = (vector[:, None] - vector[None]).abs().sum(-1)
+            table = _distances(vector)
             spread = (left @ table) * self.weights[index].exp()[:, None]
             distance = distance + spread.flatten(1) @ right.flatten(1).T
         return torch.exp(-distance / self.scale.exp())
@@ -137,6 +140,13 @@ class LearnedKernelProcess:
             torch.nn.functional.one_hot(whole[..., slot], len(vector)).double()
             for slot, vector in enumerate(self.vectors)
         ]
+
+
+def _distances(vectors: Tensor) -> Tensor:
+    """L1 distances (T, T) of vectors (T, D)."""
+    if len(vectors) > MANY:
+        return torch.cdist(vectors, vectors, p=1.0)
+    return (vectors[:, None] - vectors[None]).abs().sum(-1)
 
 
 def start_vectors(size: int, ranks: Sequence[int] | None) -> Tensor:

@@ -36,6 +36,9 @@ class GCNASSampler(BaseSampler):
     anew from the study's trials and a seed. So the sampler keeps nothing, many threads and processes may share a study,
     and a study that is resumed gets the proposals of one that never stopped, if its sampler has the same seed.
 
+    Being made anew takes time that grows with the study, seconds a proposal where there are thousands of trials: it is
+    meant for trials that take longer.
+
     Pruned trials count by their last value but not as better than the worst complete one; failed ones, those that break
     a constraint, and those that are under way as the worst. Parameters that only some trials have are proposed together
     with the others; values that make no difference are recognised if one parameter decides whether they do.

@@ -1,6 +1,7 @@
 """Policy gradient on any policy: the learning rule of Zoph & Le, with an exponential moving average as baseline."""
 
 import json
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -209,7 +210,7 @@ class ReinforceStrategy(Strategy):
     def _reward(self, evaluation: Evaluation) -> float:
         """The score; for what failed 0, or the worst score seen where scores are negative."""
         usable = evaluation.state in (EvaluationState.COMPLETE, EvaluationState.DUPLICATE)
-        if not usable or evaluation.score is None:
+        if not usable or evaluation.score is None or not math.isfinite(evaluation.score):
             return self._worst
         self._worst = min(self._worst, evaluation.score)
         return evaluation.score

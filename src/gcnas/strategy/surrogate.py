@@ -35,6 +35,10 @@ class SurrogateSettings:
     parts: tuple[str, ...] = ("critic", "process")
 
 
+FIRST = 200
+"""Evaluations with which the Gaussian process takes the many steps of its first fit."""
+
+
 class Surrogate:
     """An ensemble of critics and a Gaussian process, fitted to the same targets.
 
@@ -73,6 +77,10 @@ class Surrogate:
             self.trainer.fit(tokens, facts, wanted, s.critic_steps[later])
         if "process" in s.parts:
             rows = self._rows(experience, targets)
+            if not self._fitted and len(rows) > FIRST:
+                # Much was told before anything was asked: many steps with few evaluations, few steps with all.
+                few, later = rows[:: -(-len(rows) // FIRST)], 1
+                self.process.fit(experience.tokens[few], targets[few], s.process_steps[0])
             self.process.fit(experience.tokens[rows], targets[rows], s.process_steps[later])
         self._fitted = True
 

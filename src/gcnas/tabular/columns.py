@@ -61,7 +61,7 @@ def read_columns(content: bytes, names: Sequence[str], path: Path) -> dict[str, 
         DataError: If the file is damaged, too large, or lacks a column.
     """
     try:
-        if content[:2] == b"PK":
+        if content[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
             return _npz_columns(content, names, path)
         if content[:2] == b"\x1f\x8b":
             with gzip.open(io.BytesIO(content), "rb") as unpacked:

@@ -98,7 +98,7 @@ class Decision(_Part):
     kind: Literal["layer", "hyperparameter"]
     of: Optional = None
     choices: Annotated[dict[Token, Text], Field(min_length=1, max_length=MAX_CHOICES)]
-    inputs: Annotated[tuple[Text, ...] | None, Field(max_length=MAX_DECISIONS)] = None
+    inputs: Annotated[tuple[Text, ...] | None, Field(max_length=MAX_DECISIONS), BeforeValidator(_absent)] = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -128,7 +128,8 @@ def _distances(group: _Group, place: int, places: dict[str, int]) -> tuple[int, 
     for decision in group.decisions:
         for name in decision.inputs or ():
             source = places.get(name)
-            if source is None or source > place:
+            itself = name == decision.name
+            if source is None or source > place or itself:
                 raise ConfigurationError(
                     f"The inputs of {decision.name!r} must be earlier decisions, but {name!r} is none."
                 )

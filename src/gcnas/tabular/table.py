@@ -149,7 +149,7 @@ def load_table(path: Path, description: Description, *, checksum: bool = True) -
     if description.canonical is not None:
         known = ~np.isnan(levels[description.epochs].rewards)
         representatives = _representatives(keys, columns[description.canonical], known)
-    space = make_space(description, representatives, _sizes(description, keys, columns, path))
+    space = make_space(description, representatives, _sizes(description, keys, columns, levels, path))
     tests = None if description.test is None else _numbers(columns[description.test], description.test, path)
     measured = {name: _numbers(columns[name], name, path) for name in description.signals}
     table = Table(description, space, rows, levels, tests, hashlib.sha256(content).hexdigest(), measured)
@@ -184,6 +184,8 @@ def _keys(texts: Sequence[str], space: TableSpace, path: Path) -> list[str]:
 
 def _representatives(keys: Sequence[str], canonical: Sequence[str], known: NDArray[np.bool_]) -> dict[str, str]:
     """For each other key of a network the first one that has a reward, or the first; empty cells are no name."""
+    # NaN is what a column of numbers has where a cell is missing.
+    canonical = ["" if name.strip().lower() == "nan" else name.strip() for name in canonical]
     first: dict[str, str] = {}
     for known_only in (True, False):
         for key, name, has_reward in zip(keys, canonical, known, strict=True):
@@ -203,22 +205,28 @@ def _levels(description: Description, columns: Mapping[str, Sequence[str]], path
 
 
 def _sizes(
-    description: Description, keys: Sequence[str], columns: Mapping[str, Sequence[str]], path: Path
+    description: Description,
+    keys: Sequence[str],
+    columns: Mapping[str, Sequence[str]],
+    levels: Mapping[int, Level],
+    path: Path,
 ) -> dict[str, tuple[int, int]]:
-    """Parameters and multiply-adds by key; nothing where the description names none."""
+    """Parameters and multiply-adds by key, of networks with a reward; nothing where the description names none."""
     if description.parameters is None or description.multiply_adds is None:
         return {}
     sizes = []
+    known = ~np.all([np.isnan(level.rewards) for level in levels.values()], axis=0)
     for cost in (description.parameters, description.multiply_adds):
         numbers = _numbers(columns[cost.column], cost.column, path) * cost.factor
-        wrong = np.flatnonzero(~(numbers >= 0) | (numbers > MAX_SIZE))
+        wrong = np.flatnonzero(known & (~(numbers >= 0) | (numbers > MAX_SIZE)))
         if len(wrong):
             raise DataError(
                 f"Row {wrong[0] + 1} of {path}: the column {cost.column!r} must hold numbers from 0 to {MAX_SIZE:,}, "
                 f"but holds {columns[cost.column][wrong[0]]!r}."
             )
-        sizes.append(numbers.round().astype(np.int64).tolist())
-    return dict(zip(keys, zip(*sizes, strict=True), strict=True))
+        sizes.append(np.where(known, numbers, 0).round().astype(np.int64).tolist())
+    rows = zip(keys, zip(*sizes, strict=True), known.tolist(), strict=True)
+    return {key: size for key, size, is_known in rows if is_known}
 
 
 def _seconds(

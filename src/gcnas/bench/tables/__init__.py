@@ -96,6 +96,22 @@ def find_tables(
     return references
 
 
+def find_available(spaces: Sequence[str], data: Path) -> list[str]:
+    """Those built-in tables whose files are in a folder.
+
+    Raises:
+        ConfigurationError: If there is no such folder.
+    """
+    if not data.is_dir():
+        raise ConfigurationError(f"The data folder does not exist: {data}.")
+    files = {space: _description(space).file for space in spaces}
+    return [
+        space
+        for space, file in files.items()
+        if file is not None and any((data / folder / file).is_file() for folder in SUBFOLDERS)
+    ]
+
+
 def _description(space: str) -> Description:
     if space.endswith(SUFFIXES):
         return Description.read(Path(space))
