@@ -1,4 +1,6 @@
 import csv
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -228,3 +230,13 @@ def test_tables_that_are_not_there_are_left_out(tmp_path: Path) -> None:
     assert set(claims.problems) == {"grown", "grown-wide"}
     with pytest.raises(ConfigurationError, match="does not exist"):
         find_claims(["E4"], tmp_path / "nowhere", seeds=1)
+
+
+def test_the_tables_of_the_page_are_those_of_the_results(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, repository / "benchmarks" / "claims_tables.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

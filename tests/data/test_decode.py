@@ -3,12 +3,15 @@
 import io
 import os
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gcnas.data import decode as module
 from gcnas.data.decode import decode, inspect
@@ -218,3 +221,29 @@ def test_random_bytes_never_escape(tmp_path: Path) -> None:
             except DataError:
                 continue
             assert pixels.shape == (8, 8, 3)
+
+
+def test_huge_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HUGE", 1_000)
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (600, 40, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    inside, most = [0], [0]
+    fit = ImageOps.fit
+
+    def slow(*arguments: Any) -> Image.Image:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        inside[0] -= 1
+        return fit(*arguments)
+
+    monkeypatch.setattr(module.ImageOps, "fit", slow)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: decode(tmp_path / "a.png", (8, 8), 3), range(8)))
+    assert most == [1]
+    # Strips make no difference.
+    whole = Image.fromarray(pixels)
+    whole = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")
+    expected = np.asarray(fit(whole, (8, 8), Image.Resampling.BILINEAR))
+    assert all(np.array_equal(image, expected) for image in found)

@@ -3,6 +3,7 @@
 import io
 import stat
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -24,10 +25,15 @@ SUFFIXES = frozenset(
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 
 STRIP = 256
-"""Rows of a 16-bit or float image that are converted at once."""
+"""Rows of an image with 16 bits, floats or transparency that are converted at once."""
 
 MAX_PIXELS = 80_000_000
 """Largest image that is decoded, in pixels, so that a small file cannot fill the memory."""
+
+HUGE = 16_000_000
+"""Pixels above which one image is decoded at a time."""
+
+_ONE_HUGE = threading.Lock()
 
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 
@@ -64,7 +70,7 @@ def inspect(path: Path) -> tuple[int, int, str]:
     Raises:
         DataError: The file is not an image; the message is the reason alone, without the path.
     """
-    with _plain_reasons(), _open(path) as image:
+    with _plain_reasons(), _open(path) as image, _room(image):
         width, height = image.size
         return (height, width, image.mode) if _orientation(image) >= 5 else (width, height, image.mode)
 
@@ -81,7 +87,7 @@ def decode(source: Path | bytes | Image.Image, resolution: tuple[int, int], chan
         if isinstance(source, Image.Image):
             _check_size(source)
             return _convert(source, resolution, channels)
-        with _open(source) as image:
+        with _open(source) as image, _room(image):
             return _convert(image, resolution, channels)
 
 
@@ -117,15 +123,34 @@ def _convert(image: Image.Image, resolution: tuple[int, int], channels: int) -> 
     image.draft(None, (2 * max(height, width),) * 2)
     image.load()
     image = _eight_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    image = _on_white(image, mode) if image.has_transparency_data else image.convert(mode)
     if turn is not None:
         image = image.transpose(turn)
     if image.size != (width, height):
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    """What shows through is white; strip by strip, since four copies of a huge image would be in memory otherwise."""
+    width, height = image.size
+    result = Image.new(mode, image.size)
+    for top in range(0, height, STRIP):
+        box = (0, top, width, min(top + STRIP, height))
+        strip = image.crop(box).convert("RGBA")
+        result.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert(mode), box)
+    return result
+
+
+@contextmanager
+def _room(image: Image.Image) -> Iterator[None]:
+    """Wait while another huge image is decoded: several threads decode, and each needs hundreds of megabytes."""
+    if image.width * image.height <= HUGE:
+        yield
+        return
+    with _ONE_HUGE:
+        yield
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
