@@ -211,6 +211,14 @@ def test_a_failed_fit_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_failed_fit_leaves_the_one_before(fitted: GCNASClassifier) -> None:
+    run = fitted.run_path_
+    with pytest.raises(ValueError, match="at least 2 different images"):
+        fitted.fit(IMAGES[:4], [0, 0, 0, 1])
+    assert fitted.run_path_ == run
+    assert run.exists()
+
+
 @pytest.mark.slow
 def test_a_folder_of_the_users_stays(tmp_path: Path) -> None:
     estimator = tiny(out=tmp_path / "run").fit(IMAGES, LABELS)

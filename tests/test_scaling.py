@@ -107,6 +107,12 @@ def test_a_grown_network_can_be_used_without_the_package_and_with_it(run: Path, 
         torch.testing.assert_close(module.load()(images), model.network(images))
     with pytest.raises(RunFolderError, match="gcnas scale"):
         gcnas.load(run).scaled(9)
+    # It teaches the network that it was grown from, whose images are smaller.
+    for teacher in ("phi=1", run / "scaled" / "phi-1"):
+        taught = gcnas.finalize(run, distill=teacher, temperature=2.0, distill_weight=0.5, final_epochs=1)
+        assert taught.metrics["distillation"]["teacher"] == str(teacher)
+    with pytest.raises(ConfigurationError, match="no network phi=9"):
+        gcnas.finalize(run, distill="phi=9")
 
 
 @pytest.mark.slow

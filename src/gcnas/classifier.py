@@ -155,19 +155,21 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise DataError(f"A classifier needs at least 2 classes; y has 1 class, {classes[0]!r}.")
+            raise DataError(f"A classifier needs at least 2 classes; y has 1 class, {classes[0]}.")
         found_shape = self._shape_of_each(shape or rows.shape)
         values = value_range(rows) if self.pixel_range is None else _checked_range(self.pixel_range)
         images = {"images": pixels(rows, found_shape, values), "labels": labels, "class_names": _names(classes)}
-        self._forget_run()
         run = tempfile.mkdtemp(prefix="gcnas-") if self.out is None else None
-        if run is not None:
-            self._removal = weakref.finalize(self, shutil.rmtree, run, ignore_errors=True)
+        removal = None if run is None else weakref.finalize(self, shutil.rmtree, run, ignore_errors=True)
         try:
             result = search(images, out=self.out if run is None else Path(run) / "run", **self._options())
         except BaseException:
-            self._forget_run()
+            # The fit before this one, if there is one, stays as it was.
+            if removal is not None:
+                removal()
             raise
+        self._forget_run()
+        self._removal = removal
         self.classes_, self.image_shape_, self.pixel_range_ = classes, found_shape, values
         self.model_, self.metrics_, self.run_path_ = result.model, result.metrics, result.run
         return self

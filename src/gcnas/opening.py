@@ -100,6 +100,11 @@ def images_at(
 def _data_of(config: RunConfig, folder: RunFolder, data: DataSource | None) -> DataSource:
     if data is None and config.data == ARRAYS:
         raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
+    if data is None and config.data != "digits" and not Path(config.data).exists():
+        raise ConfigurationError(
+            f"The images of {folder.path} are not at {config.data!r}, as seen from this folder; name them with --data "
+            "(in Python: data=…)."
+        )
     return config.data if data is None else data
 
 

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from gcnas.config import RunConfig
-from gcnas.delivery import Model, Prediction, load_best, load_model, predict_files
+from gcnas.delivery import Model, Prediction, image_files, load_best, load_model, predict_files
 from gcnas.errors import RunFolderError
 from gcnas.policy import Policy
 from gcnas.report import FrontPoint, Reasons, front, reasons
@@ -128,15 +129,18 @@ class Result:
         """
         return reasons(self.run, trial, self._space)
 
-    def predict(self, images: Iterable[str | Path], phi: int | None = None) -> list[Prediction]:
+    def predict(self, images: str | Path | Iterable[str | Path], phi: int | None = None) -> list[Prediction]:
         """Classify image files with the network's own preprocessing.
 
         Args:
-            images: Files.
+            images: Files, and folders, of which all image files are taken.
             phi: Network that :func:`gcnas.scale` has grown; None for the delivered one.
         """
         model = self.model if phi is None else self.scaled(phi)
-        return list(predict_files(model, map(Path, images)))
+        named = [images] if isinstance(images, str | Path) else images
+        # What does not exist is a prediction with an error, like what is no image.
+        paths = [image_files([path]) if path.is_dir() else [path] for path in map(Path, named)]
+        return list(predict_files(model, chain.from_iterable(paths)))
 
     def __repr__(self) -> str:
         figures = ", ".join(

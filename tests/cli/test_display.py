@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from tests.run.toy import TOY
 
-from gcnas.cli.display import ROWS, LiveDisplay
+from gcnas.cli.display import ROWS, LiveDisplay, StoppedError, create_display
 from gcnas.records import Evaluation, EvaluationState, Fidelity
 from gcnas.run.trial import Trial
 from gcnas.strategy import RandomStrategy
@@ -106,3 +106,14 @@ def test_a_reader_that_leaves_ends_nothing() -> None:
             == "note: no more output (its reader has left); the run goes on, Ctrl-C stops it.\n"
         )
     assert process.returncode == 0
+
+
+def test_what_an_interrupt_leaves_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError, match="same command again"), create_display():
+        raise KeyboardInterrupt
+    with pytest.raises(StoppedError) as raised, create_display() as display:  # noqa: PT012 - the second one raises
+        display.started(tmp_path, 0, 12, None)
+        raise KeyboardInterrupt
+    assert str(raised.value) == ""
+    with pytest.raises(StoppedError, match="begins again"), create_display("It begins again."):
+        raise KeyboardInterrupt

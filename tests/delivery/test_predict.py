@@ -38,6 +38,22 @@ def test_broken_files_keep_their_place(result: Result, digit_files: list[Path]) 
     assert predictions[1].probabilities == ()
 
 
+def test_one_path_and_a_folder(result: Result, digit_files: list[Path]) -> None:
+    one = result.predict(digit_files[0])
+    assert one == result.predict(str(digit_files[0])) == result.predict(digit_files[:1])
+    folder = digit_files[0].parent
+    assert [p.path for p in result.predict(folder)] == image_files([folder])
+    (missing,) = result.predict(folder / "nowhere.png")
+    assert missing.error is not None
+
+
+def test_an_image_is_not_overwritten(result: Result, digit_files: list[Path]) -> None:
+    before = digit_files[0].read_bytes()
+    with pytest.raises(DataError, match="name of an image"):
+        list(write_predictions(digit_files[0], result.model, predict_files(result.model, digit_files[:1])))
+    assert digit_files[0].read_bytes() == before
+
+
 def test_no_images_no_predictions(result: Result) -> None:
     assert list(predict_files(result.model, [])) == []
     assert predict_arrays(result.model, np.zeros((0, 8, 8, 1), np.uint8)).shape == (0, 10)

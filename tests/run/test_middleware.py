@@ -111,6 +111,12 @@ def test_broken_limits_are_told_and_noted() -> None:
     assert strategy.ask(3) == []  # nothing left is no error
 
 
+def test_limits_too_tight_for_all_that_there_is() -> None:
+    space = SPACE.fit(IMAGE, Limits(parameters=10))
+    with pytest.raises(LimitsTooTightError, match=r"^1 proposal in a row broke .* parameters"):
+        WithinLimits(Script([chain(2)]), [], space).ask(1)
+
+
 @pytest.mark.parametrize(
     ("limits", "name"), [(Limits(parameters=10), "parameters"), (Limits(activations=100), "activations")]
 )

@@ -1,5 +1,6 @@
 """``gcnas data check``."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,7 +45,7 @@ def check(
         console.print(f"[yellow]note[/] {escape(notice)}")
     if summary.problem:
         raise DataError(summary.problem)
-    console.print(f"\nNext: [bold]gcnas search {escape(path)} --budget 10m[/]", soft_wrap=True)
+    console.print(f"\nNext: [bold]gcnas search {escape(shlex.quote(path))} --budget 10m[/]", soft_wrap=True)
 
 
 def _print_facts(console: Console, summary: "DataSummary") -> None:

@@ -58,8 +58,8 @@ def finalize(
         typer.Option(
             "--distill",
             metavar="TEACHER",
-            help="Learn from a teacher too: ensemble (the run's best, trained first), trial=N, a run folder, an .onnx "
-            "file.",
+            help="Learn from a teacher too: ensemble (the run's best, trained first), trial=N, phi=N, a run folder, an "
+            ".onnx file.",
         ),
     ] = None,
     temperature: Annotated[
@@ -111,7 +111,9 @@ def finalize(
             "--phi names a network that knows the trial that it comes from: it goes with none of --trial, limits, "
             "--distill and --init-from."
         )
-    with create_display() as display:
+    with create_display(
+        "Stopped. What was delivered before is as it was; the same command begins again."
+    ) as display:
         if phi is not None:
             finalize_scaled(run, phi, seconds=seconds, data=data, space=space, observer=display, **changes)
             return

@@ -31,21 +31,28 @@ class StoppedError(Exception):
 
 
 @contextmanager
-def create_display() -> Iterator["PlainDisplay"]:
+def create_display(stopped: str = "") -> Iterator["PlainDisplay"]:
     """The display that fits standard output.
+
+    Args:
+        stopped: What an interrupt leaves, if it is not a run that :func:`gcnas.resume` goes on with.
 
     Raises:
         StoppedError: In place of KeyboardInterrupt.
     """
+    display: PlainDisplay | None = None
     try:
         if sys.stdout.isatty():
-            display = LiveDisplay(Output(highlight=False))
-            with Live(display, console=display.console, refresh_per_second=4, transient=True):
+            display = live = LiveDisplay(Output(highlight=False))
+            with Live(live, console=live.console, refresh_per_second=4, transient=True):
                 yield display
         else:
-            yield PlainDisplay(Output(highlight=False, soft_wrap=True))
+            display = PlainDisplay(Output(highlight=False, soft_wrap=True))
+            yield display
     except KeyboardInterrupt as interrupt:
-        raise StoppedError from interrupt
+        if not stopped and display is not None and not display.begun:
+            stopped = "Stopped before anything began; call the same command again."
+        raise StoppedError(stopped) from interrupt
 
 
 class Output(Console):
@@ -73,7 +80,7 @@ class PlainDisplay(Observer):
     """A line for each thing that happens."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        self.console, self.begun = console, False
         self._total: int | None = None
         self._done = 0
         self._workers = 1
@@ -82,6 +89,7 @@ class PlainDisplay(Observer):
 
     def started(self, run: Path, done: int, total: int | None, seconds: float | None, workers: int = 1) -> None:
         """Say where everything lands."""
+        self.begun = True
         self._total, self._done, self._workers = total, done, workers
         self._deadline = None if seconds is None else time.monotonic() + seconds
         already = f", {done} trials done already" if done else ""

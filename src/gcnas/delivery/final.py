@@ -228,6 +228,8 @@ def _train(
     frozen = 0.0
     if heritage is not None and inheritance is not None:
         observer.note(f"Weights of {heritage.donor.name}: {inheritance}.")
+        if heritage.freeze and not inheritance.fresh:
+            observer.note("Nothing is trained alone at first (--freeze): all parts were inherited.")
         frozen = _frozen(learn, recipe, network, heritage.freeze, inheritance, clock, seed)
         recipe = replace(recipe, learning_rate=recipe.learning_rate * heritage.rate)
         facts["inheritance"] = {

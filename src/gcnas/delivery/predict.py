@@ -109,8 +109,12 @@ def write_predictions(output: Path, model: Model, predictions: Iterable[Predicti
         predictions: What is written.
 
     Raises:
-        DataError: If the file cannot be written.
+        DataError: If the file cannot be written, or has the name of an image.
     """
+    if output.suffix.lower() in SUFFIXES:
+        raise DataError(
+            f"{output} has the name of an image; predictions are written as CSV, into FILE.csv or '-'."
+        )
     try:
         with _opened(output) as file:
             writer = csv.writer(file)

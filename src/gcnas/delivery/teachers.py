@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gcnas.config import RunConfig
-from gcnas.delivery.best import Model, load_best
+from gcnas.delivery.best import Model, load_best, load_model
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.export.onnx_teacher import OnnxTeacher
 from gcnas.run.context import Context
 from gcnas.run.folder import RunFolder
 from gcnas.run.trial import Trial, decisive
-from gcnas.space import load_space
+from gcnas.space import SearchSpace, load_space
 from gcnas.training.distillation import Ensemble, Teacher
 
-ENSEMBLE, TRIAL = "ensemble", "trial="
+ENSEMBLE, TRIAL, PHI = "ensemble", "trial=", "phi="
 
 MEMBERS = 3
 """Networks of an ensemble."""
@@ -60,8 +60,8 @@ def find_teacher(given: Any, context: Context, trials: Sequence[Trial]) -> Known
     """What a user named as a teacher.
 
     Args:
-        given: ``ensemble``, ``trial=N``, an ONNX file, a run folder, or from Python a module that maps
-            ``B x C x H x W`` in [0, 1] to logits.
+        given: ``ensemble``, ``trial=N``, ``phi=N``, an ONNX file, a run folder (or one in its ``scaled``), or from
+            Python a module that maps ``B x C x H x W`` in [0, 1] to logits.
         context: The run whose network learns.
         trials: Its trials.
 
@@ -81,10 +81,19 @@ def find_teacher(given: Any, context: Context, trials: Sequence[Trial]) -> Known
     path = Path(text)
     if path.suffix.lower() == ".onnx":
         return Known(text, _checked(_onnx(path, context), text, context))
+    if text.startswith(PHI):
+        path = context.folder.scaled / text.replace("=", "-")
+        if not path.is_dir():
+            raise ConfigurationError(
+                f"There is no network {text} in {context.folder.scaled}; 'gcnas scale' grows one."
+            )
+    if (path / "weights.safetensors").is_file() and path.parent.name == context.folder.scaled.name:
+        return Known(text, _checked(_grown(path, context), text, context))
     if (path / "run.db").is_file():
         return Known(text, _checked(_run(path, context), text, context))
     raise ConfigurationError(
-        f"A teacher is 'ensemble', 'trial=N', a run folder or an .onnx file, but got {text!r}, which is none of them."
+        f"A teacher is 'ensemble', 'trial=N', 'phi=N', a run folder or an .onnx file, but got {text!r}, which is none "
+        "of them."
     )
 
 
@@ -108,17 +117,29 @@ def _trial(text: str, trials: Sequence[Trial]) -> ToTrain:
 
 def _run(path: Path, context: Context) -> Teacher:
     folder = RunFolder.open(path)
+    return _model(load_best(folder, _space_of(folder, context)), path, context)
+
+
+def _grown(path: Path, context: Context) -> Teacher:
+    """A network that a run has grown, in the run's folder ``scaled``."""
+    run = RunFolder.open(path.parent.parent)
+    return _model(load_model(path, _space_of(run, context)), path, context)
+
+
+def _space_of(folder: RunFolder, context: Context) -> SearchSpace:
+    path = folder.path
     name = RunConfig.from_yaml(folder.config).get("space", "cnn")
     if name == context.config.space:
-        space = context.space
-    elif str(name).endswith(".py") or ":" in str(name):
+        return context.space
+    if str(name).endswith(".py") or ":" in str(name):
         raise ConfigurationError(
             f"The space of {path} is code ({name}) and not that of this run, so it is not executed. Give its network "
             "as an ONNX file: gcnas export RUN --format onnx."
         )
-    else:
-        space = load_space(str(name))
-    model = load_best(folder, space)
+    return load_space(str(name))
+
+
+def _model(model: Model, path: Path, context: Context) -> Teacher:
     _same_classes(model.class_names, str(path), context)
     return _frozen(_Resized(model), context)
 

@@ -105,7 +105,7 @@ class Filter(Middleware):
         while len(accepted) < n and len(rejected) < MAX_REJECTIONS:
             batch = self._inner.ask(n - len(accepted))
             if not batch:
-                return accepted
+                break
             for proposal in batch:
                 verdict = self.verdict(proposal)
                 if verdict is None:
@@ -147,8 +147,8 @@ class WithinLimits(Filter):
         limit = broken.most_common(1)[0][0]
         examples = [evaluation.error or "" for evaluation in rejected if evaluation.error_kind == limit]
         raise LimitsTooTightError(
-            f"{len(rejected):,} proposals in a row broke a limit, mostly the one on {limit} (for example "
-            f"{min(examples, key=_value)}). Raise it, or use a space with smaller networks."
+            f"{len(rejected):,} proposal{'s' * (len(rejected) > 1)} in a row broke a limit, mostly the one on {limit} "
+            f"(for example {min(examples, key=_value)}). Raise it, or use a space with smaller networks."
         )
 
 
