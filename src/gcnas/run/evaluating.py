@@ -98,7 +98,7 @@ def check_setup(context: Context) -> None:
         ConfigurationError: If the space cannot be sent there.
     """
     if runs_apart(context):
-        pack(_for_workers(context.space))
+        pack(for_workers(context.space))
 
 
 def runs_apart(context: Context) -> bool:
@@ -127,7 +127,7 @@ def create_executor(context: Context, observer: Observer) -> Executor:
     if private_memory(os.getpid()) is None:
         observer.note("This system has no /proc: the memory of worker processes is not limited.")
     file = context.folder.path / "cache" / SHARED_IMAGES
-    setup = replace(setup, space=_for_workers(context.space), dataset=context.dataset.for_workers(file))
+    setup = replace(setup, space=for_workers(context.space), dataset=context.dataset.for_workers(file))
     devices = [workers.device(context.platform.device, worker) for worker in range(workers.count)]
     return ProcessExecutor(
         [replace(setup, platform=replace(context.platform, device=device)) for device in devices],
@@ -148,7 +148,7 @@ def _on_cluster(setup: CandidateSetup, context: Context, observer: Observer) -> 
         platform = replace(platform, device="cpu", autocast=False)
     if isinstance(dataset.images, np.memmap):
         dataset = replace(dataset, images=np.array(dataset.images))  # no node but this one has the file
-    setup = replace(setup, space=_for_workers(context.space), dataset=dataset.without_test(), platform=platform)
+    setup = replace(setup, space=for_workers(context.space), dataset=dataset.without_test(), platform=platform)
     reason = None if workers.cluster is None else lacking(context.config.address, workers.cluster)
     if reason is not None:
         observer.note(f"Candidates wait for a place. {reason}")
@@ -161,6 +161,6 @@ def _on_cluster(setup: CandidateSetup, context: Context, observer: Observer) -> 
     )
 
 
-def _for_workers(space: SearchSpace) -> SearchSpace:
+def for_workers(space: SearchSpace) -> SearchSpace:
     """The space without its reference designs, which are often lambdas and no matter of the workers."""
     return replace(space, references={})

@@ -42,7 +42,7 @@ class ApartMeter:
     process.
 
     Args:
-        meter: What to do there.
+        meter: What to do there; it can be pickled if its space can.
         logs: Folder for what the process prints, ``signals/worker-1.log``.
         threads: CPU threads.
         memory: Bytes that the process may take; None for any.
@@ -66,7 +66,7 @@ class ApartMeter:
         logs.mkdir(parents=True, exist_ok=True)
         self._numbers = itertools.count(1)
         self._executor = ProcessExecutor(
-            [MeterSetup(meter.without_designs())],
+            [MeterSetup(meter)],
             threads=threads,
             logs=logs,
             bounds=Bounds(memory=memory, grace=0.0),

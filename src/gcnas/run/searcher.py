@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gcnas.config import RunConfig, stream_seed
 from gcnas.records import Architecture
 from gcnas.run.context import Context
-from gcnas.run.evaluating import runs_apart
+from gcnas.run.evaluating import for_workers, runs_apart
 from gcnas.run.measuring import ApartMeter
 from gcnas.run.signal_clock import Meter
 from gcnas.space import SearchSpace
@@ -41,7 +41,7 @@ def create_meter(context: Context) -> Meter | None:
     if not config.proxies:
         return None
     seed = stream_seed(config.seed, "signals") % 2**31
-    meter = SignalMeter(context.space, context.dataset, config.proxies, seed)
+    meter = SignalMeter(for_workers(context.space), context.dataset, config.proxies, seed)
     if not runs_apart(context):
         return meter
     workers = context.workers

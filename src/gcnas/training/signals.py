@@ -1,10 +1,8 @@
 """Two signals about a network that take no training: NASWOT and SynFlow."""
 
-import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -169,12 +167,6 @@ class SignalMeter:
 
     def close(self) -> None:
         """Nothing is held."""
-
-    def without_designs(self) -> "SignalMeter":
-        """This meter as it can be sent to another process: the space's designs are often lambdas."""
-        other = copy.copy(self)
-        vars(other)["_space"] = replace(self._space, references={})
-        return other
 
 
 def _drawn(dataset: Dataset, seed: int) -> Tensor:
