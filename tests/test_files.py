@@ -6,6 +6,11 @@ import pytest
 from gcnas.files import write_atomically
 
 
+def test_errors_name_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"nowhere/file\.txt'$"):
+        write_atomically(tmp_path / "nowhere/file.txt", b"")
+
+
 def test_content_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     write_atomically(path, b"old")

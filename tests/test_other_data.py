@@ -57,7 +57,7 @@ def test_a_network_is_moved_to_other_images(
     document = json.loads((moved.run / "best/architecture.json").read_text())
     assert document["image"] == {"channels": 3, "height": 8, "width": 8, "classes": 4}
     with LedgerReader(moved.run / "run.db") as ledger:
-        assert [trial.number for trial in ledger.trials()] == [1]
+        assert [(trial.number, trial.proposal.source) for trial in ledger.trials()] == [(1, "transferred")]
 
 
 @pytest.mark.slow

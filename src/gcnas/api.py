@@ -90,7 +90,7 @@ def search(
     donor = None if config.init_from is None else read_donor(Path(config.init_from))
     past = past_runs(config, found_space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
-    with folder.locked():
+    with folder.begun():
         dataset = load_data(config, data, folder)
         context = replace(new_context(config, dataset, found_space, folder, observer), donor=donor, past=past)
         if donor is not None:
@@ -411,9 +411,10 @@ def _graceful_interrupts(driver: Driver, observer: Observer) -> Iterator[None]:
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if driver.interrupted:
-            raise KeyboardInterrupt
-        driver.interrupted = True
-        observer.stopping()
+            driver.stop_now()
+        else:
+            driver.interrupted = True
+            observer.stopping()
 
     previous = signal.signal(signal.SIGINT, handle)
     try:

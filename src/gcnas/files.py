@@ -11,7 +11,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: If the folder is missing, read-only or full; the old file is then as it was.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        error.filename = str(path)  # who reads the message knows nothing of temporary files
+        raise
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -18,11 +18,9 @@ from gcnas.run.context import Context
 from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder, default_path, write_text
 from gcnas.run.observer import Observer
+from gcnas.run.recommendation import TRANSFERRED
 from gcnas.run.session import new_context
 from gcnas.space import SearchSpace
-
-TRANSFERRED = "transferred"
-"""Name of the one design that the new run evaluates."""
 
 KEPT = (
     "strategy",
@@ -83,7 +81,7 @@ def transfer(
     config = _config(saved, model, str(run), name_of(data), options | tuning)
     found_space = replace(found_space, references={TRANSFERRED: partial(_moved, model.architecture)})
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
-    with folder.locked():
+    with folder.begun():
         dataset = load_data(config, data, folder)
         context = _begun(config, dataset, found_space, folder, seconds)
         context = replace(context, donor=heritage.donor)

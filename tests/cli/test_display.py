@@ -64,6 +64,17 @@ def test_many_candidates_do_not_fill_the_screen(display: LiveDisplay) -> None:
     assert any("and 56 more" in line for line in shown(display))
 
 
+def test_a_network_that_is_trained_again_is_marked(display: LiveDisplay) -> None:
+    first = finished(pending(1), 1.0)
+    seed = Fidelity(1, seed=5)
+    again = replace(first, number=2, fidelity=seed, evaluation=replace(first.evaluation, fidelity=seed))
+    longer = replace(first, number=3, fidelity=Fidelity(4))
+    for trial in (first, again, longer):
+        display.trial_finished(trial, first)
+    rows = [line.rstrip() for line in shown(display)[1:4]]
+    assert [row.endswith(" again") for row in rows] == [False, True, False]
+
+
 def test_the_final_training_has_the_last_bar(display: LiveDisplay) -> None:
     trial = pending(1)
     display.trial_started(trial)

@@ -1,3 +1,4 @@
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +97,20 @@ def test_a_users_module_teaches(run: Path) -> None:
     assert float(confusion[:, 0].sum() / confusion.sum()) > 0.95
 
 
-def test_a_float_onnx_file_of_another_tool_teaches(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [("n", 1, 8, 8), (1, 3, 12, 10)])
+def test_a_float_onnx_file_of_another_tool_teaches(
+    run: Path, tmp_path: Path, shape: tuple[str | int, ...]
+) -> None:
+    """It may take one image at a time, of another size and with other channels than the run's."""
     onnx = pytest.importorskip("onnx")
     make, floats = onnx.helper, onnx.TensorProto.FLOAT
-    weight = make.make_tensor("w", floats, (64, 10), torch.zeros(640).tolist())
+    numbers = prod(map(int, shape[1:]))
+    weight = make.make_tensor("w", floats, (numbers, 10), torch.zeros(10 * numbers).tolist())
     graph = make.make_graph(
         [make.make_node("Flatten", ["x"], ["flat"]), make.make_node("MatMul", ["flat", "w"], ["logits"])],
         "other",
-        [make.make_tensor_value_info("x", floats, ("n", 1, 8, 8))],
-        [make.make_tensor_value_info("logits", floats, ("n", 10))],
+        [make.make_tensor_value_info("x", floats, shape)],
+        [make.make_tensor_value_info("logits", floats, (shape[0], 10))],
         [weight],
     )
     opset = [make.make_opsetid("", 17)]
@@ -168,5 +174,5 @@ def test_a_teacher_of_another_size_sees_resized_images(result: Result, colours: 
     seen: list[torch.Size] = []
     model = replace(model, preprocessing=Preprocessing((8, 8), 1, (0.5,), (0.5,)))
     model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
-    _Resized(model)(torch.rand(2, colours, 20, 20))
+    _Resized(model.network, model.image_shape)(torch.rand(2, colours, 20, 20))
     assert seen == [(2, 1, 8, 8)]

@@ -326,6 +326,39 @@ def test_interrupted_before_anything(tmp_path: Path) -> None:
     assert trials_in(tmp_path) == []
 
 
+@pytest.mark.parametrize(("calls", "kept"), [(1, 3), (2, 2)])
+def test_stopped_while_the_strategy_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int, kept: int
+) -> None:
+    """Called once, what it learns from is kept first; called twice, that evaluation is made again later."""
+    drivers: list[Driver] = []
+    tell, measured = Learner.tell, 0
+
+    def score(job: Job) -> Evaluated:
+        nonlocal measured
+        measured = job.trial
+        return evaluate(job)
+
+    def told(self: Learner, evaluations: Sequence[Evaluation]) -> None:
+        if measured == 3:
+            drivers[0].interrupted = True
+            for _ in range(calls):
+                drivers[0].stop_now()
+        tell(self, evaluations)
+
+    folder, whole = tmp_path / "a", tmp_path / "b"
+    folder.mkdir()
+    whole.mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(Learner, "tell", told)
+        with pytest.raises(KeyboardInterrupt):
+            run_toy(folder, trials=9, score=score, prepare=drivers.append)
+    assert sum(trial.evaluation is not None for trial in trials_in(folder)) == kept
+    run_toy(folder, trials=9)
+    run_toy(whole, trials=9)
+    assert read_run(folder) == read_run(whole)
+
+
 # --- budgets
 
 

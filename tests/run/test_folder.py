@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gcnas.errors import RunFolderError
+from gcnas.errors import LimitsTooTightError, RunFolderError
 from gcnas.run import folder as folder_module
 from gcnas.run.folder import RunFolder, default_path, write_text
 from gcnas.run.ledger import Ledger
@@ -95,6 +95,30 @@ def test_create_where_a_run_was_stopped_before_it_began(tmp_path: Path, overwrit
     (first.path / "mine.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="other files"):
         RunFolder.create(first.path, overwrite=overwrite)
+
+
+def test_a_run_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    write_text(folder.config, "data: digits\n")
+    with pytest.raises(LimitsTooTightError), folder.begun():
+        raise LimitsTooTightError("nothing fits")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kept", ["run.db", "cache", "mine.txt"])
+def test_a_run_that_is_refused_keeps_what_took_long(tmp_path: Path, kept: str) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    (folder.path / kept).mkdir()
+    with pytest.raises(LimitsTooTightError), folder.begun():
+        raise LimitsTooTightError("nothing fits")
+    assert (folder.path / kept).exists()
+
+
+def test_a_run_that_was_stopped_can_be_called_again(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt), folder.begun():
+        raise KeyboardInterrupt
+    assert RunFolder.create(folder.path).path.is_dir()
 
 
 def test_create_does_not_take_a_project_for_such_a_run(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ class PlainDisplay(Observer):
         self._workers = 1
         self._deadline: float | None = None
         self._seconds: list[float] = []
+        self._seeds: dict[tuple[str, int], int] = {}
 
     def started(self, run: Path, done: int, total: int | None, seconds: float | None, workers: int = 1) -> None:
         """Say where everything lands."""
@@ -114,7 +115,7 @@ class PlainDisplay(Observer):
             f"{trial.cost.multiply_adds / 1e6:.2f} M multiply-adds",
             *([] if trial.cost.latency is None else [f"{trial.cost.latency:.3g} ms"]),
             _seconds(trial),
-            trial.proposal.source,
+            self._source(trial),
             *([] if left is None else [f"{_duration(left)} left"]),
         ]
         self.console.print(escape("  ".join(facts)))
@@ -154,6 +155,11 @@ class PlainDisplay(Observer):
             return None
         return (self._total - self._done) * sum(self._seconds) / len(self._seconds) / self._workers
 
+    def _source(self, trial: Trial) -> str:
+        """Who proposed the network, and whether it is trained as before with another seed."""
+        seed = self._seeds.setdefault((trial.proposal.fingerprint, trial.fidelity.epochs), trial.fidelity.seed)
+        return trial.proposal.source + (" again" if seed != trial.fidelity.seed else "")
+
     def _count(self, trial: Trial) -> None:
         if trial.evaluation is not None:
             self._seconds.append(trial.evaluation.seconds)
@@ -164,7 +170,7 @@ class LiveDisplay(PlainDisplay):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._last: deque[Trial] = deque(maxlen=ROWS)
+        self._last: deque[tuple[Trial, str]] = deque(maxlen=ROWS)
         self._best: Trial | None = None
         self._running: dict[str, float] = {"preparing": 0.0}
         self._begin: float | None = None
@@ -188,7 +194,7 @@ class LiveDisplay(PlainDisplay):
         self._running.pop(_name(trial.number), None)
         self._done += 1
         self._count(trial)
-        self._last.append(trial)
+        self._last.append((trial, self._source(trial)))
         self._best = best
 
     def final_started(self, trial: Trial, seconds: float | None) -> None:
@@ -214,7 +220,7 @@ class LiveDisplay(PlainDisplay):
         for name in ("trial", "score", "epochs", "params", "MACs", "depth", "seconds"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("source", no_wrap=True)
-        for trial in self._last:
+        for trial, source in self._last:
             style = "green" if self._best is not None and trial.number == self._best.number else ""
             table.add_row(
                 str(trial.number),
@@ -224,7 +230,7 @@ class LiveDisplay(PlainDisplay):
                 f"{trial.cost.multiply_adds / 1e6:.2f}M",
                 str(trial.proposal.architecture.depth),
                 _seconds(trial),
-                trial.proposal.source,
+                source,
                 style=style,
             )
         return table

@@ -51,7 +51,7 @@ def front(
 
 
 def _print(console: Console, points: "Sequence[FrontPoint]", against: Metric) -> None:
-    from gcnas.report.numbers import kilobytes, milliseconds, percent, short, whole
+    from gcnas.report.numbers import counted, kilobytes, milliseconds, percent, short, whole
 
     if not points:
         console.print("No network has a score yet.")
@@ -68,7 +68,7 @@ def _print(console: Console, points: "Sequence[FrontPoint]", against: Metric) ->
         table.add_row(*row, *(more[name] for name in measured), escape(point.source))
     console.print(table)
     console.print(
-        f"Accuracy on the validation split after {points[0].epochs} epochs. 'gcnas finalize RUN --max-{against} …', or "
-        "--trial N, delivers one of them.",
+        f"Accuracy on the validation split after {counted(points[0].epochs, 'epoch')}. 'gcnas finalize RUN "
+        f"--max-{against} …', or --trial N, delivers one of them.",
         style="dim",
     )

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -131,10 +132,12 @@ def seconds_of(time: str | None) -> float | None:
     """
     from gcnas.config import Budget
 
-    seconds = None if time is None else Budget.parse(time).seconds
-    if time is not None and seconds is None:
-        raise ConfigurationError(f"--time is a time such as 90s or 10m, but got {time!r}.")
-    return seconds
+    if time is None:
+        return None
+    with suppress(ConfigurationError):
+        if (seconds := Budget.parse(time).seconds) is not None:
+            return seconds
+    raise ConfigurationError(f"--time is a time such as 90s or 10m, but got {time!r}.")
 
 
 def given(**options: Any) -> dict[str, Any]:

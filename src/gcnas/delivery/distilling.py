@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from gcnas.config import stream_seed
-from gcnas.delivery.teachers import Known, find_teacher, taught_by
+from gcnas.delivery.teachers import Known, ToTrain, taught_by
 from gcnas.errors import CandidateError, ConfigurationError
 from gcnas.network import Network
 from gcnas.run.context import Context
@@ -69,13 +69,13 @@ class Taught:
 
 def prepare(
     lesson: Lesson,
+    found: Known | ToTrain,
     context: Context,
-    trials: Sequence[Trial],
     student: Callable[[], Network],
     seconds: float | None,
     observer: Observer,
 ) -> Taught:
-    """Find or train the teacher, and choose what is not given.
+    """Train the teacher if need be, and choose what is not given.
 
     A teacher made of the run's networks gets the training of a delivered one on all but the test images. It has so
     seen the validation images on which temperature and weight are chosen; the network that learns has not, and all
@@ -83,17 +83,15 @@ def prepare(
 
     Args:
         lesson: What the user asks for.
+        found: Its teacher, as :func:`~gcnas.delivery.teachers.find_teacher` found it.
         context: The run.
-        trials: Its trials.
         student: Makes the network that learns, with its initial weights.
         seconds: Wall clock of the whole final training; None where epochs rule.
         observer: Told what happens.
 
     Raises:
         CandidateError: If the teacher, or the network with every setting, cannot be trained.
-        ConfigurationError: If there is no such teacher.
     """
-    found = find_teacher(lesson.teacher, context, trials)
     if isinstance(found, Known):
         teacher = found.teacher
     else:

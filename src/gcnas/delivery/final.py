@@ -13,6 +13,7 @@ from gcnas.delivery.best import Grown, load_best, load_model, write_best
 from gcnas.delivery.distilling import Lesson, prepare
 from gcnas.delivery.heritage import Heritage
 from gcnas.delivery.latency import measure_latency
+from gcnas.delivery.teachers import Known, ToTrain, find_teacher
 from gcnas.errors import CandidateError, ExportError, RunFolderError, SearchFailedError
 from gcnas.export import CHECKED_IMAGES, onnx_bytes
 from gcnas.export.onnx_extra import INSTALL, missing_packages
@@ -66,6 +67,14 @@ class Refinement:
     heritage: Heritage | None = None
     trials: Sequence[Trial] = ()
 
+    def teacher(self, context: Context) -> Known | ToTrain | None:
+        """Who teaches; None if nobody does.
+
+        Raises:
+            GCNASError: One of its children, if there is no such teacher, or it cannot be used.
+        """
+        return None if self.lesson is None else find_teacher(self.lesson.teacher, context, self.trials)
+
 
 @dataclass
 class _Trained:
@@ -109,10 +118,11 @@ def finalize(
     # The candidates' workers are gone: all threads are free.
     context = replace(context, platform=context.final_platform)
     torch.set_num_threads(context.platform.threads)
-    start = time.monotonic()
+    start, refinement = time.monotonic(), refinement or Refinement()
+    teacher = refinement.teacher(context)
     observer.final_started(trial, seconds)
     try:
-        trained = _train(context, trial, seconds, observer, refinement or Refinement())
+        trained = _train(context, trial, seconds, observer, refinement, teacher)
     except CandidateError as error:
         observer.note(f"The final training failed ({error.kind}: {error}); using the search's own weights.")
         trained = _Trained(_searched(context, trial, grown))
@@ -205,16 +215,19 @@ def _searched(context: Context, trial: Trial, grown: Grown | None) -> Network:
 
 
 def _train(
-    context: Context, trial: Trial, seconds: float | None, observer: Observer, refinement: Refinement
+    context: Context,
+    trial: Trial,
+    seconds: float | None,
+    observer: Observer,
+    refinement: Refinement,
+    teacher: Known | ToTrain | None,
 ) -> _Trained:
     seed = stream_seed(context.config.seed, "final") % 2**31
     clock = _Clock(None if seconds is None else seconds - _reserve(seconds, onnx=context.config.onnx))
     recipe, heritage, facts, distillation = context.recipe, refinement.heritage, {}, None
-    if refinement.lesson is not None:
+    if refinement.lesson is not None and teacher is not None:
         student = partial(_student, context, trial, heritage, seed)
-        taught = prepare(
-            refinement.lesson, context, refinement.trials, lambda: student()[0], clock.left, observer
-        )
+        taught = prepare(refinement.lesson, teacher, context, lambda: student()[0], clock.left, observer)
         distillation, facts["distillation"] = taught.distillation, taught.facts
     network, inheritance = _student(context, trial, heritage, seed)
     learn = partial(

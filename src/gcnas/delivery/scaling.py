@@ -130,7 +130,8 @@ class Scaler:
         if not found:
             raise _nothing_in_grid(trained, self.limits)
         best = max(found, key=lambda entry: entry[:2])
-        self.note(f"grid search: {_words(best[2])} ({best[0]:.1%} after {self.grid_epochs} epochs)")
+        epochs = f"{self.grid_epochs} epoch{'s' * (self.grid_epochs > 1)}"
+        self.note(f"grid search: {_words(best[2])} ({best[0]:.1%} after {epochs})")
         return best[2]
 
     def grow(self, coefficients: Coefficients, phi: int) -> ScaledRow:
@@ -159,7 +160,7 @@ class Scaler:
         height, width = scaled.resolution
         self.note(
             f"phi {phi}: {height}x{width} pixels, {cost.parameters:,} parameters, "
-            f"{cost.multiply_adds / 1e6:.2f} M multiply-adds, {self.epochs} epochs"
+            f"{cost.multiply_adds / 1e6:.2f} M multiply-adds, {self.epochs} epoch{'s' * (self.epochs > 1)}"
         )
         begin = time.monotonic()
         context = larger_context(self.context, scaled, self.images_at)

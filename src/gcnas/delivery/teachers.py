@@ -141,7 +141,7 @@ def _space_of(folder: RunFolder, context: Context) -> SearchSpace:
 
 def _model(model: Model, path: Path, context: Context) -> Teacher:
     _same_classes(model.class_names, str(path), context)
-    return _frozen(_Resized(model), context)
+    return _frozen(_Resized(model.network, model.image_shape), context)
 
 
 def _onnx(path: Path, context: Context) -> Teacher:
@@ -152,7 +152,7 @@ def _onnx(path: Path, context: Context) -> Teacher:
         except (ValueError, TypeError, RecursionError) as error:
             raise RunFolderError(f"The labels in the metadata of {path} are no list: {error}.") from error
         _same_classes(names, str(path), context)
-    return teacher
+    return _Resized(teacher, teacher.image_shape)
 
 
 def _same_classes(names: tuple[str, ...], teacher: str, context: Context) -> None:
@@ -198,23 +198,26 @@ def taught_by(members: Sequence[nn.Module], context: Context) -> Teacher:
 
 
 class _Resized(nn.Module):
-    """A delivered network that sees images of another size or with other channels as it was trained to.
+    """A classifier that sees images of another size or with other channels as those that it takes.
 
     Args:
-        model: The network.
+        network: Maps images to logits.
+        image_shape: Channels, height and width that it takes; None for any.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, network: Teacher, image_shape: Sequence[int | None]) -> None:
         super().__init__()
-        self.network = model.network
-        self._channels, *self._size = model.image_shape
+        self.network = network
+        self._channels, *self._size = image_shape
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images ``B x C x H x W``."""
-        if images.shape[1] != self._channels:
+        channels, size = images.shape[1], list(images.shape[2:])
+        if self._channels not in (None, channels):
             images = _grey(images) if self._channels == 1 else images.expand(-1, self._channels, -1, -1)
-        if list(images.shape[2:]) != self._size:
-            images = functional.interpolate(images, self._size, mode="bilinear", antialias=True)
+        wanted = [own or given for own, given in zip(self._size, size, strict=True)]
+        if wanted != size:
+            images = functional.interpolate(images, wanted, mode="bilinear", antialias=True)
         logits: Tensor = self.network(images)
         return logits
 

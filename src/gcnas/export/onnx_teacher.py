@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gcnas.errors import ExportError
@@ -23,6 +25,7 @@ class OnnxTeacher:
 
     A float input gets images ``B x C x H x W`` in [0, 1]; an input of bytes gets ``B x H x W x C`` from 0 to 255, as
     the files do that are written here. An output called ``probabilities`` holds probabilities; any other one logits.
+    A file with a fixed batch is run as often as need be.
 
     Args:
         path: The file.
@@ -59,6 +62,21 @@ class OnnxTeacher:
         self._input, self._output = inputs[0], self._session.get_outputs()[0].name
 
     @property
+    def image_shape(self) -> tuple[int | None, ...]:
+        """Channels, height and width that the file takes; None for any."""
+        _, *sides = self._fixed()
+        if not sides:
+            return None, None, None
+        return (sides[2], *sides[:2]) if self._input.type == "tensor(uint8)" else tuple(sides)
+
+    def _fixed(self) -> tuple[int | None, ...]:
+        """The four sides of the input; none if there are others, which the first images will show."""
+        shape = self._input.shape
+        if len(shape) != 4:
+            return (None,)
+        return tuple(side if isinstance(side, int) and side > 0 else None for side in shape)
+
+    @property
     def metadata(self) -> dict[str, str]:
         """What the file says about itself."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
@@ -74,13 +92,23 @@ class OnnxTeacher:
         else:
             fed = images.to(_FLOATS[self._input.type])
         try:
-            found = self._session.run([self._output], {self._input.name: fed.cpu().contiguous().numpy()})[0]
+            parts = torch.split(fed.cpu(), self._fixed()[0] or len(fed))
+            found = np.concatenate([self._run(part) for part in parts])
         except Exception as error:
             shape = tuple(fed.shape)
             raise ExportError(
                 f"The teacher {self._path} does not take images of the shape {shape}: its input "
-                f"{self._input.name} is {self._input.shape}. Export it with a batch of any size and this shape."
+                f"{self._input.name} is {self._input.shape}."
             ) from error
         output = torch.from_numpy(found).float().to(images.device)
         smallest = math.exp(-50)
         return output.clamp_min(smallest).log() if self._output == OUTPUT else output
+
+    def _run(self, images: Tensor) -> NDArray[Any]:
+        """The output for at most as many images as the file takes at once."""
+        missing = (self._fixed()[0] or len(images)) - len(images)
+        filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)])
+        found: NDArray[Any] = self._session.run(
+            [self._output], {self._input.name: filled.contiguous().numpy()}
+        )[0]
+        return found[: len(images)]

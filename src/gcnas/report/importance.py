@@ -9,6 +9,7 @@ import numpy as np
 from gcnas.records import Architecture
 from gcnas.report.choices import choice_table
 from gcnas.report.curves import averaged
+from gcnas.report.numbers import counted
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 
@@ -78,7 +79,7 @@ class Importance:
                 f"networks can be predicted (cross-validated R\u00b2 {self.r2:.2f}, not above 0)."
             )
         return (
-            f"From {self.evaluations} evaluations of {self.epochs} epochs, the choices predict a share of "
+            f"From {self.evaluations} evaluations of {counted(self.epochs, 'epoch')}, the choices predict a share of "
             f"{self.r2:.2f} of the order of scores (cross-validated R\u00b2)."
         )
 

@@ -16,7 +16,7 @@ from gcnas.run.group import Group
 from gcnas.run.history import History
 from gcnas.run.ledger import MAX_ATTEMPTS, Ledger
 from gcnas.run.observer import Observer
-from gcnas.run.recommendation import REFERENCE, time_limit
+from gcnas.run.recommendation import is_given, time_limit
 from gcnas.run.repeats import Repeats
 from gcnas.run.signal_clock import SignalClock
 from gcnas.run.trial import Rejection, Trial
@@ -117,12 +117,23 @@ class Driver:
         self._group = Group(clock, alone=executor.capacity == 1)
         self._pruned = 0
         self._exhausted = False
+        self._settling = self._urgent = False
         self.interrupted = False
 
     @property
     def best(self) -> Trial | None:
         """The best trial so far."""
         return self._history.best
+
+    def stop_now(self) -> None:
+        """End the search where it is; a result that is being settled is kept first, unless this is called again.
+
+        Raises:
+            KeyboardInterrupt: Here, or where the search runs.
+        """
+        if not self._settling or self._urgent:
+            raise KeyboardInterrupt
+        self._urgent = True
 
     def run(self) -> Trial:
         """Search until the budget is spent, the space is exhausted, or :attr:`interrupted` is set.
@@ -187,8 +198,7 @@ class Driver:
         self._waiting.extend(trial for trial in left if trial not in fatal)
         self._begin_waiting()
         self._commit([], self._ask(), at_once=True)
-        for trial in fatal:
-            self._settle(Outcome(self._job(trial), _died(trial)))
+        self._settle_all([Outcome(self._job(trial), _died(trial)) for trial in fatal])
 
     def _begin_waiting(self) -> None:
         """Start what an earlier process left; one at a time where this process may die of it."""
@@ -201,6 +211,16 @@ class Driver:
             self._submit(replace(trial, attempts=trial.attempts + 1))
 
     def _settle(self, outcome: Outcome) -> None:
+        """Settle a result as a whole, and end the search then if that was asked for meanwhile."""
+        self._settling = True
+        try:
+            self._take_in(outcome)
+        finally:
+            self._settling, urgent, self._urgent = False, self._urgent, False
+        if urgent:
+            raise KeyboardInterrupt
+
+    def _take_in(self, outcome: Outcome) -> None:
         """Tell the strategy, keep the network if it is the best, ask for more, and commit all of it at once."""
         evaluation = outcome.evaluation
         if self._signals is not None:
@@ -356,7 +376,7 @@ class Driver:
                 limit *= self._checkpoints.lengthening(trial)
         if stop.seconds is not None:
             left = max(GRACE * stop.seconds - self._clock(), 1.0)
-            if stop.one_at_least and trial.proposal.source == REFERENCE and not self._history.complete:
+            if stop.one_at_least and is_given(trial.proposal) and not self._history.complete:
                 left = max(left, SLOW_START * (limit or 0.0))
             limit = left if limit is None else max(min(limit, left), 1.0)
         start = None if self._checkpoints is None else self._checkpoints.start(trial)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gcnas.errors import RunFolderError
+from gcnas.errors import GCNASError, RunFolderError
 from gcnas.files import write_atomically
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -87,6 +87,21 @@ class RunFolder:
             with contextlib.suppress(OSError):
                 kept.rename(folder.best)
         return folder
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Hold a new run; if it is refused before it has a ledger or cached images, its folder goes again.
+
+        Raises:
+            RunFolderError: If another process holds it.
+        """
+        with self.locked():
+            try:
+                yield
+            except GCNASError:
+                if not self.ledger.exists() and not (self.path / "cache").exists() and _is_free(self.path):
+                    shutil.rmtree(self.path, ignore_errors=True)
+                raise
 
     def require(self) -> None:
         """See to it that there is a run.

@@ -9,7 +9,7 @@ from gcnas.errors import LimitsTooTightError
 from gcnas.records import DECAY, Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
 from gcnas.run.duration import RunningMedian
 from gcnas.run.middleware import Middleware
-from gcnas.run.recommendation import REFERENCE, time_limit
+from gcnas.run.recommendation import is_given, time_limit
 from gcnas.run.rungs import ETA
 from gcnas.run.trial import Trial
 from gcnas.strategy import Strategy
@@ -64,7 +64,7 @@ class Rung:
         insort(self.ranked, entry, key=_place)
         if waits and math.isfinite(entry.score):
             insort(self.waiting, entry, key=_place)
-        if entry.proposal.source == REFERENCE:
+        if is_given(entry.proposal):
             insort(self.designs, entry, key=_place)
         if entry.seconds:
             self.seconds.add(entry.seconds)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gcnas.errors import LimitsTooTightError
 from gcnas.records import Architecture, Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.run.duration import DurationModel
-from gcnas.run.recommendation import REFERENCE
+from gcnas.run.recommendation import REFERENCE, is_given
 from gcnas.run.trial import Rejection, Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy, StrategyState
@@ -51,11 +51,18 @@ class ReferencesFirst(Middleware):
         inner: The strategy.
         space: Fitted space.
         references: Architectures of the space, in order.
+        source: Where they come from.
     """
 
-    def __init__(self, inner: Strategy, space: SearchSpace, references: Sequence[Architecture]) -> None:
+    def __init__(
+        self,
+        inner: Strategy,
+        space: SearchSpace,
+        references: Sequence[Architecture],
+        source: str = REFERENCE,
+    ) -> None:
         super().__init__(inner)
-        self._left = [Proposal(a, space.encode(a), REFERENCE) for a in references]
+        self._left = [Proposal(a, space.encode(a), source) for a in references]
         self._proposed: list[str] = []
 
     def ask(self, n: int) -> list[Proposal]:
@@ -209,11 +216,7 @@ class WithinTime(Filter):
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """Infeasible if the predicted time is too long; references are never rejected."""
         epoch = self._model.predict(proposal.architecture)
-        if (
-            proposal.source == REFERENCE
-            or epoch is None
-            or (predicted := epoch * self._epochs) <= self._seconds
-        ):
+        if is_given(proposal) or epoch is None or (predicted := epoch * self._epochs) <= self._seconds:
             return None
         return _infeasible(proposal, f"seconds {predicted:.0f} > {self._seconds:.0f} (predicted)")
 

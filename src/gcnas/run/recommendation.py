@@ -7,16 +7,21 @@ from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 from gcnas.records import METRICS, Limits, Proposal
 from gcnas.run.trial import Trial, decisive
 
-REFERENCE = "reference"
-"""Source of the designs by people."""
+REFERENCE, TRANSFERRED = "reference", "transferred"
+"""Sources of the designs by people, and of the network of another run."""
 
 PATIENCE = 2
 """Designs by people get so many times the time limit of other candidates."""
 
 
+def is_given(proposal: Proposal) -> bool:
+    """Whether nobody had to find the network: a design by people, or the network of another run."""
+    return proposal.source in (REFERENCE, TRANSFERRED)
+
+
 def time_limit(proposal: Proposal, seconds: float) -> float:
     """Time limit of an evaluation: longer for designs by people, so that a slow hour does not take one out."""
-    return PATIENCE * seconds if proposal.source == REFERENCE else seconds
+    return PATIENCE * seconds if is_given(proposal) else seconds
 
 
 def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -> Trial | None:
@@ -39,7 +44,7 @@ def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -
     """
     scores = contenders(trials, limits)
     best = _best(scores)
-    reference = _best([(t, score) for t, score in scores if t.proposal.source == REFERENCE])
+    reference = _best([(t, score) for t, score in scores if is_given(t.proposal)])
     if best is None or reference is None:
         return None if best is None else best[0]
     share = min(max(reference[1], 0.0), 1.0)  # a soft reward may be above 1

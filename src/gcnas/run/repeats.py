@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gcnas.records import Fidelity, Limits, Proposal
-from gcnas.run.recommendation import REFERENCE
+from gcnas.run.recommendation import is_given
 from gcnas.run.trial import Trial
 
 REPEATED = 3
@@ -50,7 +50,7 @@ class Repeats:
             self._made.add(trial.proposal.fingerprint)
         elif trial.complete and trial.fidelity == self._full and self._limits.violation(trial.cost) is None:
             insort(self._ranked, trial, key=_place)
-            if trial.proposal.source == REFERENCE:
+            if is_given(trial.proposal):
                 self._design = min(self._design or trial, trial, key=_place)
             self._known = None
 

@@ -23,6 +23,7 @@ from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.run.ledger import Ledger, damage
 from gcnas.run.middleware import ReferencesFirst, Unique, WithinLimits, WithinTime
 from gcnas.run.observer import Observer
+from gcnas.run.recommendation import REFERENCE, TRANSFERRED
 from gcnas.run.repeats import Repeats
 from gcnas.run.searcher import create_meter, create_searcher
 from gcnas.run.signal_clock import Meter, SignalClock
@@ -242,7 +243,8 @@ def _strategy(
     strategy = create_searcher(config, space, meter, context.past)
     tell_all = strategy.multi_fidelity
     if config.references:
-        strategy = ReferencesFirst(strategy, space, references(context))
+        source = TRANSFERRED if TRANSFERRED in space.references else REFERENCE
+        strategy = ReferencesFirst(strategy, space, references(context), source)
     strategy = WithinLimits(strategy, rejections, space)
     if context.amounts.search_seconds is not None and context.amounts.candidate_seconds is not None:
         model = DurationModel(space)
