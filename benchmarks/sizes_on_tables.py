@@ -5,9 +5,9 @@
     python benchmarks/sizes_on_tables.py summary
 
 The six tables are built in and tell parameters and multiply-adds. ``pack`` writes one row a run of a bench folder to
-``benchmarks/results/NAME/runs.csv`` (``pack DIR tuned_rivals_on_tables`` for the arms ``evolution:tuned`` and
-``tpe:tuned``, by the same command) and copies its summary. ``summary`` pairs these runs by seed with each other, with
-those of ``strategies_on_tables/`` (from before tables told sizes, which only ``gcnas`` reads; its arm
+``benchmarks/results/NAME/runs.csv`` (``pack DIR tuned_rivals_on_tables`` for the arms ``evolution:tuned``,
+``gp:tuned`` and ``tpe:tuned``, by the same command) and copies its summary. ``summary`` pairs these runs by seed with
+each other, with those of ``strategies_on_tables/`` (from before tables told sizes, which only ``gcnas`` reads; its arm
 ``gcnas:no-sizes`` is what it was) by queries to the optimum, and with those of ``signals.csv`` by mean regret over 150
 queries: medians, means, and Wilcoxon's test with Holm's correction over the lines of a block.
 """
@@ -95,9 +95,12 @@ def summary() -> None:
     plain = read(RESULTS / "signals.csv", "auc_regret", "arm")["gcnas"]
     pairs = [(space, areas[space], plain[space]) for space in queries if space in plain]
     compare("mean regret, gcnas without sizes", pairs, medians=False)
-    for rival, spaces in read(RESULTS / "tuned_rivals_on_tables" / "runs.csv", "auc_regret").items():
-        pairs = [(space, areas[space], spaces[space]) for space in queries]
-        compare(f"mean regret, {rival}", pairs, medians=False)
+    for measure, own, medians in (("queries", queries, True), ("auc_regret", areas, False)):
+        for rival, spaces in read(RESULTS / "tuned_rivals_on_tables" / "runs.csv", measure).items():
+            pairs = [(space, own[space], spaces[space]) for space in queries]
+            compare(
+                f"{'queries to the optimum' if medians else 'mean regret'}, {rival}", pairs, medians=medians
+            )
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ that stand in the file are not run again. Local search has nothing to tune.
 
 The rows kept are those of ``--rivals reinforce reinforce-rnn-tuned reinforce-rnn-parallel --seeds 6``. The best setting
 of each policy is what its strategy has: ``ReinforceSettings`` for the GCN, ``RNN_TUNED`` for both recurrent ones.
-So are those of ``--rivals evolution optuna:tpe --seeds 6``, whose best settings are the arms ``evolution:tuned`` and
-``tpe:tuned``. Of ``--rivals gp`` there are two seeds, from which nothing was concluded.
+So are those of ``--rivals evolution gp optuna:tpe --seeds 6``, whose best settings are the arms ``evolution:tuned``,
+``gp:tuned`` and ``tpe:tuned``.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def settings(rival: str) -> Iterator[tuple[str, dict[str, Any]]]:
     grids: dict[str, dict[str, tuple[Any, ...]]] = {
         **{key: {"learning_rate": (0.003, 0.001, 0.01), "entropy": (0.01, 0.03, 0.1, 0.3)} for key in POLICIES},
         "evolution": {"population": (30, 15, 50, 100), "tournament": (10, 5, 20)},
-        "gp": {"initial": (10, 5, 20), "refit": (5, 1), "uniform": (16, 128)},
+        "gp": {"initial": (10, 5, 15, 20), "refit": (5, 1, 2)},
         "optuna:tpe": {
             "n_startup_trials": (10, 5, 20),
             "n_ei_candidates": (24, 100),

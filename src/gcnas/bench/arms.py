@@ -43,10 +43,11 @@ CEIM_TRIED = tuple(product((10, 20, 50), (0.03, 0.1, 0.3, 1.0)))
 
 TUNED: dict[str, dict[str, Any]] = {
     "evolution": {"population": 15, "tournament": 10},
+    "gp": {"initial": 10, "refit": 2},
     "optuna:tpe": {"n_startup_trials": 5, "n_ei_candidates": 100, "multivariate": True},
 }
 """Settings of rivals with the least mean rank of mean regret on the two tables that ``gcnas`` was tuned on, of twelve
-each (``benchmarks/tune_rivals.py``): arms ``evolution:tuned`` and ``tpe:tuned``."""
+each (``benchmarks/tune_rivals.py``): arms ``evolution:tuned``, ``gp:tuned`` and ``tpe:tuned``."""
 
 
 def rates_tried(controller: str) -> tuple[float, ...]:
@@ -186,6 +187,12 @@ def _evolution(space: SearchSpace, seed: int) -> Strategy:
     return EvolutionStrategy(space, seed, EvolutionSettings(**TUNED["evolution"]))
 
 
+def _gp(space: SearchSpace, seed: int) -> Strategy:
+    from gcnas.strategy.gp import GPSettings, GPStrategy
+
+    return GPStrategy(space, seed, GPSettings(**TUNED["gp"]))
+
+
 def _tpe(space: SearchSpace, seed: int) -> Strategy:
     from gcnas.strategy.optuna_samplers import OptunaStrategy, tpe
 
@@ -233,6 +240,7 @@ ARMS: dict[str, Arm] = {
     **{f"ceim:{population}": partial(_ceim, str(population)) for population, _ in CEIM_TRIED},
     **{f"screening:{controller}": partial(_screening, controller) for controller in RIVALS},
     "evolution:tuned": _evolution,
+    "gp:tuned": _gp,
     "tpe:tuned": _tpe,
     "gcnas:three": _three,
     **{f"gcnas:{name}": partial(_default, changes) for name, changes in CHANGES.items()},
