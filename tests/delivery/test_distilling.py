@@ -1,3 +1,4 @@
+import re
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gcnas.delivery import final
 from gcnas.errors import ConfigurationError, ExportError
 from gcnas.result import Result
 from gcnas.run.observer import Observer
+from gcnas.space.scaling import Coefficients
 
 Own = dict[str, Any]
 
@@ -43,6 +45,23 @@ def test_an_ensemble_of_the_runs_best_teaches_and_the_settings_are_chosen(run: P
     page = (run / "report.html").read_text()
     assert "Teacher" in page
     assert "ensemble of trials" in page
+
+
+def test_the_network_itself_grown_teaches(run: Path) -> None:
+    notes = Notes()
+    metrics = finalized(run, notes, distill="larger", temperature=2.0, distill_weight=0.5)
+    number, own = metrics["trial"], metrics["multiply_adds"] / 1e6
+    teacher = metrics["distillation"]["teacher"]
+    found = re.fullmatch(rf"trial {number} grown from {own:.2f} to ([0-9.]+) M multiply-adds", teacher)
+    assert found is not None, teacher
+    assert 2.5 < float(found[1]) / own < 6
+    assert notes.notes[0] == f"The teacher is trained first: {teacher}."
+
+
+def test_what_cannot_be_grown_has_no_larger_teacher(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcnas.delivery.teachers.GROWTH", Coefficients(1.0, 1.0, 1.0))
+    with pytest.raises(ConfigurationError, match=r"cannot be grown.*another teacher"):
+        finalized(run, distill="larger")
 
 
 @pytest.mark.slow
@@ -123,7 +142,7 @@ def test_a_float_onnx_file_of_another_tool_teaches(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"distill": "nobody"}, "A teacher is 'ensemble'"),
+        ({"distill": "nobody"}, "A teacher is 'larger'"),
         ({"distill": "trial=77"}, "no complete trial 77"),
         ({"distill": "ensemble", "temperature": 0.0}, "temperature is above 0"),
         ({"distill": "ensemble", "distill_weight": 1.5}, "weight of a teacher"),

@@ -58,8 +58,8 @@ def finalize(
         typer.Option(
             "--distill",
             metavar="TEACHER",
-            help="Learn from a teacher too: ensemble (the run's best, trained first), trial=N, phi=N, a run folder, an "
-            ".onnx file.",
+            help="Learn from a teacher too: larger (the network grown four times, trained first), ensemble (the run's "
+            "best, trained first), trial=N, phi=N, a run folder, an .onnx file.",
         ),
     ] = None,
     temperature: Annotated[

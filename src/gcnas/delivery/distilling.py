@@ -11,7 +11,6 @@ from gcnas.errors import CandidateError, ConfigurationError
 from gcnas.network import Network
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
-from gcnas.run.trial import Trial
 from gcnas.training import EpochSchedule, ImageBatches, Schedule, TimedSchedule, measure, train
 from gcnas.training.candidate import build_seeded
 from gcnas.training.distillation import Distillation
@@ -77,7 +76,7 @@ def prepare(
 ) -> Taught:
     """Train the teacher if need be, and choose what is not given.
 
-    A teacher made of the run's networks gets the training of a delivered one on all but the test images. It has so
+    A teacher made of networks of the run gets the training of a delivered one on all but the test images. It has so
     seen the validation images on which temperature and weight are chosen; the network that learns has not, and all
     settings have the same teacher.
 
@@ -96,8 +95,8 @@ def prepare(
         teacher = found.teacher
     else:
         observer.note(f"The teacher is trained first: {found.name}.")
-        share = None if seconds is None else seconds * TEACHER_SHARE / len(found.trials)
-        teacher = taught_by([_teacher(context, trial, share) for trial in found.trials], context)
+        share = None if seconds is None else seconds * TEACHER_SHARE / len(found.networks)
+        teacher = taught_by([_teacher(context, found, name, share) for name in found.networks], context)
     grid = list(
         product(
             TEMPERATURES if lesson.temperature is None else (lesson.temperature,),
@@ -116,9 +115,9 @@ def prepare(
     )
 
 
-def _teacher(context: Context, trial: Trial, seconds: float | None) -> Network:
-    seed = stream_seed(context.config.seed, f"teacher {trial.number}") % 2**31
-    network = build_seeded(context.space, trial.proposal.architecture, context.dataset, context.platform, seed)
+def _teacher(context: Context, found: ToTrain, name: str, seconds: float | None) -> Network:
+    seed = stream_seed(context.config.seed, f"teacher {name}") % 2**31
+    network = build_seeded(found.space, found.networks[name], context.dataset, context.platform, seed)
     batches = ImageBatches(
         context.dataset.train_and_validation(), context.platform, context.recipe.augmentation
     )

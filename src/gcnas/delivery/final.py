@@ -67,13 +67,13 @@ class Refinement:
     heritage: Heritage | None = None
     trials: Sequence[Trial] = ()
 
-    def teacher(self, context: Context) -> Known | ToTrain | None:
-        """Who teaches; None if nobody does.
+    def teacher(self, context: Context, trial: Trial) -> Known | ToTrain | None:
+        """Who teaches the network of a trial; None if nobody does.
 
         Raises:
             GCNASError: One of its children, if there is no such teacher, or it cannot be used.
         """
-        return None if self.lesson is None else find_teacher(self.lesson.teacher, context, self.trials)
+        return None if self.lesson is None else find_teacher(self.lesson.teacher, context, trial, self.trials)
 
 
 @dataclass
@@ -119,7 +119,7 @@ def finalize(
     context = replace(context, platform=context.final_platform)
     torch.set_num_threads(context.platform.threads)
     start, refinement = time.monotonic(), refinement or Refinement()
-    teacher = refinement.teacher(context)
+    teacher = refinement.teacher(context, trial)
     observer.final_started(trial, seconds)
     try:
         trained = _train(context, trial, seconds, observer, refinement, teacher)

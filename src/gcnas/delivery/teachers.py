@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,19 @@ from gcnas.config import RunConfig
 from gcnas.delivery.best import Model, load_best, load_model
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.export.onnx_teacher import OnnxTeacher
+from gcnas.records import Architecture
 from gcnas.run.context import Context
 from gcnas.run.folder import RunFolder
 from gcnas.run.trial import Trial, decisive
 from gcnas.space import SearchSpace, load_space
+from gcnas.space.scaling import Coefficients, scale_architecture
 from gcnas.training.distillation import Ensemble, Teacher
 
-ENSEMBLE, TRIAL, PHI = "ensemble", "trial=", "phi="
+ENSEMBLE, LARGER, TRIAL, PHI = "ensemble", "larger", "trial=", "phi="
+
+GROWTH, TIMES = Coefficients(1.2, 1.29, 1.0), 2
+"""How a larger teacher is grown: twice the multiply-adds so many times, in depth and width. Its images stay as they
+are, since they are those of the network that learns."""
 
 MEMBERS = 3
 """Networks of an ensemble."""
@@ -45,25 +51,28 @@ class Known:
 
 @dataclass(frozen=True)
 class ToTrain:
-    """A teacher made of networks of the run, which are trained first.
+    """A teacher made of networks that are trained first.
 
     Attributes:
         name: For reports.
-        trials: Whose networks.
+        networks: Architectures by what the seeds of their trainings are called.
+        space: The fitted space in which they are points.
     """
 
     name: str
-    trials: tuple[Trial, ...]
+    networks: Mapping[str, Architecture]
+    space: SearchSpace
 
 
-def find_teacher(given: Any, context: Context, trials: Sequence[Trial]) -> Known | ToTrain:
+def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Trial]) -> Known | ToTrain:
     """What a user named as a teacher.
 
     Args:
-        given: ``ensemble``, ``trial=N``, ``phi=N``, an ONNX file, a run folder (or one in its ``scaled``), or from
-            Python a module that maps ``B x C x H x W`` in [0, 1] to logits.
+        given: ``larger``, ``ensemble``, ``trial=N``, ``phi=N``, an ONNX file, a run folder (or one in its
+            ``scaled``), or from Python a module that maps ``B x C x H x W`` in [0, 1] to logits.
         context: The run whose network learns.
-        trials: Its trials.
+        trial: The trial of that network.
+        trials: Those of the run.
 
     Raises:
         ConfigurationError: If there is no such teacher, or it knows other classes.
@@ -76,8 +85,10 @@ def find_teacher(given: Any, context: Context, trials: Sequence[Trial]) -> Known
     text = str(given)
     if text == ENSEMBLE:
         return _ensemble(context, trials)
+    if text == LARGER:
+        return _larger(context, trial)
     if text.startswith(TRIAL):
-        return _trial(text, trials)
+        return _trial(text, context, trials)
     path = Path(text)
     if path.suffix.lower() == ".onnx":
         return Known(text, _checked(_onnx(path, context), text, context))
@@ -92,8 +103,8 @@ def find_teacher(given: Any, context: Context, trials: Sequence[Trial]) -> Known
     if (path / "run.db").is_file():
         return Known(text, _checked(_run(path, context), text, context))
     raise ConfigurationError(
-        f"A teacher is 'ensemble', 'trial=N', 'phi=N', a run folder or an .onnx file, but got {text!r}, which is none "
-        "of them."
+        f"A teacher is 'larger', 'ensemble', 'trial=N', 'phi=N', a run folder or an .onnx file, but got {text!r}, "
+        "which is none of them."
     )
 
 
@@ -102,17 +113,41 @@ def _ensemble(context: Context, trials: Sequence[Trial]) -> ToTrain:
     best = tuple({t.proposal.fingerprint: t for t in reversed(ranked)}.values())[::-1][:MEMBERS]
     if not best:
         raise ConfigurationError(f"{context.folder.path} has no trained network that could teach.")
-    return ToTrain(f"ensemble of trials {', '.join(str(t.number) for t in best)}", best)
+    return _of_trials(f"ensemble of trials {', '.join(str(t.number) for t in best)}", best, context)
 
 
-def _trial(text: str, trials: Sequence[Trial]) -> ToTrain:
+def _larger(context: Context, trial: Trial) -> ToTrain:
+    """The network that learns, grown."""
+    scaled = scale_architecture(context.space, trial.proposal.architecture, GROWTH, TIMES)
+    if scaled.architecture.fingerprint == trial.proposal.fingerprint:
+        raise ConfigurationError(
+            f"The network of trial {trial.number} cannot be grown: no layer has filters, or can be repeated. Name "
+            "another teacher."
+        )
+    own, grown = (
+        space.cost(architecture).multiply_adds / 1e6
+        for space, architecture in (
+            (context.space, trial.proposal.architecture),
+            (scaled.space, scaled.architecture),
+        )
+    )
+    name = f"trial {trial.number} grown from {own:.2f} to {grown:.2f} M multiply-adds"
+    return ToTrain(name, {f"larger {trial.number}": scaled.architecture}, scaled.space)
+
+
+def _of_trials(name: str, trials: Sequence[Trial], context: Context) -> ToTrain:
+    networks = {str(trial.number): trial.proposal.architecture for trial in trials}
+    return ToTrain(name, networks, context.space)
+
+
+def _trial(text: str, context: Context, trials: Sequence[Trial]) -> ToTrain:
     complete = {str(trial.number): trial for trial in trials if trial.complete}
     number = text.removeprefix(TRIAL)
     if number not in complete:
         raise ConfigurationError(
             f"There is no complete trial {number} to teach; there are {len(complete)}, see trials.csv."
         )
-    return ToTrain(f"trial {number}", (complete[number],))
+    return _of_trials(f"trial {number}", [complete[number]], context)
 
 
 def _run(path: Path, context: Context) -> Teacher:
