@@ -1,92 +1,121 @@
 """What distillation adds: the same network with the same seeds and epochs, with and without a teacher.
 
-For each seed a short search on 2,000 images of Fashion-MNIST (limits below); then the network that it recommends gets
-its final training twice: ``plain``, and ``ensemble`` (``gcnas finalize --distill ensemble``: the run's three best
-networks, trained for as many epochs each, temperature and weight chosen on validation). Both start from the same
-weights and see the same batches. The second costs about five times the training of the first: see ``seconds``. Test
-accuracy is on all 10,000 test images.
+For each seed a short search (four networks of two epochs, the limits below) on 8,000 training images of CIFAR-10
+(``cifar8000`` of ``product.py``) or 5,000 of Fashion-MNIST (``fashion``, likewise); then the network that it recommends
+gets its final training in four ways, from the same weights and with the same batches:
 
-``OMP_NUM_THREADS=1 python benchmarks/distillation.py --seeds 0 1 2`` writes ``benchmarks/results/distillation.csv``;
-seeds that stand in the file with as many epochs are not repeated. ``GCNAS_DATA`` names the folder of the data.
+- ``plain``: the labels alone.
+- ``ensemble``: ``gcnas finalize --distill ensemble``, the run's three best networks, which are about as large.
+- ``larger``: ``gcnas finalize --distill larger``, the network grown in depth and width, at the same resolution.
+- ``phi=2``: ``gcnas scale RUN --phi 2`` (the paper's coefficients, as many epochs on the search-train split), then
+  ``gcnas finalize --distill phi=2``: one teacher of about four times the multiply-adds.
+
+Temperature and weight are chosen on validation. ``seconds`` are those of the final training, with the choice and the
+trainings of teachers; growing to ``phi=2`` is beside it (``teacher_seconds``). Test accuracy is on all 10,000 test
+images.
+
+A teacher costs five to six times the training of the network itself, so what it is worth shows beside a training of
+as many more epochs: ``--epochs 30`` with all arms, ``--epochs 180 --arms plain larger``.
+
+``OMP_NUM_THREADS=1 python benchmarks/distillation.py --seeds 0 1 2 …`` writes
+``benchmarks/results/distillation.csv``; arms that stand in the file with as many epochs are not repeated.
+``--summary`` prints what is there. ``GCNAS_DATA`` names the folder of the data.
 """
 
 import argparse
 import csv
-import os
 import tempfile
+import time
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
-import numpy as np
+from product import prepare
 
 import gcnas
 
 RESULTS = Path(__file__).resolve().parent / "results" / "distillation.csv"
-DATA = Path(os.environ.get("GCNAS_DATA", "../shared/data")) / "images" / "fashion_mnist.npz"
-ARMS = ("plain", "ensemble")
-COLUMNS = "seed arm epochs teacher temperature weight test_accuracy parameters multiply_adds seconds".split()
+ARMS = ("plain", "ensemble", "larger", "phi=2")
+COLUMNS = (
+    "set seed arm epochs teacher temperature weight test_accuracy teacher_validation parameters multiply_adds "
+    "teacher_multiply_adds seconds teacher_seconds"
+).split()
+LIMITS = {"max_params": "25k", "max_macs": "3M"}
+COEFFICIENTS = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
+
+Row = dict[str, Any]
 
 
-def subset(path: Path, images: int, seed: int) -> dict[str, np.ndarray]:
-    """So many training images, and all test images."""
-    with np.load(path) as arrays:
-        chosen = np.random.default_rng(seed).permutation(len(arrays["train_images"]))[:images]
-        return {
-            "train_images": arrays["train_images"][chosen],
-            "train_labels": arrays["train_labels"][chosen],
-            "test_images": arrays["test_images"],
-            "test_labels": arrays["test_labels"],
-        }
-
-
-def compare(seed: int, images: int, epochs: int) -> list[dict[str, object]]:
-    """Both arms of a seed."""
-    data = subset(DATA, images, seed)
-    options = {"data": data, "final_epochs": epochs, "threads": 1}
+def compare(name: str, seed: int, epochs: int, arms: list[str]) -> list[Row]:
+    """Some arms of a set and a seed."""
     with tempfile.TemporaryDirectory() as folder:
+        data, options = prepare(name, Path(folder))
         run = Path(folder) / "run"
-        gcnas.search(
-            **options, out=run, budget=4, epochs=4, fidelity="full", max_macs="1.5M", seed=seed, onnx=False
-        )
-        rows = []
-        for arm, distill in (("plain", None), ("ensemble", "ensemble")):
-            metrics = gcnas.finalize(run, **options, distill=distill).metrics
-            taught = metrics.get("distillation", {})
-            names = ("test_accuracy", "parameters", "multiply_adds", "seconds")
-            row = {"seed": seed, "arm": arm, "epochs": epochs} | {name: metrics[name] for name in names}
-            rows.append(row | {name: taught.get(name) for name in ("teacher", "temperature", "weight")})
-        return rows
+        options |= {"final_epochs": epochs, "threads": 1, "onnx": False, "report": False}
+        gcnas.search(data, out=run, budget=4, epochs=2, fidelity="full", seed=seed, **LIMITS, **options)
+        return [
+            train(run, arm, epochs) | {"set": name, "seed": seed, "arm": arm, "epochs": epochs} for arm in arms
+        ]
+
+
+def train(run: Path, arm: str, epochs: int) -> Row:
+    """The final training of an arm."""
+    grown: Row = {}
+    if arm.startswith("phi="):
+        start = time.monotonic()
+        *_, row = gcnas.scale(run, int(arm.removeprefix("phi=")), epochs=epochs, threads=1, **COEFFICIENTS)
+        grown = {
+            "teacher_validation": row.validation_accuracy,
+            "teacher_multiply_adds": row.multiply_adds,
+            "teacher_seconds": round(time.monotonic() - start, 1),
+        }
+    teacher = None if arm == "plain" else arm
+    metrics = gcnas.finalize(run, final_epochs=epochs, distill=teacher, onnx=False).metrics
+    taught = metrics.get("distillation", {})
+    figures = {key: metrics[key] for key in ("test_accuracy", "parameters", "multiply_adds", "seconds")}
+    return figures | grown | {key: taught.get(key) for key in ("teacher", "temperature", "weight")}
+
+
+def summarise(name: str, epochs: str, rows: list[Row]) -> None:
+    """Print the mean of each arm and its gain, whose pairs share a seed."""
+    scores: dict[str, dict[str, float]] = {}
+    for row in rows:
+        scores.setdefault(row["arm"], {})[str(row["seed"])] = 100 * float(row["test_accuracy"])
+    for arm, found in scores.items():
+        gains = [found[seed] - scores["plain"][seed] for seed in found if seed in scores["plain"]]
+        spread = f", deviation {stdev(gains):.2f}" if len(gains) > 1 else ""
+        gain = "" if arm == "plain" else f"; gain {mean(gains):+.2f} points{spread} over {len(gains)} seeds"
+        print(f"{name}, {epochs} epochs, {arm}: {mean(found.values()):.2f} %{gain}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sets", nargs="+", default=["cifar8000"], choices=["cifar8000", "fashion"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--summary", action="store_true", help="only print what is there")
     arguments = parser.parse_args()
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     if RESULTS.exists():
         with RESULTS.open(newline="") as file:
             rows = list(csv.DictReader(file))
-    for seed in arguments.seeds:
-        if (str(seed), str(arguments.epochs)) not in {(str(r["seed"]), str(r["epochs"])) for r in rows}:
-            rows += compare(seed, arguments.images, arguments.epochs)
-            with RESULTS.open("w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-    for epochs in dict.fromkeys(str(row["epochs"]) for row in rows):
-        summarise(epochs, [row for row in rows if str(row["epochs"]) == epochs])
-
-
-def summarise(epochs: str, rows: list[dict[str, object]]) -> None:
-    """Print the mean of each arm and the gain, whose pairs share a seed."""
-    scores = {arm: [100 * float(str(r["test_accuracy"])) for r in rows if r["arm"] == arm] for arm in ARMS}
-    gains = [b - a for a, b in zip(*scores.values(), strict=True)]
-    means = ", ".join(f"{arm} {mean(found):.2f} %" for arm, found in scores.items())
-    spread = f", deviation {stdev(gains):.2f}" if len(gains) > 1 else ""
-    each = ", ".join(f"{gain:+.2f}" for gain in gains)
-    print(f"{epochs} epochs, {len(gains)} seeds: {means}; gain {mean(gains):+.2f} points ({each}{spread})")
+    for name in arguments.sets if not arguments.summary else ():
+        for seed in arguments.seeds:
+            known = {
+                row["arm"]
+                for row in rows
+                if (row["set"], str(row["seed"]), str(row["epochs"]))
+                == (name, str(seed), str(arguments.epochs))
+            }
+            if arms := [arm for arm in arguments.arms if arm not in known]:
+                rows += compare(name, seed, arguments.epochs, arms)
+                with RESULTS.open("w", newline="") as file:
+                    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                    writer.writeheader()
+                    writer.writerows(rows)
+    for name, epochs in dict.fromkeys((row["set"], str(row["epochs"])) for row in rows):
+        summarise(name, epochs, [row for row in rows if (row["set"], str(row["epochs"])) == (name, epochs)])
 
 
 if __name__ == "__main__":
