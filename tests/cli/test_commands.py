@@ -242,7 +242,7 @@ def test_finalize_with_a_teacher_and_trained_weights(run_copy: Path, run_gcnas: 
     assert metrics["distillation"]["teacher"] == "trial 1"
     wrong = run_gcnas("finalize", run_copy, "--distill", "nobody", check=False)
     assert wrong.returncode == 1
-    assert "A teacher is 'ensemble'" in wrong.stderr
+    assert "A teacher is 'larger'" in wrong.stderr
 
 
 @pytest.mark.slow
