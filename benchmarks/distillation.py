@@ -82,9 +82,11 @@ def summarise(name: str, epochs: str, rows: list[Row]) -> None:
     for row in rows:
         scores.setdefault(row["arm"], {})[str(row["seed"])] = 100 * float(row["test_accuracy"])
     for arm, found in scores.items():
-        gains = [found[seed] - scores["plain"][seed] for seed in found if seed in scores["plain"]]
+        plain = scores.get("plain", {})
+        gains = [found[seed] - plain[seed] for seed in found if seed in plain]
         spread = f", deviation {stdev(gains):.2f}" if len(gains) > 1 else ""
-        gain = "" if arm == "plain" else f"; gain {mean(gains):+.2f} points{spread} over {len(gains)} seeds"
+        known = arm != "plain" and gains
+        gain = f"; gain {mean(gains):+.2f} points{spread} over {len(gains)} seeds" if known else ""
         print(f"{name}, {epochs} epochs, {arm}: {mean(found.values()):.2f} %{gain}")
 
 
