@@ -1,14 +1,14 @@
-"""Evaluations an hour on two cores: two workers with one thread each against one with two threads.
+"""Evaluations an hour on two cores: two workers with one thread each, one with two threads, and one with one thread.
 
-Both evaluate the same candidates: random networks of the space ``cnn`` within ResNet-8's limits (78,000 parameters,
-9.4 M multiply-adds), one epoch on 2,000 images of Fashion-MNIST (1,600 of them for training). A pair is one block of
-forty candidates, evaluated by the one and then by the other; the order alternates from pair to pair, so that what
-else the machine does falls on both. Both are set up before the first pair (``start_seconds`` of the two workers is
-kept), and the processes are reused. The sum of a block's
-scores is kept; between one thread and two it differs by rounding that training makes larger.
+The last says how much of the second core each of the other two makes use of. All evaluate the same candidates: random
+networks of the space ``cnn`` within ResNet-8's limits (78,000 parameters, 9.4 M multiply-adds), one epoch on 2,000
+images of Fashion-MNIST (1,600 of them for training). A round is one block of forty candidates, evaluated by one after
+the other; the order turns from round to round, so that what else the machine does falls on all. All are set up before
+the first round (``start_seconds`` is kept), and the processes are reused. The sum of a block's scores is
+kept; between one thread and two it differs by rounding that training makes larger.
 
-All of the closing note: ``python benchmarks/workers.py --pairs 4`` (networks of seed 0, data of seed 0). The data are
-read from the folder in GCNAS_DATA or ``../shared/data``. Results replace ``results/workers.csv``; ``load`` is the
+``python benchmarks/workers.py --rounds 6`` (networks of seed 0, data of seed 0) takes ten minutes. The data are read
+from the folder in GCNAS_DATA or ``../shared/data``. Results replace ``results/workers.csv``; ``load`` is the
 system's load average after the block: beyond two, other programs compete, and threads waiting for each other lose most.
 """
 
@@ -18,6 +18,7 @@ import os
 import statistics
 import tempfile
 import time
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,10 @@ from gcnas.strategy import create_strategy
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("GCNAS_DATA") or ROOT.parent / "shared" / "data") / "images"
 RESULTS = ROOT / "benchmarks" / "results" / "workers.csv"
-COLUMNS = "pair order arm workers threads candidates seconds an_hour scores load start_seconds".split()
-ARMS = {"two workers": 2, "one worker": 1}
+COLUMNS = "round order arm workers threads candidates seconds an_hour scores load start_seconds".split()
+ARMS = {"two workers": (2, 2), "one worker": (1, 2), "one thread": (1, 1)}
+"""Workers, and threads in all."""
+
 BLOCK = 40
 
 
@@ -49,13 +52,13 @@ def fashion() -> tuple[np.ndarray, np.ndarray]:
     return arrays["train_images"][chosen], arrays["train_labels"][chosen]
 
 
-def begin(folder: Path, workers: int) -> Context:
+def begin(folder: Path, workers: int, threads: int) -> Context:
     config = RunConfig.create(
         data="<arrays>",
         budget=1,
         epochs=1,
         workers=workers,
-        threads=2,
+        threads=threads,
         max_params="78k",
         max_macs="9.4M",
         test_fraction=0.01,
@@ -80,42 +83,44 @@ def evaluate(executor: Executor, proposals: list[Proposal], context: Context) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=3)
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--rounds", type=int, default=6)
+    rounds = parser.parse_args().rounds
+    seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
     with tempfile.TemporaryDirectory() as temporary, RESULTS.open("w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS)
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
-        contexts = {arm: begin(Path(temporary) / str(count), count) for arm, count in ARMS.items()}
+        contexts = {arm: begin(Path(temporary) / arm, *counts) for arm, counts in ARMS.items()}
         executors = {arm: create_executor(context, Observer()) for arm, context in contexts.items()}
         strategy = create_strategy("random", contexts["one worker"].space, 0)
         warm_up, starts = strategy.ask(2), {}
         for arm, executor in executors.items():
             starts[arm] = evaluate(executor, warm_up, contexts[arm])[0]
-        ratios = []
-        for pair in range(pairs):
-            block, seconds = strategy.ask(BLOCK), {}
-            for order, arm in enumerate(list(ARMS) if pair % 2 == 0 else list(ARMS)[::-1]):
+        for number in range(rounds):
+            block, first = strategy.ask(BLOCK), number % len(ARMS)
+            for order, arm in enumerate([*list(ARMS)[first:], *list(ARMS)[:first]]):
                 torch.set_num_threads(contexts[arm].platform.threads)
-                seconds[arm], scores = evaluate(executors[arm], block, contexts[arm])
+                spent, scores = evaluate(executors[arm], block, contexts[arm])
+                seconds[arm].append(spent)
                 table.writerow({
-                    "pair": pair,
+                    "round": number,
                     "order": order,
                     "arm": arm,
-                    "workers": ARMS[arm],
+                    "workers": ARMS[arm][0],
                     "threads": contexts[arm].platform.threads,
                     "candidates": BLOCK,
-                    "seconds": f"{seconds[arm]:.2f}",
-                    "an_hour": f"{3600 * BLOCK / seconds[arm]:.0f}",
+                    "seconds": f"{spent:.2f}",
+                    "an_hour": f"{3600 * BLOCK / spent:.0f}",
                     "scores": f"{scores:.4f}",
                     "load": f"{os.getloadavg()[0]:.1f}",
                     "start_seconds": f"{starts[arm]:.1f}",
                 })  # fmt: skip
                 file.flush()
-            ratios.append(seconds["one worker"] / seconds["two workers"])
-            print(f"pair {pair}: {ratios[-1]:.2f} times the evaluations an hour", flush=True)
         for executor in executors.values():
             executor.close()
-    print(f"{pairs} pairs: median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
+    for arm, other in combinations(ARMS, 2):
+        ratios = [theirs / ours for ours, theirs in zip(seconds[arm], seconds[other], strict=True)]
+        spread = f"median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"{arm}, times the evaluations an hour of {other}: {spread}")
 
 
 if __name__ == "__main__":
