@@ -212,7 +212,7 @@ def run_hand_made(job: Job, folder: Path) -> dict[str, Any]:
     usable = job.seconds - (time.monotonic() - start) - RESERVE * job.seconds
     schedule = training.TimedSchedule(usable, 10_000)
     log = training.train(network, batches, scene.recipe, schedule, scene.platform, seed=job.seed)
-    parameters, multiply_adds = _cost(network, scene)
+    parameters, multiply_adds = cost(network, scene)
     return {
         "test_accuracy": scene.test(network),
         "parameters": parameters,
@@ -280,7 +280,7 @@ def run_pruned(job: Job, folder: Path) -> dict[str, Any]:
 
     def objective(trial: optuna.Trial) -> float:
         network, optimizer = hand_written(trial, scene)
-        if any(spent > limit for spent, limit in zip(_cost(network, scene), LIMITS[job.name], strict=True)):
+        if any(spent > limit for spent, limit in zip(cost(network, scene), LIMITS[job.name], strict=True)):
             raise optuna.TrialPruned
         generator = torch.Generator().manual_seed(job.seed)
         accuracy = 0.0
@@ -305,7 +305,7 @@ def run_pruned(job: Job, folder: Path) -> dict[str, Any]:
     while time.monotonic() < end:
         _epoch(network, optimizer, everything, generator)
         epochs += 1
-    parameters, multiply_adds = _cost(network, scene)
+    parameters, multiply_adds = cost(network, scene)
     return {
         "test_accuracy": scene.test(network),
         "validation_accuracy": best.value,
@@ -360,7 +360,7 @@ def _epoch(
         optimizer.step()
 
 
-def _cost(network: torch.nn.Module, scene: Scene) -> tuple[int, int]:
+def cost(network: torch.nn.Module, scene: Scene) -> tuple[int, int]:
     """Parameters and multiply-adds."""
     shape = scene.space.fitted
     size = (shape.channels, shape.height, shape.width)

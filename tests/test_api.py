@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tests.delivery.test_final import Notes
 
 import gcnas
 from gcnas import api
@@ -216,7 +217,9 @@ def test_finalize_chooses_within_limits_of_its_own(tmp_path: Path) -> None:
     assert yaml.safe_load((run / "config.yaml").read_text())["max_params"] == 60_000
     assert (run / "config.yaml").read_text() == config
     size = (run / "best/weights.safetensors").stat().st_size
-    assert gcnas.finalize(run, max_size=size).metrics["parameters"] == least
+    notes = Notes()
+    assert gcnas.finalize(run, max_size=size, observer=notes, onnx=True).metrics["parameters"] == least
+    assert any(f"the limit of {size:,} is on the file of weights" in note for note in notes.notes)
     with pytest.raises(LimitsTooTightError, match=f"--max-params {least - 1:,} .the least is {least:,}"):
         gcnas.finalize(run, max_params=least - 1)
     with pytest.raises(ConfigurationError, match="not both"):

@@ -215,8 +215,11 @@ def test_a_failed_fit_leaves_the_one_before(fitted: GCNASClassifier) -> None:
     run = fitted.run_path_
     with pytest.raises(ValueError, match="at least 2 different images"):
         fitted.fit(IMAGES[:4], [0, 0, 0, 1])
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        fitted.fit(np.zeros((4, 49)), [0, 0, 0, 0])
     assert fitted.run_path_ == run
     assert run.exists()
+    assert len(fitted.predict(IMAGES)) == len(IMAGES)
 
 
 @pytest.mark.slow

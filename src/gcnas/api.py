@@ -210,7 +210,10 @@ def finalize(
         with open_ledger(context) as ledger:
             chosen = choose_trial(context, ledger, trial, wanted.limits, observer)
             refinement = Refinement(lesson, heritage, ledger.trials())
-            _deliver(context, ledger, Clock(elapsed(ledger)), chosen, seconds, observer, refinement)
+            # What is measured after the training is held against these limits too.
+            limits = context.space.limits.within(wanted.limits)
+            limited = replace(context, space=replace(context.space, limits=limits))
+            _deliver(limited, ledger, Clock(elapsed(ledger)), chosen, seconds, observer, refinement)
         _write_tables(context)
     return Result(folder.path, space=context.space)
 

@@ -151,6 +151,16 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any) -> Self:  # noqa: N803
         X, shape = _flat(X)  # noqa: N806
+        before = dict(vars(self))
+        try:
+            return self._fit_to(X, y, shape)
+        except BaseException:
+            # The fit before this one, if there is one, stays as it was.
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _fit_to(self, X: Any, y: Any, shape: tuple[int, ...] | None) -> Self:  # noqa: N803
         rows, y = validate_data(self, X, y)
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
@@ -164,7 +174,6 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         try:
             result = search(images, out=self.out if run is None else Path(run) / "run", **self._options())
         except BaseException:
-            # The fit before this one, if there is one, stays as it was.
             if removal is not None:
                 removal()
             raise

@@ -59,6 +59,7 @@ def test_tensors_can_be_changed(tmp_path: Path) -> None:
         entry(data_offsets=[0]),
         entry(data_offsets=[True, 9]),
         entry(more=1),
+        entry(shape=[0, 2**62, 2**62], data_offsets=[0, 0]),
     ],
     ids=lambda header: str(header)[:70],
 )
@@ -78,6 +79,13 @@ def test_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("gcnas.export.safetensors_reader.MAX_FILE_BYTES", 10)
     with pytest.raises(ValueError, match="more than 10 bytes"):
         read_safetensors(write(tmp_path / "x", entry(), bytes(8)))
+
+
+def test_tensors_that_share_bytes_are_a_value_error(tmp_path: Path) -> None:
+    """A small file could ask for any amount of memory."""
+    header = {str(number): entry()["x"] for number in range(3)}
+    with pytest.raises(ValueError, match="overlap"):
+        read_safetensors(write(tmp_path / "x", header, bytes(8)))
 
 
 def test_tensor_beyond_the_end_of_the_file_is_a_value_error(tmp_path: Path) -> None:

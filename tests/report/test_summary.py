@@ -93,6 +93,24 @@ def test_reference_wins(make_run: MakeRun) -> None:
     )
 
 
+def test_a_design_delivered_on_demand_is_not_said_to_be_within_the_noise(make_run: MakeRun) -> None:
+    """On 150 images 0.8 and 0.9 are further apart than the noise, and 0.95 and 0.96 are not."""
+    for name, values, delivered, words in (
+        (
+            "close",
+            (0.95, 0.8, 0.7, 0.96),
+            1,
+            "is within one standard error of the best reference design (trial 1",
+        ),
+        ("other", (0.95, 0.8, 0.7, 0.96), 2, "Delivered was trial 2, a reference design: chosen by hand"),
+        ("clear", (0.8, 0.7, 0.7, 0.9), 1, "Delivered was trial 1, a reference design: chosen by hand"),
+    ):
+        run = make_run(name, trials=4, outcome=scores(*values))
+        path = run / "best/metrics.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": delivered}))
+        assert words in (summarize(run).comparison or "")
+
+
 def test_delivered_is_what_best_says(make_run: MakeRun) -> None:
     run = make_run(trials=5, outcome=scores(0.8, 0.95, 0.7, 0.9, 0.94))
     path = run / "best/metrics.json"

@@ -15,9 +15,10 @@ from gcnas.config import RunConfig
 from gcnas.delivery.best import Model, load_best, load_model
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.export.onnx_teacher import OnnxTeacher
-from gcnas.records import Architecture
+from gcnas.records import Architecture, Limits
 from gcnas.run.context import Context
 from gcnas.run.folder import RunFolder
+from gcnas.run.recommendation import contenders
 from gcnas.run.trial import Trial, decisive
 from gcnas.space import SearchSpace, load_space
 from gcnas.space.scaling import Coefficients, scale_architecture
@@ -109,8 +110,14 @@ def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Tr
 
 
 def _ensemble(context: Context, trials: Sequence[Trial]) -> ToTrain:
-    ranked = sorted(decisive(trials), key=lambda trial: -trial.score)
-    best = tuple({t.proposal.fingerprint: t for t in reversed(ranked)}.values())[::-1][:MEMBERS]
+    """The run's best networks, by means where they were trained again; a teacher need not be within the limits."""
+    ranked = [trial for trial, _ in sorted(contenders(trials, Limits()), key=lambda pair: -pair[1])]
+    # Where fewer were trained again than teach, the others follow.
+    ranked += sorted(decisive(trials), key=lambda trial: -trial.score)
+    first: dict[str, Trial] = {}
+    for trial in ranked:
+        first.setdefault(trial.proposal.fingerprint, trial)
+    best = list(first.values())[:MEMBERS]
     if not best:
         raise ConfigurationError(f"{context.folder.path} has no trained network that could teach.")
     return _of_trials(f"ensemble of trials {', '.join(str(t.number) for t in best)}", best, context)

@@ -10,7 +10,7 @@ from gcnas.records import EvaluationState
 from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
 from gcnas.report.numbers import counted, percent, points, short, whole
 from gcnas.report.record import Delivered, RunRecord, read_run, run_limits
-from gcnas.run.recommendation import contenders
+from gcnas.run.recommendation import contenders, margin
 from gcnas.run.trial import Event, Rejection, Trial, decisive
 
 
@@ -247,7 +247,10 @@ def _comparison(
             f"Only reference designs have been evaluated so far, the best one with {percent(reference.score)}."
         )
     difference = searched.score - reference.score
-    if difference > 0 and delivered is not None and is_reference(delivered):
+    given = delivered is not None and is_reference(delivered)
+    images = _validation_images(folder)
+    chosen = given and delivered is not None and delivered.number == reference.number
+    if difference > 0 and chosen and images is not None and difference <= margin(reference.score, images):
         return (
             f"The best searched network (trial {searched.number}, {percent(searched.score)}) is within one standard "
             f"error of the best reference design (trial {reference.number}, {percent(reference.score)}), so the "
@@ -258,8 +261,13 @@ def _comparison(
             f"Search improved on the best reference design (trial {reference.number}, "
             f"{percent(reference.score)}) by {points(difference)} of {folder.reward}."
         )
+        if given and delivered is not None:
+            other = (
+                f" Delivered was trial {delivered.number}, a reference design: chosen by hand, or by a limit."
+            )
+            return sentence + other
         return sentence + _noise(folder, reference.score, difference)
-    end = ", so the reference was delivered" if delivered is not None and is_reference(delivered) else ""
+    end = ", so the reference was delivered" if chosen else ""
     return (
         f"No searched network beat the reference design (trial {reference.number}, {percent(reference.score)}; "
         f"best searched: trial {searched.number}, {percent(searched.score)}){end}."
@@ -268,9 +276,8 @@ def _comparison(
 
 def _noise(folder: RunRecord, accuracy: float, difference: float) -> str:
     """A warning where the difference is within the standard error of an accuracy on so few images."""
-    counts = folder.data.get("counts")
-    images = counts.get("validation") if isinstance(counts, dict) else None
-    if not isinstance(images, int) or images < 1 or not 0 <= accuracy <= 1:
+    images = _validation_images(folder)
+    if images is None or not 0 <= accuracy <= 1:
         return ""
     error = math.sqrt(accuracy * (1 - accuracy) / images)
     if difference >= 2 * error:
@@ -279,6 +286,12 @@ def _noise(folder: RunRecord, accuracy: float, difference: float) -> str:
         f" That is little: an accuracy measured on {whole(images)} images has a standard error of "
         f"{100 * error:.1f} points."
     )
+
+
+def _validation_images(folder: RunRecord) -> int | None:
+    counts = folder.data.get("counts")
+    images = counts.get("validation") if isinstance(counts, dict) else None
+    return images if isinstance(images, int) and images >= 1 else None
 
 
 def _failures(trials: Sequence[Trial]) -> tuple[FailureKind, ...]:

@@ -47,9 +47,13 @@ def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -
     reference = _best([(t, score) for t, score in scores if is_given(t.proposal)])
     if best is None or reference is None:
         return None if best is None else best[0]
-    share = min(max(reference[1], 0.0), 1.0)  # a soft reward may be above 1
-    margin = (2 * share * (1 - share) / validation_images) ** 0.5
-    return best[0] if best[1] > reference[1] + margin else reference[0]
+    return best[0] if best[1] > reference[1] + margin(reference[1], validation_images) else reference[0]
+
+
+def margin(score: float, images: int) -> float:
+    """One standard error of a difference of two accuracies, each measured on so many images."""
+    share = min(max(score, 0.0), 1.0)  # a soft reward may be above 1
+    return float((2 * share * (1 - share) / images) ** 0.5)
 
 
 def contenders(trials: Sequence[Trial], limits: Limits) -> list[tuple[Trial, float]]:

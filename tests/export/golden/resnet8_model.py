@@ -161,8 +161,23 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
     try:
         header = json.loads(content[8:start])
         header.pop("__metadata__", None)
-        return {name: _tensor(content, start, **entry) for name, entry in header.items()}
-    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        tensors: dict[str, Tensor] = {}
+        room = len(content) - start
+        for name, entry in header.items():
+            tensors[name] = _tensor(content, start, **entry)
+            room -= tensors[name].nbytes
+            if room < 0:
+                raise ValueError("its tensors overlap")
+        return tensors
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(f"{path} is no safetensors file: {error}") from error
 
 
