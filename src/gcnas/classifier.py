@@ -151,13 +151,13 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any) -> Self:  # noqa: N803
         X, shape = _flat(X)  # noqa: N806
-        before = dict(vars(self))
+        before = dict(self.__dict__)
         try:
             return self._fit_to(X, y, shape)
         except BaseException:
             # The fit before this one, if there is one, stays as it was.
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
 
     def _fit_to(self, X: Any, y: Any, shape: tuple[int, ...] | None) -> Self:  # noqa: N803

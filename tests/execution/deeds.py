@@ -49,6 +49,14 @@ def do(deed: str, given: Job) -> None:
             sys.exit(3)
         case "hard exit":
             os._exit(3)
+        case "leave a child" | "leave a daemon":
+            if (child := os.fork()) == 0:
+                if deed == "leave a daemon":
+                    os.setsid()
+                time.sleep(60)
+                os._exit(0)
+            print(f"child {child}", flush=True)
+            os._exit(3)
         case "raise":
             raise IndexError("no such layer")
         case "lose the GPU":

@@ -169,6 +169,38 @@ def test_a_crash_costs_one_candidate_and_its_worker_is_replaced(begin: Begin, de
     assert gone(pid(outcomes[1]))
 
 
+@pytest.mark.parametrize("deed", ["leave a child", "leave a daemon"])
+def test_what_a_candidate_has_forked_holds_nobody_up(begin: Begin, deed: str) -> None:
+    """The child has the worker's connection, which so is not closed by the death of the worker."""
+    start, executor = time.monotonic(), begin()
+    outcomes = run(executor, job(1, deed, seconds=30.0), job(2))
+    error = outcomes[1].evaluation.error or ""
+    assert "exit code 3" in error
+    assert outcomes[2].evaluation.score == 0.02
+    executor.submit(job(3, deed))
+    time.sleep(0.2)
+    executor.close()
+    assert time.monotonic() - start < 20
+    child = int(error.split("child ")[1])
+    assert gone(child) == (deed == "leave a child")
+    if deed == "leave a daemon":  # it is nobody's any more
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_failure_is_told_although_no_worker_can_take_its_place(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = begin()
+    executor.submit(job(1))
+    executor.wait()
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    executor.submit(job(2, "abort"))
+    (outcome,) = executor.wait()
+    assert (outcome.job.trial, outcome.evaluation.error_kind) == (2, "crash")
+    with pytest.raises(WorkerError, match="cannot be started"):
+        executor.wait()
+
+
 def test_a_crash_leaves_its_last_words(begin: Begin) -> None:
     outcome = run(begin(), job(1, "abort"))[1]
     assert "about to abort" in (outcome.evaluation.error or "")

@@ -106,3 +106,5 @@ def test_who_lost_its_checkpoint_has_the_time_of_all_epochs(tmp_path: Path, prop
     (tmp_path / "4.safetensors").touch()
     assert kept.checkpoints.lengthening(longer) == 1
     assert kept.checkpoints.lengthening(trial(4, proposals[0], None)) == 1
+    repeat = trial(9, proposals[0], None, replace(RUNGS[-1], seed=99))
+    assert kept.checkpoints.lengthening(repeat) == RUNGS[-1].epochs / kept.ladder.longest_stretch() > 1

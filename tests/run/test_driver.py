@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,14 @@ import numpy as np
 import pytest
 from tests.run.toy import IMAGE, SPACE, TOY, Learner, evaluate, luck, read_run, run_toy
 
-from gcnas.errors import DataError, LimitsTooTightError, OutOfMemoryError, RunFolderError, SearchFailedError
+from gcnas.errors import (
+    DataError,
+    LimitsTooTightError,
+    OutOfMemoryError,
+    RunFolderError,
+    SearchFailedError,
+    WorkerError,
+)
 from gcnas.execution import Evaluated, Job, Outcome, SerialExecutor
 from gcnas.records import Evaluation, Limits, Proposal
 from gcnas.run.driver import FIRST_FAILURES, GRACE, Clock, Driver
@@ -260,6 +268,44 @@ def test_an_error_that_ends_the_run_loses_nothing_that_arrived_with_it(
     assert sorted(evaluated) == [4, 5, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize("moment", ["ask", "tell"])
+@pytest.mark.parametrize("together", [False, True])
+def test_an_error_of_the_strategy_loses_no_evaluation(tmp_path: Path, moment: str, *, together: bool) -> None:
+    """What was just trained is in the ledger, and is told once: after the error, and when the run goes on."""
+    told: list[int] = []
+    evaluated: list[int] = []
+
+    def score(job: Job) -> Evaluated:
+        evaluated.append(job.trial)
+        return 1 / (1 + job.trial), {}, {"weight": np.array([job.trial])}
+
+    def watch(driver: Driver, *, breaks: bool) -> None:
+        ask, tell = driver._strategy.ask, driver._strategy.tell
+
+        def asked(count: int) -> Any:
+            if breaks and moment == "ask" and len(told) == 5:
+                raise WorkerError("the strategy broke")
+            return ask(count)
+
+        def tells(evaluations: Any) -> None:
+            told.append(len(told))
+            tell(evaluations)
+            if breaks and moment == "tell" and len(told) == 5:
+                raise WorkerError("the strategy broke")
+
+        driver._strategy.ask, driver._strategy.tell = asked, tells  # type: ignore[method-assign]
+
+    executor = AtOnce(score) if together else SerialExecutor(score)
+    with pytest.raises(WorkerError, match="broke"):
+        run_toy(tmp_path, trials=12, executor=executor, prepare=partial(watch, breaks=True))
+    found = trials_in(tmp_path)
+    assert sum(trial.complete for trial in found) == len(evaluated) == len(told)
+    executor = AtOnce(score) if together else SerialExecutor(score)
+    run_toy(tmp_path, trials=12, executor=executor, prepare=partial(watch, breaks=False))
+    assert sorted(evaluated) == list(range(1, 13))
+    assert len(told) == 12
+
+
 def test_limits_tightened_later_count_for_the_best(tmp_path: Path) -> None:
     """What was trained before may no longer be delivered; that is said as it is."""
     run_toy(tmp_path, "random", trials=4, score=lambda job: (job.trial / 10, {}, None))
@@ -396,7 +442,7 @@ def test_candidates_get_the_time_that_is_left(tmp_path: Path, monkeypatch: pytes
     clock, jobs = FakeClock(), list[Job]()
     use_clock(monkeypatch, clock)
     run_toy(tmp_path, trials=99, seconds=50, clock=clock, score=timed(clock, lambda _: 20, jobs))
-    assert [job.seconds for job in jobs] == pytest.approx([GRACE * 50, GRACE * 50 - 20])
+    assert [job.seconds for job in jobs] == pytest.approx([(1 + GRACE) * 50, (1 + GRACE) * 50 - 20])
 
 
 def test_designs_by_people_get_twice_the_time_limit(tmp_path: Path) -> None:

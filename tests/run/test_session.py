@@ -22,6 +22,7 @@ from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
+from gcnas.run.repeats import TIME_SHARE
 from gcnas.run.session import (
     delivery_seconds,
     elapsed,
@@ -315,4 +316,7 @@ def test_a_raised_wall_clock_is_time_to_search(dataset: Dataset, tmp_path: Path)
         for each, end in ((context, 60.0), (wider, 90.0)):
             session = open_session(each, ledger, Clock(elapsed(ledger)), lambda *_: None, Observer())
             assert session.driver._stop.seconds == end
+            assert session.driver._stop.delivering == 30
+            assert session.driver._repeats is not None
+            assert session.driver._repeats._seconds == TIME_SHARE * (end - 30)
             session.driver._executor.close()

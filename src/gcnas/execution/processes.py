@@ -198,11 +198,14 @@ class ProcessExecutor(Executor):
                     f"{MAX_DEATHS} worker processes in a row died before they were set up. {end.error} Use fewer "
                     "workers, or workers=1."
                 )
-        # Before anybody asks for it: it is set up while the strategy learns from the failure.
-        self._start(worker.slot)
+        self._running -= end.job is not None
+        try:
+            # Before anybody asks for it: it is set up while the strategy learns from the failure.
+            self._start(worker.slot)
+        except WorkerError as error:  # told once what came of the job is given
+            self._problem = self._problem or error
         if end.job is None:
             return []
-        self._running -= 1
         return [Outcome(end.job, failure(end.job, end.error, end.seconds))]
 
     def _check_room(self, worker: WorkerProcess) -> None:

@@ -93,7 +93,7 @@ class WorkerProcess:
         self.slot, self._bounds, self._report = slot, bounds, report
         self._lock = threading.Lock()
         self._job: Job | None = None
-        self._ready = False
+        self._ready = self._gone = False
         self._verdict: CandidateError | None = None
         self._since = self._heard = time.monotonic()
         with ExitStack() as undo:
@@ -141,13 +141,16 @@ class WorkerProcess:
             return True
 
     def check(self) -> None:
-        """Kill the worker if it is beyond its bounds."""
+        """Kill the worker if it is beyond its bounds; and what it has left behind, if it is gone."""
         with self._lock:
+            if self._gone:
+                self._cut()
+            self._gone = self._process.poll() is not None
             if self._job is not None:
                 self._trim_log()
             if self._verdict is None and (verdict := self._judge(time.monotonic())) is not None:
                 self._verdict = verdict
-                self._process.kill()
+                self._kill()
 
     def memory(self) -> int | None:
         """Bytes that it has for itself, as far as the system tells."""
@@ -155,8 +158,27 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Kill the process and free all that belongs to it."""
+        self._kill()
+        self._listener.join(timeout=1)
+        if self._listener.is_alive():
+            with self._lock:
+                self._cut()
+            self._listener.join()
+
+    def _kill(self) -> None:
+        """Kill the process and the others of its group, which it has started."""
+        if self._connection.closed:  # all is over, and its number may be another's
+            return
+        with suppress(OSError):  # nobody is left
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
-        self._listener.join()
+
+    def _cut(self) -> None:
+        """End the connection, which a process that the worker has forked may hold open, and the processes left."""
+        if not self._connection.closed:
+            self._kill()
+            with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as end:
+                end.shutdown(socket.SHUT_RDWR)
 
     def _judge(self, now: float) -> CandidateError | None:
         bounds, job = self._bounds, self._job
@@ -201,15 +223,15 @@ class WorkerProcess:
         try:
             code = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:  # it closed the connection and lives on
-            self._process.kill()
+            self._kill()
             code = self._process.wait()
         with self._lock:
             job, self._job = self._job, None
             error = self._verdict or CandidateError(f"The worker process {_words(code)}.{self._last_words()}")
             self._verdict = error
-        self._connection.close()
-        self._log.close()
-        os.close(self._life)
+            self._connection.close()
+            self._log.close()
+            os.close(self._life)
         return Ended(job, time.monotonic() - self._since, error, self._ready)
 
     def _turn_log(self) -> None:
@@ -251,6 +273,7 @@ def _start(connection: int, parent: int, threads: int, output: int) -> subproces
             stdout=output,
             stderr=output,
             pass_fds=(connection, parent),
+            process_group=0,  # so that what a candidate starts can be ended with it
             env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
         )
     finally:

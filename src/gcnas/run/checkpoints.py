@@ -40,9 +40,14 @@ class Checkpoints:
         return None if rung is None or rung + 1 == len(self._ladder.rungs) else self._path(trial.number)
 
     def lengthening(self, trial: Trial) -> float:
-        """How many times as long a trial takes that has lost what it should go on from; 1 if it has not."""
+        """How many times as long as a stretch a trial takes that trains all of it at once.
+
+        That is one that has lost what it should go on from, and a repeat; 1 for others.
+        """
         start, rung = self.start(trial), self._ladder.rung(trial.fidelity)
-        if start is None or rung is None or rung == 0 or start.exists():
+        if rung is None:
+            return max(1.0, trial.fidelity.epochs / self._ladder.longest_stretch())
+        if start is None or rung == 0 or start.exists():
             return 1.0
         return max(1.0, trial.fidelity.epochs / self._ladder.further_epochs(rung - 1))
 

@@ -2,8 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,8 +29,8 @@ FIRST_FAILURES = 5
 SLOW_START = 10
 """Time limits that may pass until the first design has a worker."""
 
-GRACE = 1.1
-"""A candidate under way may run this far past the end of the search."""
+GRACE = 0.1
+"""A candidate under way may run past the end of the search by this share of it."""
 
 PRUNE = 0.01
 """Checkpoints are looked through after so many more trials, as a share of those that are finished."""
@@ -46,12 +46,14 @@ class Stop:
         candidate_seconds: Time limit of one candidate.
         one_at_least: Whether designs by people have their time limit however late it is, as long as no candidate was
             trained successfully: a network with little final training is better than none.
+        delivering: Of these seconds, those that went by while networks were delivered.
     """
 
     trials: int | None = None
     seconds: float | None = None
     candidate_seconds: float | None = None
     one_at_least: bool = False
+    delivering: float = 0.0
 
 
 class Clock:
@@ -228,24 +230,28 @@ class Driver:
         trial = replace(self._pending.pop(outcome.job.trial), evaluation=evaluation, elapsed=self._clock())
         previous = self.best
         self._remember(trial)
+        problems: list[BaseException] = []  # raised again once the evaluation is safe
         if self._repeats is None or not self._repeats.is_repeat(trial):
-            self._strategy.tell([evaluation])
-        problem = None
+            with _noted(problems):
+                self._strategy.tell([evaluation])
+        knows = not problems
         if trial is self.best and trial is not previous and outcome.weights is not None:
-            try:
+            with _noted(problems, (Exception, KeyboardInterrupt)):
                 self._keep_best(trial, outcome.weights)
-            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again once the evaluation is safe
-                problem = error
-        # Not later than the first results, nor than the improvement that now lies in `best`.
-        at_once = self.best is not previous or self._history.count <= FIRST_FAILURES
         self._begin_waiting()
-        self._commit([trial], self._ask(), at_once=at_once)
+        asked: list[Trial] = []
+        if knows:
+            with _noted(problems):
+                asked = self._ask()
+        # Not later than the first results, nor than the improvement that now lies in `best`.
+        urgent = bool(problems) or self.best is not previous or self._history.count <= FIRST_FAILURES
+        self._commit([trial], asked, at_once=urgent)
         # A checkpoint goes when what was made of it is in the ledger.
         if self._history.count > (1 + PRUNE) * self._pruned and not self._group:
             self._prune()
         self._observer.trial_finished(trial, self.best)
-        if problem is not None:
-            raise problem
+        if problems:
+            raise problems[0]
         self._check_first_failures()
 
     def _remember(self, trial: Trial) -> None:
@@ -375,7 +381,8 @@ class Driver:
             if self._checkpoints is not None:
                 limit *= self._checkpoints.lengthening(trial)
         if stop.seconds is not None:
-            left = max(GRACE * stop.seconds - self._clock(), 1.0)
+            grace = GRACE * (stop.seconds - stop.delivering)
+            left = max(stop.seconds + grace - self._clock(), 1.0)
             if stop.one_at_least and is_given(trial.proposal) and not self._history.complete:
                 left = max(left, SLOW_START * (limit or 0.0))
             limit = left if limit is None else max(min(limit, left), 1.0)
@@ -397,6 +404,17 @@ class Driver:
                 "them, or give the search a larger budget."
             )
         return f"All {count} candidates failed. The first failure was {first.error_kind}: {first.error}"
+
+
+@contextmanager
+def _noted(
+    problems: list[BaseException], kinds: tuple[type[BaseException], ...] = (Exception,)
+) -> Iterator[None]:
+    """Keep an error for later; not Ctrl-C, unless asked for: a strategy stopped in the middle is not to be kept."""
+    try:
+        yield
+    except kinds as error:
+        problems.append(error)
 
 
 def _died(trial: Trial) -> Evaluation:

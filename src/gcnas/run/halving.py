@@ -136,6 +136,10 @@ class Ladder:
         """Passes that a network trains from the checkpoint of a rung to the end of the next one."""
         return self.rungs[rung + 1].epochs - (1 - DECAY) * self.rungs[rung].epochs
 
+    def longest_stretch(self) -> float:
+        """The most passes that a network trains at a stretch."""
+        return max([float(self.rungs[0].epochs), *map(self.further_epochs, range(len(self.rungs) - 1))])
+
     def whole_epochs(self) -> float:
         """Passes that a network trains from the beginning to the end of the top rung."""
         return self.rungs[0].epochs + sum(map(self.further_epochs, range(len(self.rungs) - 1)))

@@ -188,9 +188,10 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         keep_best: Writes a trial's network into ``best``: called with the trial and its weights.
         observer: Told what happens.
     """
+    repeats, delivering = _repeats(context), delivery_seconds(ledger)
     if (search_seconds := context.amounts.search_seconds) is not None:
         # The clock went on while networks were delivered.
-        search_seconds += delivery_seconds(ledger)
+        search_seconds += delivering
         context = replace(context, amounts=replace(context.amounts, search_seconds=search_seconds))
     rejections: list[Rejection] = []
     ladder, meter = Ladder(context.rungs), create_meter(context)
@@ -206,12 +207,13 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
             context.amounts.search_seconds,
             context.amounts.candidate_seconds,
             one_at_least=True,
+            delivering=delivering,
         ),
         clock=clock,
         keep_best=keep_best,
         observer=observer,
         checkpoints=Checkpoints(context.folder.checkpoints, ladder) if len(ladder.rungs) > 1 else None,
-        repeats=_repeats(context),
+        repeats=repeats,
         signals=None if meter is None else SignalClock(meter),
     )
     return Session(context, ledger, clock, driver)
@@ -251,8 +253,8 @@ def _strategy(
         for trial in trials:
             if trial.evaluation is not None:
                 model.learn(trial.evaluation)
-        longest = max([ladder.rungs[0].epochs, *map(ladder.further_epochs, range(len(ladder.rungs) - 1))])
-        strategy = WithinTime(strategy, rejections, model, context.amounts.candidate_seconds, longest)
+        limit, longest = context.amounts.candidate_seconds, ladder.longest_stretch()
+        strategy = WithinTime(strategy, rejections, model, limit, longest)
     # What the strategy was told about: not the repeats, and higher rungs only if it compares them.
     told = [t for t in trials if t.fidelity in (ladder.rungs if tell_all else ladder.rungs[:1])]
     strategy = Unique(strategy, rejections, told)
