@@ -91,6 +91,17 @@ class Deeds:
 
 
 @dataclass(frozen=True)
+class Late(Deeds):
+    """A setup that takes its time."""
+
+    seconds: float = 2.0
+
+    def __call__(self, tell: TellProgress) -> Callable[[Job], Evaluated]:
+        time.sleep(self.seconds)
+        return super().__call__(tell)
+
+
+@dataclass(frozen=True)
 class Broken:
     """A setup that cannot be set up."""
 

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -12,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.execution.deeds import Broken, Deeds, job
+from tests.execution.deeds import Broken, Deeds, Late, job
 
 import gcnas
 from gcnas.config import RunConfig
@@ -86,6 +88,26 @@ def test_results_come_whole_and_every_failure_costs_its_candidate_only(cluster: 
     assert outcomes[1].weights is not None
     assert outcomes[1].weights["weight"].tolist() == [1]
     assert 6 in {trial for trial, _ in shares}  # quick ones are done before anybody looks
+
+
+def test_setting_a_process_up_takes_no_time_of_its_candidate(cluster: Any) -> None:
+    """Processes of a node are new for each run, and here take four times the limit until they can begin."""
+    with begin(cluster, Late(), bounds=Bounds(grace=0.2)) as executor:
+        assert run(executor, job(1, seconds=0.5))[1].evaluation.score == 0.01
+    with begin(cluster, Late(60.0), bounds=Bounds(start=0.5)) as executor:
+        assert "was not set up after 0 s" in str(run(executor, job(1))[1].evaluation.error)
+
+
+def test_folders_of_killed_processes_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    begins = cluster_worker._left()
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    kept = [f"{begins}{os.getpid()}-a", f"{begins}1-b", f"{begins}abc", "gcnas-ray-elsewhere-1-c", "gcnas-d"]
+    for name in (f"{begins}{process.pid}-e", *kept):
+        (tmp_path / name).mkdir()
+    cluster_worker._delete_left()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 
 @pytest.mark.slow
@@ -254,7 +276,9 @@ def test_candidates_share_a_gpu(cluster: Any) -> None:
         on_cluster.disconnect()
         ends: list[float] = []
         with begin(cluster, needs=Needs(gpus=0.5), bounds=Bounds(grace=0.5)) as executor:
-            assert run(executor, job(1), job(2))[2].evaluation.score == 0.02  # both processes are there
+            found = [*run(executor, job(1), job(2)).values(), *run(executor, job(5), job(6)).values()]
+            # None is used twice: after a candidate that spoilt its GPU all others would fail.
+            assert len({outcome.evaluation.metrics["pid"] for outcome in found}) == 4
             for number in (3, 4):
                 executor.submit(job(number, "loop", seconds=6.0))
             while len(ends) < 2:

@@ -26,7 +26,7 @@ from gcnas.errors import (
     WorkerError,
 )
 from gcnas.execution.base import LEAST_SECONDS, Executor, Job, Outcome
-from gcnas.execution.cluster_worker import Board, Result, Sent, Shipment, evaluate
+from gcnas.execution.cluster_worker import SETTING_UP, Board, Result, Sent, Shipment, evaluate
 from gcnas.execution.packing import pack
 from gcnas.execution.processes import Setup, TellProgress
 from gcnas.execution.serial import failure
@@ -191,7 +191,8 @@ class _Task:
         nodes: Nodes that were alive when it was sent.
         lost: How often its node was lost.
         end: Monotonic second at which the search is over; None for never.
-        since: When it began; None as long as it waits for a place.
+        setting_up: When its process began to be set up; None if it did not yet, or was before.
+        since: When it began; None as long as it waits for a place, or for its process.
         heard: Last sign of life.
         verdict: Why it was cancelled.
     """
@@ -200,6 +201,7 @@ class _Task:
     nodes: frozenset[str]
     lost: int = 0
     end: float | None = None
+    setting_up: float | None = None
     since: float | None = None
     heard: float = field(default_factory=time.monotonic)
     verdict: CandidateError | None = None
@@ -255,7 +257,9 @@ class RayExecutor(Executor):
         self._shipment = ray.put(Shipment.of(parcel, buffers))
         self._run = uuid.uuid4().hex
         needs = needs or Needs()
-        self._remote = ray.remote(_task).options(
+        # A process that has lost its GPU would fail all that follows, so none gets a second candidate there.
+        reused = ray.remote(max_calls=1)(_task) if needs.gpus else ray.remote(_task)
+        self._remote = reused.options(
             num_cpus=needs.cpus,
             num_gpus=needs.gpus,
             memory=needs.memory,
@@ -400,18 +404,24 @@ class RayExecutor(Executor):
         except self._ray.exceptions.RayError as error:
             raise WorkerError(f"The Ray cluster is gone: {_first_line(error)}") from error
         for ref, task in self._tasks.items():
-            if task.job.trial in news:
-                task.heard, task.since = now, now if task.since is None else task.since
-                self._on_progress(task.job.trial, news[task.job.trial])
+            if (share := news.get(task.job.trial)) is not None:
+                task.heard = now
+                if share == SETTING_UP:
+                    task.setting_up = now
+                else:
+                    task.since = now if task.since is None else task.since
+                    self._on_progress(task.job.trial, share)
             if task.verdict is None and (verdict := self._judge(task, now)) is not None:
                 task.verdict = verdict
                 self._ray.cancel(ref, force=True)
 
     def _judge(self, task: _Task, now: float) -> CandidateError | None:
+        bounds, limit = self._bounds, task.limit
         if task.since is None:
+            if task.setting_up is not None and now - task.setting_up > bounds.start:
+                return TimeLimitError(f"Its process was not set up after {bounds.start:.0f} s.")
             late = task.end is not None and now >= task.end
             return TimeLimitError("The search ended before the cluster had a place.") if late else None
-        bounds, limit = self._bounds, task.limit
         if limit is not None and now - task.since > TIME_SHARE * limit + bounds.grace:
             return TimeLimitError(f"No result after {now - task.since:.1f} s, the limit is {limit:.1f} s.")
         if limit is None and now - task.heard > bounds.silence:

@@ -1,6 +1,9 @@
 """What runs on the nodes of a Ray cluster: one job a task, set up once in each process."""
 
+import os
 import pickle
+import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +17,9 @@ from gcnas.execution.base import Job, Outcome
 from gcnas.execution.packing import Parcel, unpack
 from gcnas.execution.serial import Evaluated, attempt
 from gcnas.execution.worker import PROGRESS_SECONDS, Done, RunError
+
+SETTING_UP = -1.0
+"""Told in place of a share by a process that is set up first: that takes no time of the candidate."""
 
 _evaluators: dict[str, Callable[[Job], Evaluated]] = {}
 _teller: list[Callable[[int, float], None]] = []
@@ -82,7 +88,7 @@ class Board:
         self._news: dict[int, float] = {}
 
     def tell(self, trial: int, share: float) -> None:
-        """A sign of life of a trial: the share of it that is done, from 0 to 1."""
+        """A sign of life of a trial: the share of it that is done, from 0 to 1, or :data:`SETTING_UP`."""
         self._news[trial] = share
 
     def read(self) -> Mapping[int, float]:
@@ -101,9 +107,10 @@ def evaluate(run: str, fetch: Callable[[], Shipment], sent: Sent, tell: Callable
         tell: Tells the share of a trial that is done; must not wait.
     """
     _teller[:] = [tell]
-    tell(sent.job.trial, 0.0)
     try:
         if run not in _evaluators:
+            tell(sent.job.trial, SETTING_UP)
+            _delete_left()
             _evaluators.clear()  # of the run before, with its data
             _evaluators[run] = fetch().unpack()(_Seldom())
     except GCNASError as error:
@@ -112,11 +119,14 @@ def evaluate(run: str, fetch: Callable[[], Shipment], sent: Sent, tell: Callable
         return Result(
             RunError(WorkerError.__name__, f"A worker cannot be set up: {type(error).__name__}: {error}")
         )
+    tell(sent.job.trial, 0.0)
     with ExitStack() as stack:
         folder = None
         # On a full disk the training begins anew, and its weights are not kept.
         with suppress(OSError):
-            temporary = tempfile.TemporaryDirectory(prefix="gcnas-", ignore_cleanup_errors=True)
+            temporary = tempfile.TemporaryDirectory(
+                prefix=f"{_left()}{os.getpid()}-", ignore_cleanup_errors=True
+            )
             folder = Path(stack.enter_context(temporary))
         return _attempt(_evaluators[run], sent, folder)
 
@@ -139,6 +149,29 @@ def _attempt(evaluator: Callable[[Job], Evaluated], sent: Sent, folder: Path | N
         with suppress(OSError):
             kept = keep.read_bytes()
     return Result(Done(Outcome(sent.job, outcome.evaluation, outcome.weights)), kept)
+
+
+def _left() -> str:
+    """How the folders of jobs begin on this machine, before the number of their process."""
+    return f"gcnas-ray-{socket.gethostname()}-"
+
+
+def _delete_left() -> None:
+    """Delete the folders of processes that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_left()}*"):
+        number = folder.name.removeprefix(_left()).split("-")[0]
+        if number.isdecimal() and not _lives(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 class _Seldom:
