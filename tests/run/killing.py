@@ -43,7 +43,7 @@ class Tally:
         trials: Evaluations in the tables of all runs.
         crashed: Of these, failed because their worker was killed.
         lost: Finished evaluations that were gone or different later.
-        doubled: Networks that are in a table twice with the same training.
+        doubled: Finished evaluations that were begun again later, or finished at another moment.
         different: Evaluations that differ from those of a run left alone; None where no such thing is promised.
     """
 
@@ -84,6 +84,7 @@ def torment(
         run = folder / f"run-{tally.runs}"
         run.mkdir()
         before: dict[int, Trial] = {}
+        begun: Counter[int] = Counter()
         done = False
         while not done:
             with begin(run) as driver:
@@ -93,11 +94,15 @@ def torment(
                 finally:
                     driver.kill()
             # It ends itself with an error where three workers in a row were killed before they were set up.
-            gave_up = driver.returncode == 1 and sum(tally.kills.values()) < kills
+            gave_up = (
+                driver.returncode == 1 and set(targets) != {"driver"} and sum(tally.kills.values()) < kills
+            )
             assert done or gave_up or driver.returncode == -signal.SIGKILL, f"it ended with {driver.returncode}"
             after = {trial.number: trial for trial in trials_of(run) if trial.evaluation is not None}
             tally.lost += sum(row(trial) != row(after[n]) if n in after else 1 for n, trial in before.items())
-            before = after
+            again = _begun(run)
+            tally.doubled += sum(again[n] > begun[n] or after[n].elapsed != before[n].elapsed for n in before)
+            before, begun = after, again
             look(run)
         _count(tally, trials_of(run), whole)
         shutil.rmtree(run)
@@ -154,6 +159,12 @@ def _workers(driver: "subprocess.Popen[Any]") -> list[int]:
         return []
 
 
+def _begun(run: Path) -> Counter[int]:
+    """How often evaluations of each trial were begun, where the run keeps a list."""
+    file = run / BEGUN
+    return Counter(map(int, file.read_text().split())) if file.is_file() else Counter()
+
+
 def _finished(run: Path) -> int:
     return sum(trial.evaluation is not None for trial in trials_of(run))
 
@@ -169,11 +180,9 @@ def trials_of(run: Path) -> list[Trial]:
 
 def _count(tally: Tally, trials: Sequence[Trial], whole: Sequence[Trial] | None) -> None:
     crashed = [trial for trial in trials if "SIGKILL" in ((trial.evaluation and trial.evaluation.error) or "")]
-    names = {(trial.proposal.fingerprint, trial.fidelity) for trial in trials}
     tally.runs += 1
     tally.trials += len(trials)
     tally.crashed += len(crashed)
-    tally.doubled += len(trials) - len(names)
     if whole is not None:
         numbers = {trial.number for trial in crashed}
         differing = [row(a) != row(b) for a, b in zip(trials, whole, strict=True) if a.number not in numbers]
@@ -183,14 +192,20 @@ def _count(tally: Tally, trials: Sequence[Trial], whole: Sequence[Trial] | None)
 # --- runs of the toy space
 
 TOY_TRIALS = 30
+BEGUN = "begun.txt"
 
 
 @dataclass(frozen=True)
 class Slow:
-    """The toy's evaluation as a worker process does it, which takes a moment."""
+    """The toy's evaluation as a worker process does it, which takes a moment; begun ones are listed in a file."""
+
+    begun: Path | None = None
 
     def __call__(self, tell: TellProgress) -> Callable[[Job], Evaluated]:
         def evaluate_slowly(job: Job) -> Evaluated:
+            if self.begun is not None:
+                with self.begun.open("a") as file:
+                    file.write(f"{job.trial}\n")
             time.sleep(0.05 * luck(job.proposal.architecture, "time"))
             return evaluate(job)
 
@@ -199,7 +214,7 @@ class Slow:
 
 def toy_run(folder: Path, strategy: str, workers: int, *, ladder: bool) -> None:
     """A run of the toy space in worker processes; a driver does this."""
-    executor = ProcessExecutor([Slow()] * workers, logs=folder)
+    executor = ProcessExecutor([Slow(folder / BEGUN)] * workers, logs=folder)
     run_toy(folder, strategy, trials=TOY_TRIALS, executor=executor, ladder=ladder)
 
 

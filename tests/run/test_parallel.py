@@ -120,13 +120,14 @@ def test_killed_workers_cost_their_candidates_only(tmp_path: Path) -> None:
     import os
     import threading
 
-    def kill(seconds: float) -> None:
-        time.sleep(seconds)
+    def kill(finished: int) -> None:
+        while sum(trial.evaluation is not None for trial in trials_of(tmp_path)) < finished:
+            time.sleep(0.01)
         for file in tmp_path.glob("worker-*"):
             if "." not in file.name and not gone(pid := int(file.name.split("-")[1])):
                 os.kill(pid, signal.SIGKILL)
 
-    killers = [threading.Thread(target=kill, args=(seconds,)) for seconds in (1.5, 3.0)]
+    killers = [threading.Thread(target=kill, args=(finished,), daemon=True) for finished in (3, 9)]
     for killer in killers:
         killer.start()
     executor = ProcessExecutor([Toy(tmp_path, 0.3)] * 2, logs=tmp_path)
@@ -135,6 +136,7 @@ def test_killed_workers_cost_their_candidates_only(tmp_path: Path) -> None:
         killer.join()
     trials = trials_of(tmp_path)
     assert len(trials) == TRIALS
+    assert 1 <= sum("SIGKILL" in ((t.evaluation and t.evaluation.error) or "") for t in trials) <= 4
     for trial in trials:
         assert trial.evaluation is not None
         if "SIGKILL" not in (trial.evaluation.error or ""):
