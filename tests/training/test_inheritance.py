@@ -8,11 +8,13 @@ from gcnas.network import Network, build
 from gcnas.records import Architecture
 from gcnas.space import InputShape, SearchSpace
 from gcnas.space.presets import CNN
+from gcnas.space.presets.mobile import MOBILE
 from gcnas.training.channels import Spread
 from gcnas.training.inheritance import CUT, FRESH, INHERITED, PARTLY, WIDENED, Donor, Inheritance, inherit
 
 CLASSES = tuple("abcde")
 SPACE = CNN.fit(InputShape(3, 16, 16, 5))
+MOBILE_SPACE = MOBILE.fit(InputShape(3, 16, 16, 5))
 LayerSpec = tuple[str, dict[str, Any], Sequence[int]]
 
 
@@ -125,6 +127,71 @@ def test_a_wider_network_computes_the_same(case: str) -> None:
     assert set(states(report).values()) <= {INHERITED, WIDENED}
     assert WIDENED in states(report).values()
     same_function(donor, heir)
+
+
+STAGE = "bottleneck_stage"
+
+
+def mobile(*stages: dict[str, Any]) -> Architecture:
+    values = {"kernel_size": 3, "expansion": 3, "stride": 2, "squeeze_excite": 0.25, "activation": "relu"}
+    layers = [(STAGE, values | stage, [index]) for index, stage in enumerate(stages)]
+    return architecture(*layers, ("pointwise", {"filters": 64}, [len(layers)]), space=MOBILE_SPACE)
+
+
+def moved_mobile(old: Architecture, new: Architecture) -> tuple[Network, Network, Inheritance]:
+    donor, heir = network(old, 0, MOBILE_SPACE), network(new, 1, MOBILE_SPACE)
+    return donor, heir, inherit(heir, new, CLASSES, Donor("donor", donor.state_dict(), CLASSES))
+
+
+def test_stages_of_bottlenecks_are_taken_over_block_by_block() -> None:
+    old = mobile({"filters": 16, "repeats": 2}, {"filters": 24, "repeats": 1})
+    wider = mobile({"filters": 24, "repeats": 2}, {"filters": 32, "repeats": 1, "kernel_size": 5})
+    donor, heir, report = moved_mobile(old, wider)
+    assert set(states(report).values()) <= {INHERITED, WIDENED}
+    same_function(donor, heir)
+    longer = mobile({"filters": 16, "repeats": 3}, {"filters": 24, "repeats": 1})
+    donor, heir, report = moved_mobile(old, longer)
+    assert {part for part, state in states(report).items() if state != INHERITED} == {"layer1.2"}
+    assert report.fresh == {name for name, _ in heir.named_parameters() if name.startswith("layer1.2.")}
+    _, _, back = moved_mobile(longer, old)
+    assert (states(back)["layer1.0"], states(back)["layer1.1"]) == (INHERITED, CUT)
+
+
+ADDED_OTHERWISE = {
+    "no more": (
+        [(CONV, {"filters": 16}, [0]), (BOTTLENECK, {"filters": 16, "expansion": 2}, [1])],
+        [(CONV, {"filters": 16}, [0]), (BOTTLENECK, {"filters": 24, "expansion": 2}, [1])],
+        ("layer2", PARTLY),
+    ),
+    "now": (
+        [(CONV, {"filters": 16}, [0]), (BOTTLENECK, {"filters": 24, "expansion": 2}, [1])],
+        [(CONV, {"filters": 24}, [0]), (BOTTLENECK, {"filters": 24, "expansion": 2}, [1])],
+        ("layer2", PARTLY),
+    ),
+    "as it is": (
+        [
+            (CONV, {"filters": 24}, [0]),
+            (CONV, {"filters": 32}, [1]),
+            (CONV, {"filters": 32, "merge": "add"}, [2, 1]),
+        ],
+        [
+            (CONV, {"filters": 32}, [0]),
+            (CONV, {"filters": 32}, [1]),
+            (CONV, {"filters": 32, "merge": "add"}, [2, 1]),
+        ],
+        ("merge3.projections.0", CUT),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ADDED_OTHERWISE)
+def test_what_is_added_otherwise_is_not_called_the_same(case: str) -> None:
+    old, new, (part, state) = ADDED_OTHERWISE[case]
+    donor, heir, report = moved(architecture(*old), architecture(*new))
+    assert states(report)[part] == state
+    with torch.no_grad():
+        images = torch.rand(8, 3, 16, 16)
+        assert not torch.allclose(donor(images), heir(images), atol=1e-2)
 
 
 def test_copies_can_become_different_channels() -> None:

@@ -104,7 +104,7 @@ _RULES: dict[type[nn.Module], tuple[_Part, ...]] = {
 
 _PROJECTION = (_Part("0", "in", "out"), _Part("1", _NORM, "out"))
 
-_MARKS = ("pointwise.weight", "project.weight", "conv2.weight", "conv.weight")
+_MARKS = ("pointwise.weight", "0.project.weight", "project.weight", "conv2.weight", "conv.weight")
 """Weights that only one type of layer has; so weights tell the types even without their architecture."""
 
 _LAYER = re.compile(r"layer([1-9]\d{0,3})\.(.+)")
@@ -118,8 +118,10 @@ def inherit(
     Layers of the same type are aligned in their order, so that a layer that was put in or left out shifts the rest
     and spoils nothing. Wider layers copy channels and divide what reads them, kernels are padded with zeros; where
     no layer was added, removed or narrowed, and strides, dilations, activations and connections are the same, the
-    network then computes exactly what the donor does (in evaluation mode; Net2WiderNet, Chen and others 2016). An
-    exception are additions whose summands hold the channels of several layers in different orders. Narrower
+    network then computes exactly what the donor does (in evaluation mode; Net2WiderNet, Chen and others 2016).
+    Exceptions are additions whose summands hold the channels of several layers in different orders, and layers that
+    now read and write equally many channels and did not before, or the other way round: their input is then added, or
+    is not. Stages of bottlenecks are matched block by block. Narrower
     layers keep the first channels, smaller kernels the centre. The head is taken over only for the same classes; the
     normalisation of images stays that of the new data.
 
@@ -181,12 +183,14 @@ class _Heir:
 
     def _projection(self, name: str, other: int | None, reads: Spread | None, writes: Spread | None) -> None:
         """The convolution of an input that is added to the first, where it has another shape."""
+        theirs = name if other is None else re.sub(r"\d+", str(other), name, count=1)
         if f"{name}.0.weight" not in self._state:
+            if other is not None and f"{theirs}.0.weight" in self._donor.weights:
+                self._origins.append(Origin(name, CUT, theirs))  # it is added as it is now
             return
         if other is None:
             self._fresh(name)
             return
-        theirs = re.sub(r"\d+", str(other), name, count=1)
         self._take(name, theirs, _PROJECTION, {"in": reads, "out": writes})
 
     def _head(self, classes: tuple[str, ...]) -> None:
@@ -200,6 +204,8 @@ class _Heir:
         if other is None:
             self._fresh(name)
             return None
+        if type(module) is blocks.BottleneckStage:
+            return self._stage(name, len(module), other, reads)
         if type(module) not in _RULES:
             self._exact(name, other)
             return None
@@ -209,7 +215,31 @@ class _Heir:
             groups["hidden"] = reads
         if _adds_its_input(module):
             groups["out"] = reads
-        return self._take(name, other, _RULES[type(module)], groups)
+        spread = self._take(name, other, _RULES[type(module)], groups)
+        if isinstance(module, blocks.InvertedBottleneck) and self._adds_otherwise(module, name, other):
+            self._lessen(PARTLY)
+        return spread
+
+    def _stage(self, name: str, count: int, other: str, reads: Spread | None) -> Spread | None:
+        """Take over the blocks of a stage, one after the other."""
+        prefix = f"{other}."
+        keys = [key.removeprefix(prefix) for key in self._donor.weights if key.startswith(prefix)]
+        theirs = {key.split(".")[0] for key in keys}
+        for index in map(str, range(count)):
+            reads = self._block(f"{name}.{index}", f"{other}.{index}" if index in theirs else None, reads)
+        if len(theirs) > count:
+            self._lessen(CUT)
+        return reads
+
+    def _lessen(self, state: str) -> None:
+        """Say of the newest part, if it was taken over whole, that it was not quite."""
+        if self._origins[-1].state in (INHERITED, WIDENED):
+            self._origins[-1] = self._origins[-1]._replace(state=state)
+
+    def _adds_otherwise(self, module: blocks.InvertedBottleneck, name: str, other: str) -> bool:
+        """Whether one of the two adds its input and the other does not; strides are taken to be the same."""
+        ours, theirs = _equally_many(self._state, name), _equally_many(self._donor.weights, other)
+        return module.depthwise.stride == (1, 1) and ours != theirs
 
     def _take(
         self, name: str, other: str, parts: tuple[_Part, ...], groups: dict[str, Spread | None]
@@ -279,6 +309,15 @@ def _fitting(groups: dict[str, Spread | None], name: str, old: int, new: int) ->
     if spread is None or (spread.old, spread.new) != (old, new):
         spread = groups[name] = Spread.between(old, new)
     return spread
+
+
+def _equally_many(weights: Mapping[str, Tensor], name: str) -> bool:
+    """Whether an inverted bottleneck reads as many channels as it writes."""
+    expand, project = weights.get(f"{name}.expand.0.weight"), weights.get(f"{name}.project.weight")
+    reads = weights.get(f"{name}.depthwise.weight") if expand is None else expand
+    if reads is None or project is None or min(reads.ndim, project.ndim) < 2:
+        return False
+    return bool(reads.shape[0 if expand is None else 1] == project.shape[0])
 
 
 def _adds_its_input(module: nn.Module) -> bool:
