@@ -19,6 +19,7 @@ from gcnas.delivery import (
     inherited_from,
     keep_donor,
     read_donor,
+    tell_seen,
     write_searched,
 )
 from gcnas.delivery import finalize as deliver
@@ -95,6 +96,7 @@ def search(
         context = replace(new_context(config, dataset, found_space, folder, observer), donor=donor, past=past)
         if donor is not None:
             keep_donor(folder, donor)
+            tell_seen(donor, dataset, observer.note)
         if past:
             keep_past(folder, past)
         return run_to_the_end(context, clock, observer)
@@ -204,7 +206,9 @@ def finalize(
     folder = RunFolder.open(Path(run))
     with folder.locked():
         context = reopen(folder, data, space, changes, observer, lasting=False)
-        heritage = heritage or _heritage(context, freeze, fine_tune_rate)
+        if heritage is not None:
+            tell_seen(heritage.donor, context.dataset, observer.note)
+        heritage = heritage or heritage_of_run(context, freeze, fine_tune_rate)
         more = wanted.costs - context.config.costs
         context = replace(context, space=with_costs(context.space, more, context.config, folder, observer))
         with open_ledger(context) as ledger:
@@ -226,8 +230,12 @@ def _lesson(teacher: Any, temperature: float | None, weight: float | None) -> Le
     return None
 
 
-def _heritage(context: Context, freeze: int | None, rate: float | None) -> Heritage | None:
-    """What the run itself took over, taken over again; other numbers hold for this time."""
+def heritage_of_run(context: Context, freeze: int | None = None, rate: float | None = None) -> Heritage | None:
+    """What the run itself took over, taken over again; other numbers hold for this time.
+
+    Raises:
+        ConfigurationError: If it took over nothing, and a number is given.
+    """
     config = context.config
     if context.donor is not None:
         return heritage_of(
@@ -329,7 +337,7 @@ def _deliver(
     observer: Observer,
     refinement: Refinement | None = None,
 ) -> None:
-    refinement = refinement or Refinement(heritage=_heritage(context, None, None))
+    refinement = refinement or Refinement(heritage=heritage_of_run(context))
     deliver(
         context,
         trial,

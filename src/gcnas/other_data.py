@@ -8,7 +8,7 @@ from typing import Any
 from gcnas.api import run_to_the_end
 from gcnas.config import RunConfig
 from gcnas.data import Dataset
-from gcnas.delivery import Model, inherited_from, keep_donor, load_best
+from gcnas.delivery import Model, inherited_from, keep_donor, load_best, tell_seen
 from gcnas.errors import ConfigurationError, SpaceError
 from gcnas.opening import DataSource, find_space, load_data, name_of, saved_config
 from gcnas.records import Architecture
@@ -86,6 +86,7 @@ def transfer(
         context = _begun(config, dataset, found_space, folder, seconds)
         context = replace(context, donor=heritage.donor)
         keep_donor(folder, heritage.donor)
+        tell_seen(heritage.donor, dataset, observer.note)
         return run_to_the_end(context, clock, observer, seconds=seconds)
 
 

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gcnas.api import choose_trial, load
+from gcnas.api import choose_trial, heritage_of_run, load
 from gcnas.config import Budget, parse_count
-from gcnas.delivery import Model
+from gcnas.delivery import Model, Refinement
 from gcnas.delivery.scaling import ScaledRow, Scaler, deliver_grown, short
 from gcnas.errors import ConfigurationError
 from gcnas.opening import DataSource, images_at, reopen
@@ -155,6 +155,7 @@ def finalize_scaled(
                 log_test=lambda purpose: ledger.event(clock(), "test-opened", f"{purpose}, phi {phi}"),
                 seconds=seconds,
                 observer=observer,
+                refinement=Refinement(heritage=heritage_of_run(context)),
             )
         write_report(folder.path, space=context.space)
     return load(run, space=context.space).scaled(phi)

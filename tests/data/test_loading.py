@@ -223,6 +223,20 @@ def test_images_that_only_fail_when_decoded_are_refused_if_all_do(folder) -> Non
         load(root)
 
 
+def test_other_splits_are_told_apart_whatever_their_labels() -> None:
+    """Two images of a class are equal at 8 pixels and not at 16, so the class has another number of groups."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
+    labels = np.repeat([0, 1], 20)
+    plain = [load((images, labels), resolution=side, test_fraction=0.2) for side in (8, 16)]
+    assert plain[0].splits == plain[1].splits
+    assert plain[0].fingerprint != plain[1].fingerprint
+    images[3] = images[4]
+    images[3, 0, 0] ^= 1
+    alike = [load((images, labels), resolution=side, test_fraction=0.2) for side in (8, 16)]
+    assert alike[0].labels.tolist() == alike[1].labels.tolist()
+    assert alike[0].splits != alike[1].splits
+
+
 @pytest.mark.parametrize(
     ("resolution", "channels", "shape"),
     [

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,6 @@ def test_frozen_layers_stay_while_the_new_ones_are_trained(
 
 
 def _other_classes(run: Path, copy: Path) -> None:
-    import json
-
     shutil.copytree(run, copy)
     metrics = json.loads((copy / "best/metrics.json").read_text())
     metrics["classes"] = [f"other {name}" for name in metrics["classes"]]
@@ -87,6 +86,48 @@ def test_a_search_inherits_and_goes_on_when_the_donor_is_gone(run: Path, tmp_pat
     assert again.metrics["inheritance"]["donor"] == str(donor)
     with pytest.raises(ConfigurationError, match="cannot change init_from"):
         gcnas.resume(tmp_path / "warm", init_from="elsewhere")
+
+
+def test_what_weights_have_seen_is_told(run: Path, result: Result, tmp_path: Path) -> None:
+    """Of the same splits, of others of the same classes, and not of other classes."""
+    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}
+    same, other = Notes(), Notes()
+    gcnas.finalize(run, final_epochs=1, onnx=False, report=False, init_from=result.run, observer=same)
+    gcnas.search("digits", out=tmp_path / "a", seed=9, init_from=str(result.run), observer=other, **options)
+    assert any("validation accuracies flatter" in note for note in same.notes)
+    assert any("among those for validation or test" in note for note in other.notes)
+    _other_classes(result.run, tmp_path / "other")
+    strange = Notes()
+    (tmp_path / "other/run.db").unlink()
+    gcnas.search("digits", out=tmp_path / "b", init_from=str(tmp_path / "other"), observer=strange, **options)
+    assert not any("flatter" in note for note in strange.notes)
+
+
+def test_what_a_run_grows_and_what_teaches_it_begin_with_its_weights_too(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gcnas.delivery import distilling
+    from gcnas.training import candidate
+
+    options = {"epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}
+    run = gcnas.search("digits", out=tmp_path / "r", budget=1, init_from=str(result.run), **options).run
+    donors: list[str] = []
+    for module in (candidate, distilling):
+        plain = module.inherit
+
+        def spy(*given: Any, plain: Any = plain) -> Any:
+            donors.append(given[-1].name)
+            return plain(*given)
+
+        monkeypatch.setattr(module, "inherit", spy)
+    gcnas.scale(run, 1, alpha=1.2, beta=1.1, gamma=1.0, threads=1)
+    assert len(donors) == 2
+    model = gcnas.finalize_scaled(run, 1, final_epochs=1)
+    assert model is not None
+    metrics = json.loads((run / "scaled/phi-1/metrics.json").read_text())
+    assert metrics["inheritance"]["donor"] == str(result.run)
+    gcnas.finalize(run, distill="larger", temperature=2.0, distill_weight=0.5, final_epochs=1)
+    assert donors == [str(result.run)] * 3
 
 
 def test_weights_that_are_none_are_an_error(run: Path, tmp_path: Path) -> None:

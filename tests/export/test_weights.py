@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gcnas.errors import ExportError
-from gcnas.export import load_weights, save_weights
+from gcnas.export import check_size, load_weights, save_weights
 from gcnas.network import Network, build
 from gcnas.records import Architecture
 from gcnas.space import SearchSpace
@@ -53,6 +53,15 @@ def test_weights_of_another_module_change_nothing(
     with pytest.raises(ExportError, match=message):
         load_weights(module, path)
     assert torch.equal(module.weight, before)
+
+
+def test_a_network_far_larger_than_its_file_is_not_made(path: Path) -> None:
+    save_weights(nn.Linear(3, 2), path)
+    check_size(path, 8)
+    with pytest.raises(ExportError, match="1,000,000,000 parameters of 4 bytes"):
+        check_size(path, 10**9)
+    with pytest.raises(ExportError, match="cannot be read"):
+        check_size(path.with_name("missing"), 8)
 
 
 def test_missing_damaged_and_huge_files_are_export_errors(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

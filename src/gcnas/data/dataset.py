@@ -56,6 +56,7 @@ class Dataset:
         validation_index: (n,) int64, rows of ``images`` in search-validation.
         preprocessing: How a file became one of these images.
         fingerprint: 16 hexadecimal digits of the SHA-256 of pixels, labels, splits and class names.
+        splits: 16 hexadecimal digits of the SHA-256 of which image of the source is in which split.
         notices: What the user should know about the data, one sentence each.
         mirror: Whether a left-right mirrored image keeps its label, measured on search-train and -validation.
     """
@@ -68,6 +69,7 @@ class Dataset:
     validation_index: np.ndarray
     preprocessing: Preprocessing
     fingerprint: str
+    splits: str
     notices: tuple[str, ...]
     mirror: bool
     _test: Split = field(repr=False)

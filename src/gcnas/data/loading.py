@@ -125,6 +125,7 @@ def load(
         validation_index=np.arange(in_train, len(searched)),
         preprocessing=fit(train.images),
         fingerprint=fingerprint,
+        splits=sha256(read.rows.astype("<i8").tobytes() + codes.astype("i1").tobytes()).hexdigest()[:16],
         notices=_summary(read, codes).notices,
         mirror=keeps_label(train, Split(images[in_train:], labels[in_train:])),
         _test=test,

@@ -13,7 +13,15 @@ from gcnas.delivery.forms import (
     export_torch,
     export_zip,
 )
-from gcnas.delivery.heritage import Heritage, heritage_of, inherited_from, keep_donor, kept_donor, read_donor
+from gcnas.delivery.heritage import (
+    Heritage,
+    heritage_of,
+    inherited_from,
+    keep_donor,
+    kept_donor,
+    read_donor,
+    tell_seen,
+)
 from gcnas.delivery.packing import pack, unpack
 from gcnas.delivery.predict import Prediction, image_files, predict_arrays, predict_files, write_predictions
 
@@ -45,6 +53,7 @@ __all__ = [
     "predict_arrays",
     "predict_files",
     "read_donor",
+    "tell_seen",
     "unpack",
     "write_best",
     "write_predictions",

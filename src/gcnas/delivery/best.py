@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gcnas.data import Preprocessing
 from gcnas.errors import ExportError, RunFolderError
-from gcnas.export import load_weights, save_weights, write_model_source
+from gcnas.export import check_size, load_weights, save_weights, write_model_source
 from gcnas.network import Network, build
 from gcnas.records import Architecture
 from gcnas.run.context import Context
@@ -270,6 +270,7 @@ def load_model(path: Path, space: SearchSpace) -> Model:
         )
     preprocessing = Preprocessing.from_json(read_json(path / "preprocessing.json"))
     architecture = Architecture.from_json(document)
+    check_size(path / "weights.safetensors", fitted.cost(architecture).parameters)
     network = build(fitted, architecture, preprocessing.mean, preprocessing.std)
     load_weights(network, path / "weights.safetensors")
     return Model(network.eval(), preprocessing, class_names, architecture, fitted)

@@ -14,6 +14,7 @@ from gcnas.run.observer import Observer
 from gcnas.training import EpochSchedule, ImageBatches, Schedule, TimedSchedule, measure, train
 from gcnas.training.candidate import build_seeded
 from gcnas.training.distillation import Distillation
+from gcnas.training.inheritance import inherit
 
 TEMPERATURES = (2.0, 4.0)
 WEIGHTS = (0.5, 0.9)
@@ -118,6 +119,8 @@ def prepare(
 def _teacher(context: Context, found: ToTrain, name: str, seconds: float | None) -> Network:
     seed = stream_seed(context.config.seed, f"teacher {name}") % 2**31
     network = build_seeded(found.space, found.networks[name], context.dataset, context.platform, seed)
+    if context.donor is not None:
+        inherit(network, found.networks[name], context.dataset.class_names, context.donor)
     batches = ImageBatches(
         context.dataset.train_and_validation(), context.platform, context.recipe.augmentation
     )

@@ -1,17 +1,21 @@
 """Weights to begin with: a trained network whose layers a final training or a search takes over."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 
+from gcnas.data import Dataset
 from gcnas.delivery.best import MAX_JSON
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.export.safetensors_reader import read_safetensors
 from gcnas.files import write_atomically
 from gcnas.run.folder import RunFolder, write_text
+from gcnas.run.ledger import LedgerReader
 from gcnas.training import Donor
 
 FINE_TUNE_RATE = 0.3
@@ -77,7 +81,27 @@ def read_donor(path: Path) -> Donor:
             "Weights are taken over from a run folder with a best network or a .safetensors file, but "
             f"{path} is neither."
         )
-    return _read(file, file.parent / "metrics.json", str(path))
+    donor = _read(file, file.parent / "metrics.json", str(path))
+    ledger = file.parent.parent / "run.db"
+    if not ledger.is_file():
+        return donor
+    with suppress(RunFolderError, KeyError, TypeError), LedgerReader(ledger) as reader:
+        return replace(donor, data=str(reader.meta()["data"]["fingerprint"]))
+    return donor
+
+
+def tell_seen(donor: Donor, dataset: Dataset, note: Callable[[str], None]) -> None:
+    """Say so where a donor was trained on images that it is now judged by, or may have been."""
+    if donor.data == dataset.fingerprint:
+        note(
+            f"The weights of {donor.name} were trained on the training and validation images of these data: validation "
+            "accuracies flatter the networks that begin with them, the test does not."
+        )
+    elif donor.classes == tuple(dataset.class_names):
+        note(
+            f"The weights of {donor.name} know the same classes: where they were trained on images that are now "
+            "among those for validation or test, these accuracies flatter."
+        )
 
 
 def keep_donor(folder: RunFolder, donor: Donor) -> None:

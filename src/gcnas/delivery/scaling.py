@@ -197,7 +197,9 @@ class Scaler:
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeLimitError("The time is over.")
-        trainer = CandidateTrainer(context.space, context.dataset, context.recipe, context.final_platform)
+        trainer = CandidateTrainer(
+            context.space, context.dataset, context.recipe, context.final_platform, context.donor
+        )
         fidelity = Fidelity(epochs, context.fidelity.seed)
         return trainer(scaled.architecture, fidelity, None if math.isinf(left) else left)
 
@@ -273,7 +275,7 @@ def larger_context(base: Context, scaled: Scaled, images_at: Callable[[tuple[int
     if scaled.resolution == base.dataset.preprocessing.resolution:
         return replace(base, space=scaled.space)
     dataset = images_at(scaled.resolution)
-    if not _same_splits(base.dataset, dataset):
+    if dataset.splits != base.dataset.splits:
         raise RunFolderError(
             f"At {scaled.resolution[0]}x{scaled.resolution[1]} pixels the images fall into other splits, because "
             "some that were equal no longer are; grow without resolution (gamma 1)."
@@ -356,15 +358,6 @@ def _known(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     same = isinstance(metrics, dict) and metrics.get("scaled_from") == origin
     return metrics if same else None
-
-
-def _same_splits(left: Dataset, right: Dataset) -> bool:
-    """Whether the images stand in the same order in the same splits, as far as labels can tell."""
-    return (
-        left.size_test == right.size_test
-        and len(left.train_index) == len(right.train_index)
-        and left.labels.tolist() == right.labels.tolist()
-    )
 
 
 def _reason(error: CandidateError) -> str:

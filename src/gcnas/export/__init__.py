@@ -4,10 +4,11 @@ from gcnas.export.int8 import int8_bytes
 from gcnas.export.onnx_model import CHECKED_IMAGES, onnx_bytes
 from gcnas.export.python_source import write_model_source
 from gcnas.export.torch_program import export_program
-from gcnas.export.weights import load_weights, save_weights
+from gcnas.export.weights import check_size, load_weights, save_weights
 
 __all__ = [
     "CHECKED_IMAGES",
+    "check_size",
     "export_program",
     "int8_bytes",
     "load_weights",

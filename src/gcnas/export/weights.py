@@ -47,6 +47,25 @@ def load_weights(module: nn.Module, path: Path) -> None:
     module.load_state_dict(tensors)
 
 
+def check_size(path: Path, parameters: int) -> None:
+    """Refuse a file that is far too small for so many parameters, before a network of that size is made.
+
+    Types of layers of a user count their parameters themselves, so a little too many are no reason.
+
+    Raises:
+        ExportError: If it is too small, or missing.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ExportError(f"The weights in {path} cannot be read: {error}") from error
+    if 2 * size + HEADER_BYTES < 4 * parameters:
+        raise ExportError(
+            f"The weights in {path} have {size:,} bytes, and the network has {parameters:,} parameters of 4 bytes: load "
+            "the file that was written with this architecture."
+        )
+
+
 def _read(path: Path, most: int) -> dict[str, Tensor]:
     try:
         if (size := path.stat().st_size) > most:

@@ -26,11 +26,13 @@ class Donor:
         name: Where it comes from, for reports.
         weights: Its state, by the names of :class:`~gcnas.network.Network`.
         classes: Names of its classes; None if they are not known.
+        data: Fingerprint of the data set that it was trained on; None if it is not known.
     """
 
     name: str
     weights: Mapping[str, Tensor]
     classes: tuple[str, ...] | None = None
+    data: str | None = None
 
 
 class Origin(NamedTuple):
