@@ -61,8 +61,8 @@ def check_size(path: Path, parameters: int) -> None:
         raise ExportError(f"The weights in {path} cannot be read: {error}") from error
     if 2 * size + HEADER_BYTES < 4 * parameters:
         raise ExportError(
-            f"The weights in {path} have {size:,} bytes, and the network has {parameters:,} parameters of 4 bytes: load "
-            "the file that was written with this architecture."
+            f"The weights in {path} have {size:,} bytes, and the network has {parameters:,} parameters of 4 bytes: "
+            "load the file that was written with this architecture."
         )
 
 
