@@ -219,7 +219,7 @@ class RunConfig(BaseModel):
         warm_start: Run folders of earlier searches in the same space, from which the strategy starts.
         epochs: Full training of a candidate; None chooses by the size of the data and the budget.
         final_epochs: Training of the delivered network; None chooses likewise.
-        final_share: Share of a wall-clock budget kept for the final training.
+        final_share: Share of a wall-clock budget kept for the final training; less where that can use no more.
         reward: What the search maximises on the validation split.
         references: Whether designs by people are evaluated first.
         resolution: Side of the square images; None keeps or infers it.

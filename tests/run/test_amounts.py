@@ -43,8 +43,16 @@ def test_too_little_time_for_two_rungs_is_shared_alike() -> None:
 
 
 def test_what_is_fixed_is_kept() -> None:
-    amounts = choose_amounts(config(budget="400s", epochs=5, candidate_seconds=7.0), 4_000, unmeasured)
+    amounts = choose_amounts(config(budget="400s", epochs=5, candidate_seconds=7.0), 4_000, lambda: 100.0)
     assert (amounts.epochs, amounts.candidate_seconds) == (5, 7.0)
+
+
+def test_the_search_has_what_the_final_training_cannot_use() -> None:
+    """20 passes over 1,000 images at 1,000 a second are 20 s; half as much again is kept for slower networks."""
+    amounts = choose_amounts(config(budget="400s", final_epochs=20), 1_000, lambda: 1_000.0)
+    assert (amounts.search_seconds, amounts.final_epochs) == (370.0, 20)
+    slow = choose_amounts(config(budget="400s", final_epochs=20), 1_000, lambda: 100.0)
+    assert slow.search_seconds == 200.0
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from gcnas.data import Dataset, load
 from gcnas.delivery import finalize, write_searched
 from gcnas.errors import RunFolderError
 from gcnas.records import Limits
+from gcnas.run.amounts import LEEWAY
 from gcnas.run.context import Context
 from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder
@@ -177,7 +178,14 @@ def test_amounts_stay_even_where_they_were_chosen(begin: Callable[..., Context],
     again = known_context(longer, dataset, CNN, context.folder, meta)
     assert again.amounts.epochs == context.amounts.epochs
     assert again.amounts.final_epochs == context.amounts.final_epochs
-    assert again.amounts.search_seconds == pytest.approx(10 * (context.amounts.search_seconds or 0))
+    assert context.amounts.speed is not None
+    assert again.amounts.speed == context.amounts.speed
+    passes = context.amounts.final_epochs * len(dataset.train_index) / context.amounts.speed
+    for found, seconds in ((context, 30), (again, 300)):
+        assert found.amounts.search_seconds == pytest.approx(seconds - min(seconds / 2, LEEWAY * passes))
+    # Runs from before the speed was noted had half.
+    old = meta | {"amounts": {k: v for k, v in meta["amounts"].items() if k != "speed"}}
+    assert known_context(longer, dataset, CNN, context.folder, old).amounts.search_seconds == 150
 
 
 def test_other_data_or_space_is_refused(begin: Callable[..., Context], dataset: Dataset) -> None:
@@ -312,8 +320,8 @@ def test_a_raised_wall_clock_is_time_to_search(dataset: Dataset, tmp_path: Path)
     with open_ledger(context) as ledger:
         ledger.event(30.0, "resumed", "")
         ledger.event(60.0, "delivered", "trial 1")
-        wider = replace(context, amounts=replace(context.amounts, search_seconds=60.0))
-        for each, end in ((context, 60.0), (wider, 90.0)):
+        for seconds, end in ((30.0, 60.0), (60.0, 90.0)):
+            each = replace(context, amounts=replace(context.amounts, search_seconds=seconds))
             session = open_session(each, ledger, Clock(elapsed(ledger)), lambda *_: None, Observer())
             assert session.driver._stop.seconds == end
             assert session.driver._stop.delivering == 30

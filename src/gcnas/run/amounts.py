@@ -36,6 +36,10 @@ TRAININGS_OF_WORKER = {"full": 6, "rungs": 4}
 """Each of several workers has time for at least so many full trainings, so that the first reference stays clear of the
 time limit of an evaluation; on rungs none does a full training at a stretch."""
 
+LEEWAY = 1.5
+"""The final training is expected to take so many times as long as its most passes over the search-train images take
+the first reference: it sees the validation images as well, and the network may be slower."""
+
 LONGEST_CANDIDATE = 1 / 4
 """No candidate takes more than this share of the search's wall clock."""
 
@@ -49,12 +53,14 @@ class Amounts:
         final_epochs: Of the final training, or its most where a wall clock rules.
         search_seconds: Wall clock of the search; None without one.
         candidate_seconds: Time limit of one candidate; None for none.
+        speed: Images a second of the first reference; None where it was not measured.
     """
 
     epochs: int
     final_epochs: int
     search_seconds: float | None = None
     candidate_seconds: float | None = None
+    speed: float | None = None
 
 
 def choose_amounts(
@@ -86,14 +92,17 @@ def _amounts(
     final_epochs = config.final_epochs or _clamp(final_images / images, FINAL_EPOCHS)
     if config.budget.seconds is None:
         return Amounts(epochs, final_epochs, candidate_seconds=config.candidate_seconds)
-    search_seconds = config.budget.seconds * (1 - config.final_share)
+    speed = images_per_second()
+    # What the final training cannot use, the search can.
+    final_seconds = min(config.final_share * config.budget.seconds, LEEWAY * final_epochs * images / speed)
+    search_seconds = config.budget.seconds - final_seconds
     if config.epochs is None:
         trainings = CANDIDATES_IN_TIME[fidelity]
         of_worker = trainings if workers == 1 else max(trainings / workers, TRAININGS_OF_WORKER[fidelity])
-        affordable = search_seconds / of_worker * images_per_second() / images
+        affordable = search_seconds / of_worker * speed / images
         epochs = min(epochs, max(1, int(affordable)))
     limit = config.candidate_seconds or search_seconds * LONGEST_CANDIDATE
-    return Amounts(epochs, final_epochs, search_seconds, limit)
+    return Amounts(epochs, final_epochs, search_seconds, limit, speed)
 
 
 def _clamp(value: float, bounds: tuple[int, int]) -> int:

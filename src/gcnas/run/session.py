@@ -105,12 +105,15 @@ def known_context(
     platform = known.platform
     platform = replace(platform, threads=plan_workers(config, platform.device).threads)
     amounts = known.amounts
-    stop = choose_amounts(config.changed(epochs=amounts.epochs), len(dataset.train_index), lambda: 1.0)
+    # Runs from before it was noted had no more than their share for the search.
+    speed = amounts.speed or 1.0
+    stop = choose_amounts(config.changed(epochs=amounts.epochs), len(dataset.train_index), lambda: speed)
     amounts = Amounts(
         amounts.epochs,
         config.final_epochs or amounts.final_epochs,
         stop.search_seconds,
         stop.candidate_seconds,
+        amounts.speed,
     )
     context = Context(config, folder, dataset, fitted, platform, amounts)
     check_setup(context)
