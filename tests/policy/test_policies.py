@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.policy.toy import TOY, all_trajectories
+from tests.policy.toy import CROSSED, TOY, all_trajectories
 
 from gcnas.graph import TrajectoryBatch, encode
 from gcnas.policy.base import Policy
@@ -59,16 +59,17 @@ def test_probabilities_sum_to_one(make: MakePolicy) -> None:
     assert probabilities.sum().item() == pytest.approx(1, abs=1e-9)
 
 
-def test_samples_have_the_probabilities_that_are_stated(make: MakePolicy) -> None:
+@pytest.mark.parametrize("space", [TOY, CROSSED], ids=lambda space: space.name)
+def test_samples_have_the_probabilities_that_are_stated(make: MakePolicy, space: SearchSpace) -> None:
     """Sampling grows networks step by step from cached products; the likelihood sees them whole."""
-    policy = unsettled(make(TOY))
-    expected = policy(encode(TOY, policy.vocabulary, TRAJECTORIES)).log_probability.exp().detach()
+    policy, trajectories = unsettled(make(space), std=0.4 if space is TOY else 1.0), all_trajectories(space)
+    expected = policy(encode(space, policy.vocabulary, trajectories)).log_probability.exp().detach()
     draws = 6_000
     counts = Counter(policy.sample(draws, torch.Generator().manual_seed(1)))
-    assert set(counts) <= set(TRAJECTORIES)
+    assert set(counts) <= set(trajectories)
     order = expected.argsort(descending=True)
     likely = order[: int((expected.cumsum(0) < 2).sum())][expected[order] * draws >= 5]
-    observed = torch.tensor([float(counts[TRAJECTORIES[index]]) for index in likely])
+    observed = torch.tensor([float(counts[trajectories[index]]) for index in likely])
     rest = draws - observed.sum()
     rest_expected = draws * (1 - expected[likely].sum())
     squares = ((observed - draws * expected[likely]) ** 2 / (draws * expected[likely])).sum()

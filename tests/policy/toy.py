@@ -34,6 +34,38 @@ class Narrow(LayerType):
         return Cost()
 
 
+class Forth(LayerType):
+    """Two hyper-parameters."""
+
+    first = Choice(1, 2, 3)
+    second = Choice(4, 5)
+
+    def output_shape(self, shape: Shape, values: Any) -> Shape:
+        return shape
+
+    def cost(self, shape: Shape, values: Any) -> Cost:
+        return Cost()
+
+
+class Back(LayerType):
+    """The same two in the other order, and one more between them."""
+
+    second = Choice(4, 5)
+    third = Choice(6, 7)
+    first = Choice(1, 2, 3)
+
+    def output_shape(self, shape: Shape, values: Any) -> Shape:
+        return shape
+
+    def cost(self, shape: Shape, values: Any) -> Cost:
+        return Cost()
+
+
+CROSSED = SearchSpace("crossed", (Forth(), Back()), min_depth=1, max_depth=2, window=2).fit(
+    InputShape(1, 4, 4, 2)
+)
+"""The second type decides its hyper-parameters in another order than that in which the space first meets them."""
+
 TOY = SearchSpace("toy", (Wide(), Narrow()), min_depth=1, max_depth=3, window=3).fit(InputShape(1, 4, 4, 2))
 
 

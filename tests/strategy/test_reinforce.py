@@ -12,6 +12,7 @@ from tests.policy.toy import TOY, all_trajectories
 from gcnas.policy.gcn import GCNPolicy, GCNSettings
 from gcnas.policy.rnn import RNNPolicy
 from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
+from gcnas.run.middleware import Unique
 from gcnas.strategy import StrategyState, create_strategy
 from gcnas.strategy.reinforce import LITERAL, RNN_TUNED, ReinforceSettings, ReinforceStrategy
 
@@ -67,6 +68,30 @@ def test_a_repeat_of_a_network_under_way_is_not_learnt_from() -> None:
             searcher.tell([evaluated(proposal)])
     (first,), (second,) = one.figures(), other.figures()
     assert first == second
+
+
+@pytest.mark.parametrize("name", ["ceim", "optuna:tpe"])
+def test_a_network_under_way_keeps_its_place(name: str) -> None:
+    """Somebody else's evaluation of it is not finished; when it is, its score is that of the proposal."""
+    searcher = create_strategy(name, TOY, 0)
+    (proposal,) = searcher.ask(1)
+    searcher.tell([Evaluation(proposal, EvaluationState.DUPLICATE, error="still under way")])
+    assert proposal.fingerprint in searcher._pending  # type: ignore[attr-defined]
+    searcher.tell([evaluated(proposal)])
+    assert proposal.fingerprint not in searcher._pending  # type: ignore[attr-defined]
+
+
+def test_repeats_of_what_failed_are_learnt_from() -> None:
+    """Else a policy that draws almost nothing but a network that fails would never learn."""
+    searcher = strategy()
+    unique = Unique(searcher, [], ())
+    (proposal,) = unique.ask(1)
+    unique.tell([Evaluation(proposal, EvaluationState.FAILED)])
+    for _ in range(searcher.settings.batch - 1):
+        verdict = unique.verdict(proposal)
+        assert verdict is not None
+        searcher.tell([verdict])
+    assert len(searcher.figures()) == 1
 
 
 def test_the_policy_gets_better() -> None:

@@ -157,6 +157,14 @@ class RNNPolicy(Policy):
         return lstm.gates(torch.cat([chosen, edges], 1), slice(self._first_option, None))
 
     @cached_property
+    def _turns(self) -> Tensor:
+        """When each type decides each head (T + 1, K): in the order of its own hyper-parameters, not of the heads."""
+        turns = torch.zeros(self.vocabulary.types + 1, len(self.vocabulary.heads), dtype=torch.int64)
+        for code, heads in enumerate(self.vocabulary.slots):
+            turns[code, list(heads)] = torch.arange(len(heads))
+        return turns
+
+    @cached_property
     def _fewest(self) -> int:
         """Hyper-parameters that every type has."""
         return min(map(len, self.vocabulary.slots))
@@ -171,8 +179,8 @@ class RNNPolicy(Policy):
         per_layer = torch.ones_like(batch.types) if self.settings.parallel else used.sum(2) + 1
         type_steps = ((per_layer + 1) * here).cumsum(1) - (per_layer + 1) * here
         edge_steps = type_steps + per_layer
-        rank = torch.zeros_like(batch.options) if self.settings.parallel else used.cumsum(2) - 1
-        option_steps = type_steps[..., None] + 1 + rank.clamp(min=0)
+        turns = torch.zeros_like(batch.options) if self.settings.parallel else self._turns[batch.types]
+        option_steps = type_steps[..., None] + 1 + turns
         limit = int(edge_steps.max()) + 1
         steps = torch.cat(
             [(type_steps + 1)[..., None], option_steps + 1, self._edge_steps(batch, edge_steps)], 2

@@ -88,6 +88,11 @@ class Evaluation:
     seconds: float = 0.0
 
     @property
+    def repeats_unfinished(self) -> bool:
+        """Whether it repeats a network of which nothing is known yet, and so says nothing about it."""
+        return self.state is EvaluationState.DUPLICATE and self.score is None and self.error_kind is None
+
+    @property
     def trained_epochs(self) -> float:
         """Epochs trained for this evaluation alone: fewer than its fidelity's where it went on from stored weights."""
         return self.metrics.get(TRAINED_EPOCHS, float(self.fidelity.epochs) if self.fidelity else 0.0)

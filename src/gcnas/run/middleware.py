@@ -230,7 +230,8 @@ class WithinTime(Filter):
 def _known(evaluation: Evaluation | None) -> Known | None:
     if evaluation is None:
         return None
-    return Known(evaluation.score, evaluation.fidelity, evaluation.metrics, evaluation.error_kind)
+    kind = evaluation.error_kind or (None if evaluation.score is not None else "unknown")
+    return Known(evaluation.score, evaluation.fidelity, evaluation.metrics, kind)
 
 
 def _infeasible(proposal: Proposal, violation: str) -> Evaluation:

@@ -81,6 +81,8 @@ class CEIMStrategy(Strategy):
         """Let the points of the networks join the population with their scores."""
         for evaluation in evaluations:
             score = self._novelty.tell(evaluation)
+            if evaluation.repeats_unfinished:
+                continue
             point = self._pending.pop(evaluation.proposal.fingerprint, None)
             if point is not None:
                 self._join(point, NOTHING if score is None else score)

@@ -137,6 +137,8 @@ class OptunaStrategy(Strategy):
         """Finish the trials; what the sampler did not ask for becomes a trial too if it has a score."""
         for evaluation in evaluations:
             score = self._novelty.tell(evaluation)
+            if evaluation.repeats_unfinished:
+                continue
             index = self._pending.pop(evaluation.proposal.fingerprint, None)
             if index is not None:
                 self._finish(index, score)

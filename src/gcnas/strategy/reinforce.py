@@ -150,7 +150,7 @@ class ReinforceStrategy(Strategy):
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Collect rewards; each full batch gives a gradient step."""
         for evaluation in evaluations:
-            if evaluation.proposal.source == SOURCE and not _is_under_way(evaluation):
+            if evaluation.proposal.source == SOURCE and not evaluation.repeats_unfinished:
                 self._told.append((evaluation.proposal.trajectory, self._reward(evaluation)))
         while len(self._told) >= self.settings.batch:
             batch, self._told = self._told[: self.settings.batch], self._told[self.settings.batch :]
@@ -214,11 +214,6 @@ class ReinforceStrategy(Strategy):
             return self._worst
         self._worst = min(self._worst, evaluation.score)
         return evaluation.score
-
-
-def _is_under_way(evaluation: Evaluation) -> bool:
-    """Whether it repeats a network whose score is not known yet, which says nothing about it."""
-    return evaluation.state is EvaluationState.DUPLICATE and evaluation.score is None
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
