@@ -134,7 +134,7 @@ def summarise(rows: list[dict[str, str]]) -> None:
 def main() -> None:
     """Run what is missing and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--runs", type=Path, default=Path("runs/warm_start"), help="where the run folders lie")
     parser.add_argument("--summary", action="store_true", help="run nothing")
