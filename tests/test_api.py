@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from tests.delivery.test_final import Notes
 
 import gcnas
@@ -52,6 +53,18 @@ def test_arrays_and_an_own_space(tmp_path: Path) -> None:
     assert len(again.trials) == 4
     with pytest.raises(RunFolderError, match="data"):
         gcnas.resume(run, data=_arrays(seed=1), budget=5, space=space)
+
+
+def test_what_is_wrong_with_the_data_is_told_at_once(tmp_path: Path) -> None:
+    images, labels = _arrays()
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / f"data/{label}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / f"data/{label}/{number}.png")
+    (tmp_path / "data/0/broken.png").write_bytes(b"no image")
+    notes = Notes()
+    gcnas.search(str(tmp_path / "data"), out=tmp_path / "run", budget=1, observer=notes, **SMALL)
+    assert "1 image is unreadable and left out" in notes.notes[0]
+    assert "broken.png" in notes.notes[0]
 
 
 def test_space_of_a_run_is_executed_only_if_named_again(tmp_path: Path) -> None:

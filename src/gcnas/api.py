@@ -56,6 +56,9 @@ from gcnas.space import SearchSpace
 CLOCK = "seconds"
 """Fact of the ledger that holds the wall clock of a run with a budget of trials, where it has one."""
 
+TOLD = 5
+"""Most notices about the data that a search tells; ``gcnas data check`` tells all."""
+
 
 def search(
     data: DataSource,
@@ -93,6 +96,10 @@ def search(
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.begun():
         dataset = load_data(config, data, folder)
+        for notice in dataset.notices[:TOLD]:
+            observer.note(notice)
+        if (more := len(dataset.notices) - TOLD) > 0:
+            observer.note(f"Of the data there is more to tell ({more}): gcnas data check.")
         context = replace(new_context(config, dataset, found_space, folder, observer), donor=donor, past=past)
         if donor is not None:
             keep_donor(folder, donor)

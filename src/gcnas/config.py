@@ -315,10 +315,11 @@ class RunConfig(BaseModel):
     @model_validator(mode="after")
     def _signals_are_read(self) -> Self:
         if self.signals is not None and self.strategy != SIGNALS_READER:
-            raise ValueError(
+            message = (
                 f"signals are read by the strategy {SIGNALS_READER!r} alone, but the strategy is {self.strategy!r}; "
                 "leave one of the two out"
             )
+            raise PydanticCustomError("gcnas", "{message}", {"message": message})
         return self
 
     @property

@@ -10,7 +10,7 @@ import pytest
 import gcnas
 from gcnas.delivery import final
 from gcnas.delivery.forms import model_onnx
-from gcnas.errors import ConfigurationError, ExportError, NotFiniteError
+from gcnas.errors import ConfigurationError, ExportError, NotFiniteError, SearchFailedError
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
@@ -70,9 +70,13 @@ def test_less_than_one_pass_is_no_reason_to_replace_trained_weights(
     assert found.metrics["epochs"] is None
     assert (run / "best/weights.safetensors").read_bytes() == weights
     assert any("0.25 passes" in note and "weights that are there" in note for note in notes.notes)
-    # Where the search's weights are not there any more, the user is told what to do.
-    gcnas.finalize(run, trial=other, **options)
-    assert any("0.25 passes" in note and "--final-epochs" in note for note in notes.notes)
+    # Another network's weights are better than next to none of this one's; the user is told what to do.
+    with pytest.raises(SearchFailedError, match=rf"0\.25 passes.*is kept.*--trial {other} --final-epochs"):
+        gcnas.finalize(run, trial=other, **options)
+    assert (run / "best/weights.safetensors").read_bytes() == weights
+    with LedgerReader(run / "run.db") as ledger:
+        openings = [event for event in ledger.events() if event.kind == "test-opened"]
+    assert len(openings) == 2
 
 
 @pytest.mark.parametrize("missing", [True, False])

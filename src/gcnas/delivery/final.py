@@ -154,14 +154,23 @@ def finalize(
 def _long_enough(
     trained: _Trained, context: Context, trial: Trial, grown: Grown | None, observer: Observer
 ) -> _Trained:
-    """What was trained, unless there was no time for one pass and weights of the same network are there already."""
+    """What was trained; where there was no time for one pass, the weights of the same network that are there.
+
+    Raises:
+        SearchFailedError: If ``best`` holds another network, which has had a pass at least.
+    """
     if trained.epochs is None or trained.epochs >= 1:
         return trained
     words = f"There was time for {trained.epochs:.2g} passes of the final training only"
     try:
         searched = _Trained(_searched(context, trial, grown))
-    except (SearchFailedError, RunFolderError):
-        observer.note(f"{words}; resume with --final-epochs to train the network anew.")
+    except SearchFailedError as error:
+        raise SearchFailedError(
+            f"{words}, and {context.folder.best} holds another network, which is kept. Give trial {trial.number} more "
+            f"time, or none but --final-epochs: gcnas finalize RUN --trial {trial.number} --final-epochs 20."
+        ) from error
+    except RunFolderError:
+        observer.note(f"{words}; there are no other weights.")
         return trained
     observer.note(f"{words}; using the weights that are there.")
     return searched

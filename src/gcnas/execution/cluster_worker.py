@@ -170,7 +170,7 @@ def _lives(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:  # somebody else's
-        return True
+        pass
     return True
 
 
