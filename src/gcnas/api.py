@@ -311,11 +311,11 @@ def run_to_the_end(
                     reasons.add(reason)
                     observer.note(f"best/model.py is left out: {reason}")
 
-            session = open_session(context, ledger, clock, keep_best, observer)
             done = sum(trial.evaluation is not None for trial in ledger.trials())
             earlier = delivery_seconds(ledger)
             left = _seconds_left(context, clock() - earlier)
             observer.started(folder.path, done, config.budget.trials, left, context.workers.count)
+            session = open_session(context, ledger, clock, keep_best, observer)
             with _graceful_interrupts(session.driver, observer):
                 session.driver.run()
                 chosen = choose_trial(context, ledger, observer=observer)

@@ -1,6 +1,7 @@
 """What a search gives back."""
 
 import json
+import shlex
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import chain
@@ -91,7 +92,9 @@ class Result:
             return path
         if phi is None:
             raise RunFolderError(f"{self.run} has no best network yet; let the search finish a candidate.")
-        raise RunFolderError(f"There is no {path} yet; make it with 'gcnas scale {self.run} --phi {phi}'.")
+        raise RunFolderError(
+            f"There is no {path} yet; make it with 'gcnas scale {shlex.quote(str(self.run))} --phi {phi}'."
+        )
 
     def policy(self, untrained: str | None = None) -> Policy:
         """The policy that the run has learnt so far.

@@ -114,6 +114,27 @@ def test_status_and_report(run_copy: Path, run_gcnas: RunGcnas) -> None:
     assert len(_rows(run_copy)) == 4
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("command", ["status", "why", "front", "predict"])
+def test_a_full_disk_behind_the_output_is_told(
+    finished: Path, gcnas_command: Path, photos: Path, command: str
+) -> None:
+    files = [next(path for path in photos.rglob("*.*") if path.is_file())] if command == "predict" else []
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [gcnas_command, command, finished, *files],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "error: The output cannot be written: No space left on device. Make room and try again.\n"
+    )
+
+
 def test_why(finished: Path, run_gcnas: RunGcnas) -> None:
     said = run_gcnas("why", finished).stdout
     assert "Too few evaluations of equal training to tell: 4" in said

@@ -46,6 +46,28 @@ def test_hidden_files_and_rubbish_are_ignored_and_others_counted(folder) -> None
     assert source.other_files == 2
 
 
+def test_images_that_are_not_read_are_named(folder, tmp_path: Path) -> None:
+    """A photographer's HEIC files, in one class or in all, and files whose names have no ending."""
+    root = folder({"dog": 2, "cat": 2})
+    (root / "cat" / "IMG_1.HEIC").write_bytes(b"x")
+    (root / "cat" / "labels.txt").write_bytes(b"x")
+    notices = " ".join(read_folder(root).notices)
+    assert "2 files are left out by their names: 1 .heic, 1 .txt." in notices
+    (root / "cat" / "IMG_1.HEIC").unlink()
+    assert not read_folder(root).notices
+    for number in range(4):
+        (root / "dog" / f"img{number}").write_bytes(b"x")
+    assert "5 files are left out by their names: 4 without an ending, 1 .txt." in read_folder(root).notices[-1]
+    other = tmp_path / "phone"
+    for name in ("cat", "dog"):
+        (other / name).mkdir(parents=True)
+        (other / name / "a.heic").write_bytes(b"x")
+    with pytest.raises(
+        DataError, match=r"2 files are left out by their names: 2 \.heic\. Images end in .*\.jpg"
+    ):
+        read_folder(other)
+
+
 def test_suffixes_in_any_case_and_nested_folders(folder, picture) -> None:
     root = folder({"dog": 1, "cat": 1})
     (root / "cat" / "more").mkdir()

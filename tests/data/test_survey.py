@@ -5,7 +5,6 @@ import pytest
 
 from gcnas.data.source import Survey
 from gcnas.data.survey import infer_channels, infer_resolution
-from gcnas.errors import DataError
 
 
 def survey(*sizes: tuple[int, int], grey: bool = False) -> Survey:
@@ -27,11 +26,6 @@ def survey(*sizes: tuple[int, int], grey: bool = False) -> Survey:
 )
 def test_resolution(sizes, expected: tuple[int, int]) -> None:
     assert infer_resolution(survey(*sizes)) == expected
-
-
-def test_nothing_readable_is_refused() -> None:
-    with pytest.raises(DataError, match="none of 2 is: empty"):
-        infer_resolution(Survey(np.zeros((2, 2), dtype=int), ("", ""), {0: "empty", 1: "empty"}, True))
 
 
 def test_channels() -> None:

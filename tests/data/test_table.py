@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gcnas.data import load
+from gcnas.data import check, load
 from gcnas.data.source import TEST, TRAIN, UNSPLIT, VALIDATION
 from gcnas.data.table import read_table
 from gcnas.errors import DataError
@@ -73,6 +73,18 @@ def test_other_tables_are_refused(tmp_path: Path, text: str, message: str) -> No
 def test_other_encodings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="UTF-8"):
         read_table(table(tmp_path, "path,label\na.png,Bär\n", "latin-1"))
+
+
+def test_paths_that_lead_nowhere_are_told(folder) -> None:
+    root = folder({"cat": 3, "dog": 3})
+    rows = [f"images/{name}/{i:03d}.png,{name}" for name in ("cat", "dog") for i in range(3)]
+    path = table(root, "\n".join(rows))
+    for read in (load, check):
+        with pytest.raises(
+            DataError, match=r"none of 6 is, first images/cat/000\.png \(file not found\)"
+        ) as caught:
+            read(path)
+        assert f"relative to its folder; this one leads to {root / 'images/cat/000.png'}." in str(caught.value)
 
 
 def test_missing_files_are_broken_images(folder) -> None:

@@ -1,6 +1,8 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from tests.report.conftest import MakeRun
 
 from gcnas.records import Architecture
@@ -38,6 +40,16 @@ def test_evaluated_neighbours_come_first_with_their_scores(make_run: MakeRun, sp
     scores = [each.score for each in found.shown if each.score is not None]
     assert scores == sorted((trial.score for trial in trials[1:]), reverse=True)
     assert [each.trial is None for each in found.shown][:4] == [False, False, False, True]
+
+
+def test_the_network_and_its_neighbours_are_compared_by_means(make_run: MakeRun, space: SearchSpace) -> None:
+    trials = read_run(make_run(trials=3)).trials
+    chosen = trials[1]
+    assert chosen.evaluation is not None
+    again = replace(chosen, number=9, evaluation=replace(chosen.evaluation, score=chosen.score - 0.1))
+    found = alternatives(chosen, (*trials, again), space)
+    assert found.chosen.number == chosen.number
+    assert found.chosen.score == pytest.approx(chosen.score - 0.05)
 
 
 def test_with_predictions_nothing_beaten_is_shown(make_run: MakeRun, space: SearchSpace) -> None:

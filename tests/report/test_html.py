@@ -1,6 +1,7 @@
 import json
 import re
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from tests.report.conftest import MakeRun, likely_score
 from gcnas.errors import RunFolderError
 from gcnas.records import Limits, Proposal
 from gcnas.report import write_report
+from gcnas.report.facts import facts
 from gcnas.report.record import read_run
+from gcnas.report.summary import summarize
 from gcnas.space import InputShape, SearchSpace
 from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy
@@ -94,6 +97,34 @@ def test_whole_run(make_run: MakeRun) -> None:
         assert text in found.text, text
     assert "What this report lacks" not in found.text
     assert found.elements.count("svg") == 4
+
+
+def test_the_mean_of_several_trainings_is_told(make_run: MakeRun) -> None:
+    """The box shows the score of one training, while the choice went by the mean."""
+    run = read_run(make_run(outcome=lambda _, number: 0.9 if number == 4 else 0.8))
+    winner = next(trial for trial in run.trials if trial.number == 4)
+    assert winner.evaluation is not None
+    assert run.delivered is not None
+    run = replace(run, delivered=replace(run.delivered, trial=4, validation_accuracy=0.9))
+    twice = [
+        replace(winner, number=number, evaluation=replace(winner.evaluation, metrics={"accuracy": accuracy}))
+        for number, accuracy in ((4, 0.9), (13, 0.86))
+    ]
+    others = [trial for trial in run.trials if trial.number != 4]
+    for trials, words in (
+        ((*others, *twice), "90.0 % (mean of 2 trainings 88.0 %)"),
+        ((*others, twice[0]), "90.0 %"),
+    ):
+        again = replace(run, trials=tuple(trials))
+        assert ("Validation accuracy", words) in dict(facts(again, summarize(again)))["Network"]
+
+
+def test_commands_can_be_copied(make_run: MakeRun) -> None:
+    run = make_run("my pets")
+    text = " ".join(page(run).text.split())
+    assert "gcnas predict 'my pets' image.png" in text
+    assert "python 'my pets/best/model.py'" in text
+    assert "gcnas finalize 'my pets' --trial N" in text
 
 
 def test_deterministic_and_nothing_left_behind(make_run: MakeRun) -> None:

@@ -66,6 +66,23 @@ def test_little_improvement_is_called_so(make_run: MakeRun) -> None:
     assert summary.comparison.endswith("measured on 150 images has a standard error of 2.4 points.")
 
 
+def test_soft_rewards_are_no_accuracies(make_run: MakeRun) -> None:
+    config = {"soft": "macs=5M:-0.07"}
+    run = make_run(trials=4, outcome=scores(0.9, 0.8, 0.8, 1.204), config=config, final=False)
+    summary = summarize(run)
+    assert summary.sentence.split(" with ")[0].endswith(" 1.204")
+    assert summary.comparison is not None
+    assert summary.comparison.startswith(
+        "Search improved on the best reference design (trial 1, 0.900) by +0.304 of "
+    )
+    assert "standard error" not in summary.comparison
+    assert "%" not in summary.sentence + summary.comparison
+    close = make_run("close", trials=4, outcome=scores(0.95, 0.8, 0.7, 0.96), config=config)
+    path = close / "best/metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": 1}))
+    assert "(trial 4, 0.960) is not clearly above the best reference" in (summarize(close).comparison or "")
+
+
 def test_the_comparison_is_that_of_the_decision(make_run: MakeRun) -> None:
     """By means where networks were trained again, and within the limits; the decision is made so."""
     run = read_run(make_run(trials=4, outcome=scores(0.87, 0.8, 0.8, 0.9), final=False))

@@ -116,9 +116,14 @@ def test_a_run_that_is_refused_keeps_what_took_long(tmp_path: Path, kept: str) -
 
 def test_a_run_that_was_stopped_can_be_called_again(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run")
+    write_text(folder.config, "data: digits\n")
     with pytest.raises(KeyboardInterrupt), folder.begun():
         raise KeyboardInterrupt
-    assert RunFolder.create(folder.path).path.is_dir()
+    assert not list(tmp_path.iterdir())  # the same command takes the same folder
+    killed = RunFolder.create(tmp_path / "run")
+    with killed.locked():
+        write_text(killed.config, "data: digits\n")
+    assert RunFolder.create(killed.path).path.is_dir()
 
 
 def test_create_does_not_take_a_project_for_such_a_run(tmp_path: Path) -> None:

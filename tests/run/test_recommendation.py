@@ -111,5 +111,13 @@ def test_why_nothing_is_within() -> None:
     assert isinstance(nothing_within(trials[2:], Limits(), Limits(parameters=100)), SearchFailedError)
 
 
+def test_why_nothing_is_within_limits_of_the_run_that_were_tightened() -> None:
+    trials = [trial(1, 0.9, parameters=1_000), trial(2, 0.7, parameters=500), trial(3, None, parameters=10)]
+    error = nothing_within(trials, Limits(parameters=50), Limits())
+    assert isinstance(error, LimitsTooTightError)
+    assert "None of the 2 trained networks of this run is within its limits --max-params 50" in str(error)
+    assert "(the least is 500, trial 2). Allow more: gcnas resume RUN" in str(error)
+
+
 def test_soft_rewards_above_one_are_compared() -> None:
     assert chosen(trial(1, 1.02, "reference"), trial(2, 1.03)) == 2

@@ -1,5 +1,6 @@
 """The command ``gcnas``: its commands, its errors and its exit codes."""
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -75,7 +76,10 @@ def _options(
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except StoppedError as stopped:
         _complain(str(stopped) or "Stopped. Nothing that was finished is lost; 'gcnas resume RUN' goes on.")
         sys.exit(EXIT_INTERRUPTED)
@@ -87,7 +91,19 @@ def main() -> None:
         sys.exit(EXIT_ERROR)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has left; nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _drop_output()
+        place = f" {error.filename}" if error.filename else ""
+        _complain(f"The output{place} cannot be written: {os.strerror(error.errno)}. Make room and try again.")
+        sys.exit(EXIT_ERROR)
+
+
+def _drop_output() -> None:
+    """Let what is still in buffers go nowhere; it would fail when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> None:

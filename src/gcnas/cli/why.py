@@ -46,7 +46,7 @@ def why(
     else:
         _print_preferences(console, found.preferences)
     console.print(f"\n[bold]Next to trial {found.alternatives.chosen.number}[/]")
-    _print_alternatives(console, found.alternatives)
+    _print_alternatives(console, found.alternatives, found.soft)
 
 
 def _print_choices(console: Console, importance: "Importance") -> None:
@@ -91,22 +91,25 @@ def _shade(probability: float) -> str:
     return f"[bold]{probability:.2f}[/]" if probability >= 0.5 else f"{probability:.2f}"
 
 
-def _print_alternatives(console: Console, found: "Alternatives") -> None:
-    from gcnas.report.numbers import percent, short, signed, whole
+def _print_alternatives(console: Console, found: "Alternatives", soft: bool) -> None:
+    from gcnas.report.numbers import short, signed, whole, worded
 
     chosen = found.chosen
-    own = "" if found.predicted is None else f"\npredicted {percent(found.predicted)}"
+    own = "" if found.predicted is None else f"\npredicted {worded(found.predicted, soft)}"
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("one edit", overflow="fold")
     for name in ("parameters", "multiply-adds", "score"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_row(
-        "as it is", whole(chosen.cost.parameters), short(chosen.cost.multiply_adds), percent(chosen.score) + own
+        "as it is",
+        whole(chosen.cost.parameters),
+        short(chosen.cost.multiply_adds),
+        worded(chosen.score, soft) + own,
     )
     for each in found.shown:
-        score = "not evaluated" if each.predicted is None else f"predicted {percent(each.predicted)}"
+        score = "not evaluated" if each.predicted is None else f"predicted {worded(each.predicted, soft)}"
         if each.score is not None:
-            score = f"{percent(each.score)} (trial {each.trial})"
+            score = f"{worded(each.score, soft)} (trial {each.trial})"
         parameters, multiply_adds = each.change
         table.add_row(
             escape(each.words),

@@ -1,6 +1,7 @@
 """A folder with one folder of images per class, with or without folders per split above them."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +17,23 @@ _LAYOUT = (
     "Expected one folder per class (flowers/rose/1.jpg, flowers/tulip/2.jpg), "
     "or such folders under train/, val/ and test/ (flowers/train/rose/1.jpg)"
 )
+_UNREAD = frozenset(
+    {".heic", ".heif", ".jp2", ".j2k", ".jxl", ".svg", ".tga", ".ico", ".psd", ".eps", ".pdf", ".exr", ".hdr"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".dcm", ".nii", ".npy"}
+)
+"""Endings of images that are not decoded, in lower case."""
+
 _RUBBISH = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Image files of one split, with their class names."""
+    """Image files of one split, with their class names; other files by their ending."""
 
     split: int
     paths: tuple[Path, ...]
     names: tuple[str, ...]
-    other_files: int
+    other_files: Counter[str]
     notices: tuple[str, ...]
 
 
@@ -47,8 +54,12 @@ def read_folder(root: Path) -> Source:
     notices = [notice for part in found for notice in part.notices]
     if left_out:
         notices.append(f"Folders beside the splits were left out: {_listed(left_out)}.")
+    others = sum((part.other_files for part in found), Counter[str]())
     if len(set(names)) < 2:
-        raise DataError(f"{_LAYOUT}; found {_contents(root)} in {root}.{_nested_hint(root)}")
+        unread = f" {_left_out(others)}" if others else ""
+        raise DataError(f"{_LAYOUT}; found {_contents(root)} in {root}.{unread}{_nested_hint(root)}")
+    if others.total() > len(paths) or others.keys() & _UNREAD:
+        notices.append(_left_out(others))
     labels, class_names = number_classes(names, str(root))
     return Source(
         name=in_utf8(root.resolve().name) or "images",
@@ -58,7 +69,7 @@ def read_folder(root: Path) -> Source:
         class_names=class_names,
         given=np.repeat([part.split for part in found], [len(part.paths) for part in found]).astype(np.int8),
         notices=tuple(notices),
-        other_files=sum(part.other_files for part in found),
+        other_files=others.total(),
     )
 
 
@@ -108,11 +119,23 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
     return _Found(split, tuple(paths), tuple(names), others, tuple(notices))
 
 
-def _images_in(folder: Path) -> tuple[list[Path], int]:
-    """Image files directly in a folder, sorted, and the number of other files."""
+def _images_in(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """Image files directly in a folder, sorted, and the other files by their ending."""
     files = sorted(path for path in _entries(folder) if not path.is_dir())
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
-    return images, len(files) - len(images)
+    return images, Counter(path.suffix.lower() for path in files if path.suffix.lower() not in SUFFIXES)
+
+
+def _left_out(others: Counter[str]) -> str:
+    """A sentence about files whose names do not say that they are images which can be decoded."""
+    kinds = [f"{number:,} {in_utf8(ending) or 'without an ending'}" for ending, number in others.most_common(4)]
+    if len(others) > len(kinds):
+        kinds.append("others")
+    are = "file is" if others.total() == 1 else "files are"
+    return (
+        f"{others.total():,} {are} left out by their names: {', '.join(kinds)}. "
+        f"Images end in {', '.join(sorted(SUFFIXES))}; convert others, to .png for one."
+    )
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -143,7 +166,7 @@ def _contents(root: Path) -> str:
         return "nothing"
     listed = f" ({_listed([folder.name for folder in folders])})" if folders else ""
     kinds = "folder" if len(folders) == 1 else "folders"
-    return f"{len(folders)} {kinds}{listed}, {len(images)} images and {others} other files"
+    return f"{len(folders)} {kinds}{listed}, {len(images)} images and {others.total()} other files"
 
 
 def _nested_hint(root: Path) -> str:

@@ -14,6 +14,7 @@ from gcnas.data.arrays import read_arrays, select
 from gcnas.data.dataset import Dataset, Split
 from gcnas.data.decode import quiet_pillow
 from gcnas.data.duplicates import count_duplicates, group
+from gcnas.data.files import FileImages
 from gcnas.data.folder import read_folder
 from gcnas.data.mirror import keeps_label
 from gcnas.data.npz import read_npz
@@ -103,10 +104,10 @@ def load(
     options = _checked(resolution, channels, seed, validation_fraction, test_fraction)
     with quiet_pillow():
         found = open_source(source)
-        survey = found.images.survey()
+        survey = _survey(found)
         size, depth = _shape(survey, options)
         with decoded(found.images, size, depth, cache) as (facts, place):
-            read = _Read(found, survey, facts, _usable(facts), size, depth)
+            read = _Read(found, survey, facts, _usable(found, facts), size, depth)
             codes = _split(read, options)
             order = np.argsort(codes, kind="stable")  # train rows, then validation, then test
             fingerprint = _fingerprint(read, codes, order)
@@ -151,10 +152,10 @@ def check(
     options = _checked(resolution, channels, seed, validation_fraction, test_fraction)
     with quiet_pillow():
         found = open_source(source)
-        survey = found.images.survey()
+        survey = _survey(found)
         size, depth = _shape(survey, options)
         facts = decode_only(found.images, size, depth)
-    read = _Read(found, survey, facts, _usable(facts), size, depth)
+    read = _Read(found, survey, facts, _usable(found, facts), size, depth)
     try:
         return _summary(read, _split(read, options))
     except DataError as error:
@@ -238,14 +239,33 @@ def _shape(survey: Survey, options: _Options) -> tuple[tuple[int, int], int]:
     return options.resolution or inferred, channels
 
 
-def _usable(facts: Decoded) -> np.ndarray:
+def _survey(found: Source) -> Survey:
+    """The headers of the images, of which at least one can be read."""
+    survey = found.images.survey()
+    if not (survey.sizes[:, 0] > 0).any():
+        raise _none_readable(found, survey.broken)
+    return survey
+
+
+def _usable(found: Source, facts: Decoded) -> np.ndarray:
     """Rows of the images that could be decoded."""
     usable = np.ones(len(facts.digests), dtype=bool)
     usable[list(facts.broken)] = False
     if not usable.any():
-        reasons = ", ".join(sorted(set(facts.broken.values()))[:3])
-        raise DataError(f"At least some images must be readable; none of {len(usable):,} is: {reasons}.")
+        raise _none_readable(found, facts.broken)
     return np.flatnonzero(usable)
+
+
+def _none_readable(found: Source, broken: Mapping[int, str]) -> DataError:
+    row, reason = next(iter(sorted(broken.items())), (0, "unknown"))
+    hint = ""
+    if found.kind == "csv" and isinstance(found.images, FileImages):
+        leads_to = found.images.paths[row]
+        hint = f" Paths in a CSV file are absolute or relative to its folder; this one leads to {leads_to}."
+    return DataError(
+        f"At least some images must be readable; none of {len(found.images):,} is, first {found.images.describe(row)} "
+        f"({reason}).{hint}"
+    )
 
 
 def _split(read: _Read, options: _Options) -> np.ndarray:

@@ -3,7 +3,6 @@
 import numpy as np
 
 from gcnas.data.source import Survey
-from gcnas.errors import DataError
 
 LONGEST_INFERRED = 64
 """Longest side that is chosen without being asked for: small networks, short training."""
@@ -14,13 +13,10 @@ _STEP = 8
 def infer_resolution(survey: Survey) -> tuple[int, int]:
     """Height and width: the images' own if they are all equal and small, else a square that suits most.
 
-    Raises:
-        DataError: No image can be read.
+    Args:
+        survey: Sizes of images, of which at least one can be read.
     """
     sizes = survey.sizes[survey.sizes[:, 0] > 0]
-    if not len(sizes):
-        reasons = ", ".join(sorted(set(survey.broken.values()))[:3])
-        raise DataError(f"At least some images must be readable; none of {len(survey.sizes):,} is: {reasons}.")
     width, height = (int(side) for side in sizes[0])
     if (sizes == sizes[0]).all() and max(width, height) <= LONGEST_INFERRED:
         return height, width

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -306,7 +307,7 @@ def deliver_grown(
     path = context.folder.scaled / f"phi-{phi}"
     if not path.is_dir():
         raise RunFolderError(
-            f"There is no {path} yet; make it with 'gcnas scale {context.folder.path} --phi {phi}'."
+            f"There is no {path} yet; make it with 'gcnas scale {shlex.quote(str(context.folder.path))} --phi {phi}'."
         )
     metrics = read_json(path / "metrics.json")
     try:

@@ -81,6 +81,7 @@ def alternatives(
     epochs = chosen.fidelity.epochs
     equal = averaged(trial for trial in trials if trial.complete and trial.fidelity.epochs == epochs)
     known = {trial.proposal.fingerprint: trial for trial in equal}
+    chosen = known.get(chosen.proposal.fingerprint, chosen)  # by means, as its neighbours
     found = [
         _alternative(chosen, network, space.cost(network), known.get(network.fingerprint), score)
         for network, score in zip(networks, predicted, strict=True)

@@ -1,8 +1,9 @@
 """The table of facts at the head of the report."""
 
+from statistics import mean
 from typing import Any
 
-from gcnas.report.numbers import counted, duration, interval, milliseconds, percent, short, whole
+from gcnas.report.numbers import counted, duration, interval, milliseconds, percent, short, whole, worded
 from gcnas.report.record import Delivered, RunRecord
 from gcnas.report.summary import RunSummary
 
@@ -21,9 +22,12 @@ def facts(folder: RunRecord, summary: RunSummary) -> list[tuple[str, Facts]]:
 
 def _network(folder: RunRecord, summary: RunSummary) -> Facts:
     delivered, trial = folder.delivered, summary.delivered
-    pairs = _accuracies(delivered)
+    pairs = _accuracies(folder, delivered)
     if delivered is None and trial is not None:
-        pairs = [("Test accuracy", "not measured yet"), (summary.reward.capitalize(), percent(trial.score))]
+        pairs = [
+            ("Test accuracy", "not measured yet"),
+            (summary.reward.capitalize(), worded(trial.score, summary.soft)),
+        ]
     if trial is not None:
         config, cost = folder.config, trial.cost
         pairs += [
@@ -71,7 +75,7 @@ def _measured(folder: RunRecord) -> Facts:
     return pairs
 
 
-def _accuracies(delivered: Delivered | None) -> Facts:
+def _accuracies(folder: RunRecord, delivered: Delivered | None) -> Facts:
     if delivered is None:
         return []
     test, validation = delivered.test_accuracy, delivered.validation_accuracy
@@ -83,8 +87,26 @@ def _accuracies(delivered: Delivered | None) -> Facts:
         pairs.append(("95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %, {images} images"))
     pairs += _balanced("Test, balanced", delivered.test_balanced_accuracy, test)
     if validation is not None:
-        pairs.append(("Validation accuracy", percent(validation)))
+        pairs.append(("Validation accuracy", percent(validation) + _again(folder, delivered)))
     return pairs + _balanced("Validation, balanced", delivered.validation_balanced_accuracy, validation)
+
+
+def _again(folder: RunRecord, delivered: Delivered) -> str:
+    """The mean over all trainings of the network with other seeds, which the choice went by, if there are several."""
+    own = next((trial for trial in folder.trials if trial.number == delivered.trial), None)
+    if own is None:
+        return ""
+    network, epochs = own.proposal.fingerprint, own.fidelity.epochs
+    values = [
+        trial.evaluation.metrics["accuracy"]
+        for trial in folder.trials
+        if trial.evaluation is not None
+        and trial.complete
+        and trial.proposal.fingerprint == network
+        and trial.fidelity.epochs == epochs
+        and "accuracy" in trial.evaluation.metrics
+    ]
+    return f" (mean of {len(values)} trainings {percent(mean(values))})" if len(values) > 1 else ""
 
 
 def _balanced(name: str, balanced: float | None, plain: float | None) -> Facts:

@@ -1,5 +1,6 @@
 """``report.html``: a whole run on one page that needs no network and no script."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -81,6 +82,8 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     )
     environment.filters |= {
         "percent": numbers.percent,
+        "quoted": shlex.quote,
+        "worded": numbers.worded,
         "whole": numbers.whole,
         "short": numbers.short,
         "counted": numbers.counted,

@@ -19,6 +19,11 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f} points"
 
 
+def worded(score: float | None, soft: bool) -> str:
+    """An accuracy as ``98.9 %``; a soft reward, which may be above 1, as ``1.024``."""
+    return f"{score:.3f}" if soft and score is not None else percent(score)
+
+
 def whole(number: int | None) -> str:
     """``47,050``."""
     return "\u2013" if number is None else f"{number:,}"

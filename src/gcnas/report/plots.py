@@ -67,7 +67,7 @@ def accuracy_against_trials(trials: Sequence[Trial], summary: RunSummary) -> str
                 label="best reference", zorder=1,
             )  # fmt: skip
         axes.set_xlabel("trial")
-        _finish(axes, summary.reward)
+        _finish(axes, summary.reward, summary.soft)
         return _svg(figure, f"{summary.reward.capitalize()} against trials")
 
 
@@ -213,11 +213,13 @@ def _plain(text: str) -> str:
     return text.encode("ascii", "replace").decode()[:30].lstrip("_") or "?"
 
 
-def _finish(axes: "Axes", reward: str) -> None:
+def _finish(axes: "Axes", reward: str, soft: bool = False) -> None:
     from matplotlib.ticker import FuncFormatter
 
     axes.set_ylabel(reward)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:g}" if soft else f"{100 * value:g} %")
+    )
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, fontsize=10,
         handlelength=1.8, columnspacing=1.4,

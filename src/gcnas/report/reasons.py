@@ -25,12 +25,14 @@ class Reasons:
         preferences: What the run's policy prefers; None if the strategy has none.
         alternatives: The networks next to the chosen one.
         no_policy: Why there are no preferences; empty if there are.
+        soft: Whether the scores are soft rewards, not accuracies.
     """
 
     importance: Importance
     preferences: Preferences | None
     alternatives: Alternatives
     no_policy: str
+    soft: bool = False
 
 
 def reasons(run: Path, trial: int | None = None, space: SearchSpace | None = None) -> Reasons:
@@ -74,9 +76,9 @@ def reasons_of(folder: RunRecord, chosen: Trial, space: SearchSpace) -> Reasons:
     limited = replace(space, limits=run_limits(folder.config), latency_model=folder.latency)
     beside = alternatives(chosen, folder.trials, limited, found.predict)
     try:
-        return Reasons(found, _preferences(folder, space), beside, "")
+        return Reasons(found, _preferences(folder, space), beside, "", folder.soft)
     except ConfigurationError as error:
-        return Reasons(found, None, beside, _first_sentence(error))
+        return Reasons(found, None, beside, _first_sentence(error), folder.soft)
 
 
 def _preferences(folder: RunRecord, space: SearchSpace) -> Preferences:

@@ -102,6 +102,11 @@ class RunRecord:
         return soft_words(self.config.get("soft"), words)
 
     @property
+    def soft(self) -> bool:
+        """Whether the scores are soft rewards, not accuracies."""
+        return self.config.get("soft") is not None
+
+    @property
     def data(self) -> dict[str, Any]:
         """Facts about the data; empty if the ledger holds none."""
         data = self.meta.get("data")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gcnas.records import EvaluationState
 from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
-from gcnas.report.numbers import counted, percent, points, short, whole
+from gcnas.report.numbers import counted, percent, points, short, whole, worded
 from gcnas.report.record import Delivered, RunRecord, read_run, run_limits
 from gcnas.run.recommendation import contenders, margin
 from gcnas.run.trial import Event, Rejection, Trial, decisive
@@ -43,6 +43,7 @@ class RunSummary:
         sentence: The result in one line.
         comparison: The best searched network beside the best reference design; None while neither is there.
         reward: What the scores are, in words.
+        soft: Whether they are soft rewards, not accuracies.
         trials: Number of trials, pending ones included.
         complete: Number of trials with a score.
         architectures: Number of networks looked at.
@@ -72,6 +73,7 @@ class RunSummary:
     sentence: str
     comparison: str | None
     reward: str
+    soft: bool
     trials: int
     complete: int
     architectures: int
@@ -139,6 +141,7 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
         sentence=_sentence(folder, delivered),
         comparison=_comparison(folder, delivered, reference, searched),
         reward=folder.reward,
+        soft=folder.soft,
         trials=len(folder.trials),
         complete=sum(trial.complete for trial in folder.trials),
         architectures=len({trial.proposal.fingerprint for trial in folder.trials}),
@@ -224,7 +227,8 @@ def _sentence(folder: RunRecord, trial: Trial | None) -> str:
     score = trial.score if trial else delivered.validation_accuracy if delivered else None
     state = _state(delivered)
     lack = "no test split" if state == "final" else "no final training and no test yet"
-    return f"{folder.reward.capitalize()} {percent(score)} {size}, {origin}; {lack}."
+    value = worded(score, folder.soft and trial is not None)
+    return f"{folder.reward.capitalize() if trial else 'Validation accuracy'} {value} {size}, {origin}; {lack}."
 
 
 def _nothing_yet(folder: RunRecord) -> str:
@@ -238,28 +242,30 @@ def _nothing_yet(folder: RunRecord) -> str:
 def _comparison(
     folder: RunRecord, delivered: Trial | None, reference: Trial | None, searched: Trial | None
 ) -> str | None:
+    def score(trial: Trial) -> str:
+        return worded(trial.score, folder.soft)
+
     if reference is None:
         return (
             None if searched is None else "No reference design was evaluated, so there is none to compare with."
         )
     if searched is None:
-        return (
-            f"Only reference designs have been evaluated so far, the best one with {percent(reference.score)}."
-        )
+        return f"Only reference designs have been evaluated so far, the best one with {score(reference)}."
     difference = searched.score - reference.score
     given = delivered is not None and is_reference(delivered)
     images = _validation_images(folder)
     chosen = given and delivered is not None and delivered.number == reference.number
     if difference > 0 and chosen and images is not None and difference <= margin(reference.score, images):
+        close = "not clearly above" if folder.soft else "within one standard error of"
         return (
-            f"The best searched network (trial {searched.number}, {percent(searched.score)}) is within one standard "
-            f"error of the best reference design (trial {reference.number}, {percent(reference.score)}), so the "
-            "reference was delivered."
+            f"The best searched network (trial {searched.number}, {score(searched)}) is {close} the best reference "
+            f"design (trial {reference.number}, {score(reference)}), so the reference was delivered."
         )
     if difference > 0:
+        gain = f"{difference:+.3f}" if folder.soft else points(difference)
         sentence = (
             f"Search improved on the best reference design (trial {reference.number}, "
-            f"{percent(reference.score)}) by {points(difference)} of {folder.reward}."
+            f"{score(reference)}) by {gain} of {folder.reward}."
         )
         if given and delivered is not None:
             other = (
@@ -269,15 +275,15 @@ def _comparison(
         return sentence + _noise(folder, reference.score, difference)
     end = ", so the reference was delivered" if chosen else ""
     return (
-        f"No searched network beat the reference design (trial {reference.number}, {percent(reference.score)}; "
-        f"best searched: trial {searched.number}, {percent(searched.score)}){end}."
+        f"No searched network beat the reference design (trial {reference.number}, {score(reference)}; "
+        f"best searched: trial {searched.number}, {score(searched)}){end}."
     )
 
 
 def _noise(folder: RunRecord, accuracy: float, difference: float) -> str:
     """A warning where the difference is within the standard error of an accuracy on so few images."""
     images = _validation_images(folder)
-    if images is None or not 0 <= accuracy <= 1:
+    if images is None or folder.soft or not 0 <= accuracy <= 1:
         return ""
     error = math.sqrt(accuracy * (1 - accuracy) / images)
     if difference >= 2 * error:

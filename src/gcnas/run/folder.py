@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ class RunFolder:
             if path.exists() and not (path.is_dir() and _is_free(path)):
                 is_run = folder.ledger.is_file()
                 hint = (
-                    f"go on with 'gcnas resume {path}', or start anew with --overwrite"
+                    f"go on with 'gcnas resume {shlex.quote(str(path))}', or start anew with --overwrite"
                     if is_run
                     else "choose another folder with --out"
                 )
@@ -90,7 +91,7 @@ class RunFolder:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Hold a new run; if it is refused before it has a ledger or cached images, its folder goes again.
+        """Hold a new run; if it is refused or interrupted before it has a ledger or cached images, its folder goes.
 
         Raises:
             RunFolderError: If another process holds it.
@@ -98,7 +99,7 @@ class RunFolder:
         with self.locked():
             try:
                 yield
-            except GCNASError:
+            except (GCNASError, KeyboardInterrupt):
                 if not self.ledger.exists() and not (self.path / "cache").exists() and _is_free(self.path):
                     shutil.rmtree(self.path, ignore_errors=True)
                 raise
@@ -157,7 +158,7 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(
                 f"{target} cannot be written: {error}. The old one is kept. Make room or mend the permissions, then "
-                f"'gcnas resume {self.path}' goes on."
+                f"'gcnas resume {shlex.quote(str(self.path))}' goes on."
             ) from error
         finally:
             if fresh is not None:

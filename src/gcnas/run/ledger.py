@@ -7,6 +7,7 @@ at once, :mod:`gcnas.run.group` decides which of them share a transaction.
 
 import json
 import math
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,8 +39,8 @@ def _damaged(path: Path, error: Exception) -> DamagedLedgerError:
     run = path.parent
     return DamagedLedgerError(
         f"{path} is damaged ({error}); the run cannot go on from it, {run / 'best'} is as it was. "
-        f"'gcnas report {run}' writes the trials that can still be read into a table; 'sqlite3 {path} "
-        ".recover' saves the rest."
+        f"'gcnas report {shlex.quote(str(run))}' writes the trials that can still be read into a table; "
+        f"'sqlite3 {shlex.quote(str(path))} .recover' saves the rest."
     )
 
 

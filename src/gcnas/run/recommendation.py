@@ -69,20 +69,31 @@ def nothing_within(trials: Sequence[Trial], limits: Limits, within: Limits) -> G
         limits: Limits of the run.
         within: Limits that were asked for beside them.
     """
-    trained = [trial for trial in trials if trial.complete and limits.violation(trial.cost) is None]
+    trained = [trial for trial in trials if trial.complete]
     if not trained:
         return SearchFailedError("No trial of this run was trained successfully yet; resume the search first.")
+    allowed = [trial for trial in trained if limits.violation(trial.cost) is None]
+    if not allowed:
+        return LimitsTooTightError(
+            f"None of the {len(trained)} trained networks of this run is within its limits {_bounds(limits, trained)}. "
+            "Allow more: gcnas resume RUN with wider limits, or with a larger budget to search within these."
+        )
+    return LimitsTooTightError(
+        f"None of the {len(allowed)} trained networks of this run is within {_bounds(within, allowed)}. Allow more, or "
+        "go on with the search within such limits: gcnas resume RUN with the same options and a larger budget."
+    )
+
+
+def _bounds(limits: Limits, trained: Sequence[Trial]) -> str:
+    """Limits as options, each with the least that a network needs."""
     bounds = []
     for option, name in METRICS.items():
-        if (bound := getattr(within, name)) is not None:
+        if (bound := getattr(limits, name)) is not None:
             least = min(trained, key=lambda trial: getattr(trial.cost, name))
             figure = getattr(least.cost, name)
             words = f"{figure:,}" if isinstance(figure, int) else f"{figure:.4g}"
             bounds.append(f"--max-{option} {bound:,} (the least is {words}, trial {least.number})")
-    return LimitsTooTightError(
-        f"None of the {len(trained)} trained networks of this run is within {' and '.join(bounds)}. Allow more, or go "
-        "on with the search within such limits: gcnas resume RUN with the same options and a larger budget."
-    )
+    return " and ".join(bounds)
 
 
 def _scores(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
