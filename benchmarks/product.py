@@ -152,7 +152,7 @@ def run_search(job: Job, folder: Path) -> dict[str, Any]:
         max_macs=multiply_adds,
         seed=job.seed,
         workers=job.cores,
-        threads=1,
+        threads=job.cores,
         **options,
     )
     trials, metrics = result.trials, result.metrics
