@@ -135,6 +135,16 @@ def test_a_full_disk_behind_the_output_is_told(
     )
 
 
+def test_status_says_what_is_odd_about_the_data(run_gcnas: RunGcnas, photos: Path, tmp_path: Path) -> None:
+    odd = shutil.copytree(photos, tmp_path / "odd")
+    (odd / "above" / "IMG.heic").write_bytes(b"x")
+    run_gcnas(
+        "search", odd, "--budget", "1", "--out", "run", "--epochs", "1", "--final-epochs", "1", cwd=tmp_path
+    )
+    text = " ".join(run_gcnas("status", "run", cwd=tmp_path).stdout.split())
+    assert "data 1 file is left out by its name: 1 .heic" in text
+
+
 def test_why(finished: Path, run_gcnas: RunGcnas) -> None:
     said = run_gcnas("why", finished).stdout
     assert "Too few evaluations of equal training to tell: 4" in said

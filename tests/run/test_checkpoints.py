@@ -1,7 +1,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.run.checkpoints import Checkpoints
@@ -103,8 +105,11 @@ def test_who_lost_its_checkpoint_has_the_time_of_all_epochs(tmp_path: Path, prop
     kept = Kept(tmp_path)
     longer = replace(trial(9, proposals[0], None, RUNGS[1]), continues=4)
     assert kept.checkpoints.lengthening(longer) == 3 / kept.ladder.further_epochs(0) > 1
-    (tmp_path / "4.safetensors").touch()
+    whole = save({"w": np.zeros(100, np.float32)})
+    (tmp_path / "4.safetensors").write_bytes(whole)
     assert kept.checkpoints.lengthening(longer) == 1
+    (tmp_path / "4.safetensors").write_bytes(whole[:-50])  # damaged: it is as lost
+    assert kept.checkpoints.lengthening(longer) == 3 / kept.ladder.further_epochs(0)
     assert kept.checkpoints.lengthening(trial(4, proposals[0], None)) == 1
     repeat = trial(9, proposals[0], None, replace(RUNGS[-1], seed=99))
     assert kept.checkpoints.lengthening(repeat) == RUNGS[-1].epochs / kept.ladder.longest_stretch() > 1

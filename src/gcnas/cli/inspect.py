@@ -10,6 +10,9 @@ from rich.text import Text
 
 from gcnas.cli.options import RunArgument, SpaceOption
 
+SHOWN_NOTICES = 5
+"""Most notices about the data; the report and ``gcnas data check`` have more."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -39,6 +42,10 @@ def status(run: RunArgument) -> None:
         facts[f"failed: {failure.kind}"] = f"{failure.count}, first trial {failure.trial}: {failure.message}"
     for name, fact in facts.items():
         table.add_row(name, Text(fact))
+    for notice in summary.data_notices[:SHOWN_NOTICES]:
+        table.add_row("data", Text(notice))
+    if (more := len(summary.data_notices) - SHOWN_NOTICES) > 0:
+        table.add_row("data", Text(f"{more} more in report.html"))
     for notice in summary.notices:
         table.add_row("note", Text(notice))
     Console(highlight=False).print(table)

@@ -131,9 +131,9 @@ def _left_out(others: Counter[str]) -> str:
     kinds = [f"{number:,} {in_utf8(ending) or 'without an ending'}" for ending, number in others.most_common(4)]
     if len(others) > len(kinds):
         kinds.append("others")
-    are = "file is" if others.total() == 1 else "files are"
+    are = "file is left out by its name" if others.total() == 1 else "files are left out by their names"
     return (
-        f"{others.total():,} {are} left out by their names: {', '.join(kinds)}. "
+        f"{others.total():,} {are}: {', '.join(kinds)}. "
         f"Images end in {', '.join(sorted(SUFFIXES))}; convert others, to .png for one."
     )
 

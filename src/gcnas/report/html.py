@@ -100,7 +100,6 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) -> dict[str, Any]:
     network = _network(folder, summary, space)
     why, lacking = _why(folder, summary, space)
-    data_notices = [str(notice) for notice in folder.data.get("notices") or ()]
     limit = folder.config.get("max_params")
     plain, plain_summary = _plain(folder, summary)
     return {
@@ -125,8 +124,8 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "describe": describe,
         "failures": [(failure, failure.message[:MAX_MESSAGE]) for failure in summary.failures],
         "notices": [*summary.notices, *filter(None, (network.notice, lacking))],
-        "data_notices": data_notices[:MAX_NOTICES],
-        "more_data_notices": max(len(data_notices) - MAX_NOTICES, 0),
+        "data_notices": summary.data_notices[:MAX_NOTICES],
+        "more_data_notices": max(len(summary.data_notices) - MAX_NOTICES, 0),
         "config": yaml.safe_dump(folder.config, sort_keys=False, allow_unicode=True) if folder.config else None,
         "version": folder.meta.get("version", "unknown"),
         "created": folder.meta.get("created", "unknown"),

@@ -65,6 +65,7 @@ class RunSummary:
         other_name: Name of the run compared with.
         other_curve: Best score so far by trial of that run.
         other_expected: Where that run is random search: its mean best score over all orders of its proposals.
+        data_notices: What the user should know about the data.
         notices: What is missing in the run folder or does not fit together.
     """
 
@@ -94,6 +95,7 @@ class RunSummary:
     other_name: str | None
     other_curve: Curve
     other_expected: Curve
+    data_notices: tuple[str, ...]
     notices: tuple[str, ...]
 
     @property
@@ -162,6 +164,7 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
         other_name=None if other is None else other.name,
         other_curve=() if other is None else best_so_far(other.trials),
         other_expected=() if other is None else _expected_random(other),
+        data_notices=tuple(str(notice) for notice in folder.data.get("notices") or ()),
         notices=folder.missing + _mismatches(folder, other),
     )
 

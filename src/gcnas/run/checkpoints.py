@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from gcnas.records import Fidelity
 from gcnas.run.halving import Ladder
 from gcnas.run.rungs import ETA
@@ -42,12 +44,12 @@ class Checkpoints:
     def lengthening(self, trial: Trial) -> float:
         """How many times as long as a stretch a trial takes that trains all of it at once.
 
-        That is one that has lost what it should go on from, and a repeat; 1 for others.
+        That is one that has lost what it should go on from or finds it damaged, and a repeat; 1 for others.
         """
         start, rung = self.start(trial), self._ladder.rung(trial.fidelity)
         if rung is None:
             return max(1.0, trial.fidelity.epochs / self._ladder.longest_stretch())
-        if start is None or rung == 0 or start.exists():
+        if start is None or rung == 0 or _readable(start):
             return 1.0
         return max(1.0, trial.fidelity.epochs / self._ladder.further_epochs(rung - 1))
 
@@ -87,6 +89,15 @@ class Checkpoints:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}.safetensors"
+
+
+def _readable(path: Path) -> bool:
+    """Whether a file is there and is whole; the weights in it are not read."""
+    try:
+        with safe_open(path, framework="numpy"):
+            return True
+    except (OSError, SafetensorError):
+        return False
 
 
 def _size(path: Path) -> int:
