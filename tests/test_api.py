@@ -284,13 +284,13 @@ def test_a_warm_start_on_digits_goes_on_when_the_earlier_run_is_gone(tmp_path: P
     old = gcnas.search("digits", out=tmp_path / "old", budget=6, **options)
     known = {trial.proposal.fingerprint for trial in old.trials}
     common = options | {"seed": 1, "warm_start": str(old.run)}
-    whole = gcnas.search("digits", out=tmp_path / "whole", budget=9, **common)
-    assert [trial.proposal.source for trial in whole.trials[:8]] == ["history"] * 3 + ["start"] * 5
+    whole = gcnas.search("digits", out=tmp_path / "whole", budget=12, **common)
+    assert [trial.proposal.source for trial in whole.trials[:11]] == ["history"] * 3 + ["start"] * 8
     assert {trial.proposal.fingerprint for trial in whole.trials[:3]} < known
-    assert len(whole.trials) == 9
-    gcnas.search("digits", out=tmp_path / "parts", budget=8, **common)
+    assert len(whole.trials) == 12
+    gcnas.search("digits", out=tmp_path / "parts", budget=11, **common)
     shutil.rmtree(old.run)
-    gcnas.resume(tmp_path / "parts", budget=9)
+    gcnas.resume(tmp_path / "parts", budget=12)
     assert _table(tmp_path / "parts") == _table(whole.run)
     with LedgerReader(whole.run / "run.db") as ledger:
         assert [e.detail for e in ledger.events() if e.kind == "warm-start"] == [f"{old.run} (6 networks)"]

@@ -55,6 +55,15 @@ def test_the_search_has_what_the_final_training_cannot_use() -> None:
     assert slow.search_seconds == 200.0
 
 
+def test_the_final_training_has_all_threads() -> None:
+    options = config(budget="400s", final_epochs=20)
+    amounts = choose_amounts(options, 1_000, lambda: 200.0, 2, lambda: 300.0)
+    assert (amounts.search_seconds, amounts.speed, amounts.final_speed) == (300.0, 200.0, 300.0)
+    # Not even twice as fast could it end before its time, so that is not measured.
+    slow = choose_amounts(options, 1_000, lambda: 50.0, 2, unmeasured)
+    assert (slow.search_seconds, slow.final_speed) == (200.0, None)
+
+
 @pytest.mark.parametrize(
     ("fidelity", "workers", "seconds_of_a_training"),
     [

@@ -162,7 +162,11 @@ def test_it_helps_early_and_never_ends_worse() -> None:
 def test_the_first_design_and_no_repeat() -> None:
     run = of_cells()
     proposed = search(GCNASStrategy(CELL, 0, QUICK, history=(run,)), 30)
-    assert [p.source for p in proposed[:8]] == ["history"] * 3 + ["start"] * 5
+    assert [p.source for p in proposed[:11]] == ["history"] * 3 + ["start"] * 8
+    # What a search without history would begin with, so that a history that misleads costs three queries.
+    assert [p.architecture for p in proposed[3:11]] == [
+        p.architecture for p in search(GCNASStrategy(CELL, 0, QUICK), 8)
+    ]
     assert [p.architecture for p in proposed[:3]] == list(run.architectures[:3])
     assert len({p.fingerprint for p in proposed}) == 30
 

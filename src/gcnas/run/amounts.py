@@ -53,7 +53,8 @@ class Amounts:
         final_epochs: Of the final training, or its most where a wall clock rules.
         search_seconds: Wall clock of the search; None without one.
         candidate_seconds: Time limit of one candidate; None for none.
-        speed: Images a second of the first reference; None where it was not measured.
+        speed: Images a second of the first reference in a worker; None where it was not measured.
+        final_speed: The same with all threads of the run; None where it was not measured or is no other.
     """
 
     epochs: int
@@ -61,10 +62,15 @@ class Amounts:
     search_seconds: float | None = None
     candidate_seconds: float | None = None
     speed: float | None = None
+    final_speed: float | None = None
 
 
 def choose_amounts(
-    config: RunConfig, images: int, images_per_second: Callable[[], float], workers: int = 1
+    config: RunConfig,
+    images: int,
+    images_per_second: Callable[[], float],
+    workers: int = 1,
+    final_images_per_second: Callable[[], float] | None = None,
 ) -> Amounts:
     """Amounts for a data set and a budget.
 
@@ -74,18 +80,26 @@ def choose_amounts(
         images_per_second: Measures how fast the first reference design trains; called only where a wall clock
             rules.
         workers: Candidates trained at once, each at that speed.
+        final_images_per_second: Measures how fast the design trains in the final training; called only where that may
+            end before its time. None where it is no faster.
     """
     images_per_second = cache(images_per_second)
+    final = None if final_images_per_second is None else cache(final_images_per_second)
     if config.fidelity == "rungs":
-        amounts = _amounts(config, "rungs", images, images_per_second, workers)
+        amounts = _amounts(config, "rungs", images, images_per_second, workers, final)
         if len(rungs(Fidelity(amounts.epochs), max(1, images // config.batch_size))) > 1:
             return amounts
     # Where there is time for one rung only, every candidate gets the same.
-    return _amounts(config, "full", images, images_per_second, workers)
+    return _amounts(config, "full", images, images_per_second, workers, final)
 
 
 def _amounts(
-    config: RunConfig, fidelity: str, images: int, images_per_second: Callable[[], float], workers: int
+    config: RunConfig,
+    fidelity: str,
+    images: int,
+    images_per_second: Callable[[], float],
+    workers: int,
+    final_images_per_second: Callable[[], float] | None,
 ) -> Amounts:
     epochs = config.epochs or _clamp(CANDIDATE_IMAGES[fidelity] / images, CANDIDATE_EPOCHS[fidelity])
     final_images = FINAL_IMAGES if config.budget.seconds is None else MOST_FINAL_IMAGES
@@ -94,7 +108,11 @@ def _amounts(
         return Amounts(epochs, final_epochs, candidate_seconds=config.candidate_seconds)
     speed = images_per_second()
     # What the final training cannot use, the search can.
-    final_seconds = min(config.final_share * config.budget.seconds, LEEWAY * final_epochs * images / speed)
+    final_seconds, needed = config.final_share * config.budget.seconds, LEEWAY * final_epochs * images
+    final_speed = None
+    if final_images_per_second is not None and needed / (speed * workers) < final_seconds:
+        final_speed = final_images_per_second()
+    final_seconds = min(final_seconds, needed / (final_speed or speed))
     search_seconds = config.budget.seconds - final_seconds
     if config.epochs is None:
         trainings = CANDIDATES_IN_TIME[fidelity]
@@ -102,7 +120,7 @@ def _amounts(
         affordable = search_seconds / of_worker * speed / images
         epochs = min(epochs, max(1, int(affordable)))
     limit = config.candidate_seconds or search_seconds * LONGEST_CANDIDATE
-    return Amounts(epochs, final_epochs, search_seconds, limit, speed)
+    return Amounts(epochs, final_epochs, search_seconds, limit, speed, final_speed)
 
 
 def _clamp(value: float, bounds: tuple[int, int]) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import torch
+
 from gcnas._version import __version__
 from gcnas.config import RunConfig, stream_seed
 from gcnas.data import Dataset
@@ -61,7 +63,15 @@ def new_context(
     workers = plan_workers(config, choose_device(config.device))
     platform = Platform.probe(config.device, workers.threads)
     draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
-    amounts = choose_amounts(config, len(dataset.train_index), lambda: _reference_speed(draft), workers.count)
+    images, alone = len(dataset.train_index), draft.final_platform
+    amounts = choose_amounts(
+        config,
+        images,
+        lambda: _reference_speed(draft),
+        workers.count,
+        (lambda: _reference_speed(replace(draft, platform=alone))) if alone != platform else None,
+    )
+    torch.set_num_threads(platform.threads)
     context = Context(config, folder, dataset, fitted, platform, amounts)
     check_setup(context)
     write_text(folder.config, config.to_yaml())
@@ -107,13 +117,21 @@ def known_context(
     amounts = known.amounts
     # Runs from before it was noted had no more than their share for the search.
     speed = amounts.speed or 1.0
-    stop = choose_amounts(config.changed(epochs=amounts.epochs), len(dataset.train_index), lambda: speed)
+    final_speed = amounts.final_speed or speed
+    stop = choose_amounts(
+        config.changed(epochs=amounts.epochs),
+        len(dataset.train_index),
+        lambda: speed,
+        math.ceil(final_speed / speed),  # the most that the final training can be faster
+        lambda: final_speed,
+    )
     amounts = Amounts(
         amounts.epochs,
         config.final_epochs or amounts.final_epochs,
         stop.search_seconds,
         stop.candidate_seconds,
         amounts.speed,
+        amounts.final_speed,
     )
     context = Context(config, folder, dataset, fitted, platform, amounts)
     check_setup(context)
@@ -284,7 +302,8 @@ def _or_infinite(seconds: float | None) -> float:
 
 
 def _reference_speed(context: Context) -> float:
-    """Images a second of the first reference design, or of the space's first drawn network."""
+    """Images a second, on a platform, of the first reference design, or of the space's first drawn network."""
+    torch.set_num_threads(context.platform.threads)
     designs = references(context)
     space = context.space
     architecture = designs[0] if designs else create_strategy("random", space, 0).ask(1)[0].architecture

@@ -49,8 +49,9 @@ class GCNASSettings:
 
     Attributes:
         start: Proposals before anything is learnt, most of them a Latin design.
-        inherited: How many of them are the best networks of earlier runs instead, where there are such.
-        edited: How many of them, at most half of the rest, are one edit away from the best network that is known by
+        inherited: How many of the best networks of earlier runs come before them, where there are such; the others are
+            those of a search without earlier runs.
+        edited: How many of them, at most half, are one edit away from the best network that is known by
             then, where there is one, such as a design by people.
         samples: Candidates drawn from the policy.
         parents: Best networks whose edits are candidates.
@@ -229,18 +230,19 @@ class GCNASStrategy(Strategy):
         return self._new(self._chance.ask(LAST_DRAWS), mark=False)
 
     def _first(self) -> list[Proposal]:
-        """What earlier runs found, edits of the best design that is known, and a Latin design.
+        """What earlier runs found, then edits of the best design that is known, and a Latin design.
 
         Half of the Latin design is chosen by its signals, where there are any, else by its sizes, where they are known
         and the settings say so: larger networks tend to be better.
         """
         s = self.settings
-        first = self._new(self._inherited(), mark=False)[: s.inherited]
-        first += self._edited(min(s.edited, (s.start - len(first)) // 2))
+        # Earlier runs may mislead: a warm start knows all that a cold one would know.
+        inherited = self._new(self._inherited(), mark=False)[: s.inherited]
+        first = self._edited(min(s.edited, s.start // 2))
         count = s.start - len(first)
         by_size = s.large and self._experience.sized
         chosen = count // 2 if self._signals.count or by_size else 0
-        design = [*first, *self._latin(count - chosen)]
+        design = [*inherited, *first, *self._latin(count - chosen)]
         if chosen:
             taken = {proposal.fingerprint for proposal in design}
             drawn = self._allowed(p for p in self._latin(s.drawn * chosen) if p.fingerprint not in taken)
