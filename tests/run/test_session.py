@@ -183,6 +183,10 @@ def test_amounts_stay_even_where_they_were_chosen(begin: Callable[..., Context],
     passes = context.amounts.final_epochs * len(dataset.train_index) / context.amounts.speed
     for found, seconds in ((context, 30), (again, 300)):
         assert found.amounts.search_seconds == pytest.approx(seconds - min(seconds / 2, LEEWAY * passes))
+    faster = meta | {"amounts": meta["amounts"] | {"final_speed": 2.5 * context.amounts.speed}}
+    found = known_context(longer, dataset, CNN, context.folder, faster).amounts
+    assert found.search_seconds == pytest.approx(300 - min(150, LEEWAY * passes / 2.5))
+    assert found.final_speed == 2.5 * context.amounts.speed
     # Runs from before the speed was noted had half.
     old = meta | {"amounts": {k: v for k, v in meta["amounts"].items() if k != "speed"}}
     assert known_context(longer, dataset, CNN, context.folder, old).amounts.search_seconds == 150
