@@ -117,6 +117,10 @@ WIDER = {
             (CONV, {"filters": 32, "merge": "add"}, [2, 1]),
         ],
     ),
+    "addition that needs a projection now": (
+        [(CONV, {"filters": 16}, [0]), (CONV, {"filters": 24, "merge": "add"}, [1, 0])],
+        [(CONV, {"filters": 32}, [0]), (CONV, {"filters": 48, "merge": "add"}, [1, 0])],
+    ),
 }
 
 
@@ -126,6 +130,17 @@ def test_a_wider_network_computes_the_same(case: str) -> None:
     donor, heir, report = moved(old, new)
     assert set(states(report).values()) <= {INHERITED, WIDENED}
     assert WIDENED in states(report).values()
+    same_function(donor, heir)
+
+
+def test_pools_at_the_end_keep_what_merges_their_inputs() -> None:
+    """The last layer has no weights; that there is one is told by the projection of what is added before it."""
+    found = architecture(
+        (CONV, {"filters": 24}, [0]), ("max_pool", {}, [1]), ("max_pool", {"merge": "add"}, [2, 1])
+    )
+    donor, heir, report = moved(found, found)
+    assert "merge3.projections.0" in states(report)
+    assert set(states(report).values()) == {INHERITED}
     same_function(donor, heir)
 
 

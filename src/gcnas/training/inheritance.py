@@ -110,6 +110,7 @@ _MARKS = ("pointwise.weight", "0.project.weight", "project.weight", "conv2.weigh
 """Weights that only one type of layer has; so weights tell the types even without their architecture."""
 
 _LAYER = re.compile(r"layer([1-9]\d{0,3})\.(.+)")
+_MERGE = re.compile(r"merge([1-9]\d{0,3})\..+")
 
 
 def inherit(
@@ -192,8 +193,28 @@ class _Heir:
             return
         if other is None:
             self._fresh(name)
-            return
-        self._take(name, theirs, _PROJECTION, {"in": reads, "out": writes})
+        elif (
+            f"{theirs}.0.weight" not in self._donor.weights
+            and reads is not None
+            and writes is not None
+            and reads.old == writes.old
+            and (reads.new, writes.new) != (reads.old, writes.old)
+            and self._network.get_submodule(f"{name}.0").stride == (1, 1)
+        ):
+            self._identity(name, reads, writes)
+        else:
+            self._take(name, theirs, _PROJECTION, {"in": reads, "out": writes})
+
+    def _identity(self, name: str, reads: Spread, writes: Spread) -> None:
+        """A projection that adds what the donor added as it was, now that the channels are others."""
+        weight, norm = self._state[f"{name}.0.weight"], self._network.get_submodule(f"{name}.1")
+        same = torch.eye(reads.old)[:, :, None, None]
+        weight.copy_(spread_weight(same, reads, writes, weight.shape[2:], self._generator))
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.reset_parameters()
+            self._state[f"{name}.1.running_var"].fill_(1 - norm.eps)
+        self._taken |= {key for key in self._state if key.startswith(f"{name}.")}
+        self._origins.append(Origin(name, WIDENED, None))
 
     def _head(self, classes: tuple[str, ...]) -> None:
         known, bias = self._donor.classes, self._donor.weights.get("head.linear.bias")
@@ -334,6 +355,9 @@ def _kinds(weights: Mapping[str, Tensor], depth: int | None = None) -> list[str]
     for name in weights:
         if match := _LAYER.fullmatch(name):
             names.setdefault(int(match[1]), []).append(match[2])
+        elif match := _MERGE.fullmatch(name):
+            # The last layer may be a pool, of which only what merges its inputs has weights.
+            names.setdefault(int(match[1]), [])
     count = min(max(names, default=0), MAX_LAYERS) if depth is None else depth
     layers = [sorted(names.get(number, [])) for number in range(1, count + 1)]
     return [next((mark for mark in _MARKS if mark in found), "|".join(found)) for found in layers]
