@@ -1,14 +1,19 @@
 import copy
 import gc
 import inspect
+import os
 import pickle
+import signal
 import subprocess
 import sys
+import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -222,6 +227,62 @@ def test_a_failed_fit_leaves_the_one_before(fitted: GCNASClassifier) -> None:
     assert len(fitted.predict(IMAGES)) == len(IMAGES)
 
 
+def test_a_fit_that_fails_when_it_is_read_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimator = tiny().fit(IMAGES, LABELS)
+    run = estimator.run_path_
+
+    def fail(_: gcnas.Result) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(gcnas.Result, "metrics", property(fail))
+    with pytest.raises(MemoryError):
+        estimator.fit(IMAGES, LABELS)
+    assert (estimator.run_path_, run.exists(), list(tmp_path.iterdir())) == (run, True, [])
+
+
+def test_an_interrupt_ends_a_cross_validation() -> None:
+    """The first one: a fit that delivered what it had by then would pass for a whole one."""
+    begun = []
+
+    class Interrupted(OfTables):
+        def fit(self, X: Any, y: Any) -> Any:
+            begun.append(0)
+            threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            return super().fit(X, y)
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_score(Interrupted(**TINY | {"budget": 400}), IMAGES, LABELS, cv=3)
+    assert begun == [0]
+
+
+def test_what_else_uses_torch_goes_on_as_before() -> None:
+    """Its random numbers and its threads are those of the whole process."""
+    drawn = []
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        wanted = torch.rand(1).item()
+        torch.manual_seed(seed)
+        tiny().fit(IMAGES, LABELS)
+        drawn.append(torch.rand(1).item())
+        assert drawn[-1] == wanted
+    assert drawn[0] != drawn[1]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        tiny(threads=1).fit(IMAGES, LABELS)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_copy_has_the_space_of_the_fit(fitted: GCNASClassifier) -> None:
+    changed = copy.deepcopy(fitted).set_params(space="mobile")
+    assert (copy.deepcopy(changed).predict(IMAGES) == fitted.predict(IMAGES)).all()
+
+
 @pytest.mark.slow
 def test_a_folder_of_the_users_stays(tmp_path: Path) -> None:
     estimator = tiny(out=tmp_path / "run").fit(IMAGES, LABELS)
@@ -272,7 +333,12 @@ def test_flat_rows_with_a_shape() -> None:
 
 
 def test_another_scale_is_warned_about(fitted: GCNASClassifier) -> None:
-    with pytest.warns(UserWarning, match="these go from 0 to 255"):
+    with pytest.warns(UserWarning, match="these go from 0 to 255 and are cut off there"):
         fitted.predict(IMAGES * (255 / 16))
+    with pytest.warns(UserWarning, match=r"these go from 0 to 0\.0627451 and are next to black"):
+        fitted.predict(IMAGES / 255)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.predict(np.zeros((1, 8, 8)))  # nothing says that a black image is of another scale
     with pytest.raises(ValueError, match="NaN"):
         fitted.predict(np.full((1, 8, 8), np.nan))

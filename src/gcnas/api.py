@@ -52,6 +52,7 @@ from gcnas.run.recommendation import nothing_within, recommend
 from gcnas.run.session import Session, delivery_seconds, elapsed, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
+from gcnas.training import torch_as_it_was
 
 CLOCK = "seconds"
 """Fact of the ledger that holds the wall clock of a run with a budget of trials, where it has one."""
@@ -60,6 +61,7 @@ TOLD = 5
 """Most notices about the data that a search tells; ``gcnas data check`` tells all."""
 
 
+@torch_as_it_was()
 def search(
     data: DataSource,
     *,
@@ -109,6 +111,7 @@ def search(
         return run_to_the_end(context, clock, observer)
 
 
+@torch_as_it_was()
 def resume(
     run: str | Path,
     *,
@@ -142,6 +145,7 @@ def resume(
         return run_to_the_end(context, clock, observer, changes)
 
 
+@torch_as_it_was()
 def finalize(
     run: str | Path,
     *,

@@ -21,10 +21,21 @@ from gcnas.config import Budget
 from gcnas.data.rows import ImageShape, Range, image_shape, pixels, resized, value_range
 from gcnas.delivery import pack, predict_arrays, unpack
 from gcnas.errors import ConfigurationError, DataError
+from gcnas.run.observer import Observer
 from gcnas.space import SearchSpace, load_space
 
 FAR_OUTSIDE = 2.0
 """Values so many ranges beyond those of ``fit`` are of another scale, and warned about."""
+
+FAR_INSIDE = 0.01
+"""So are fractions that fill no more than this share of the range, from its lower end."""
+
+
+class _AtOnce(Observer):
+    """An interrupt ends a fit, and with it a cross-validation, instead of delivering what was found by then."""
+
+    def stopping(self) -> None:
+        raise KeyboardInterrupt
 
 
 class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -72,6 +83,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pixel_range_: The values that are black and white.
         model_: The trained network with its preprocessing, on the CPU.
         metrics_: Accuracy on the validation split, parameters, multiply-adds and more, as in ``metrics.json``.
+        space_: The space that the network is of.
         run_path_: The run folder with the ledger and the exportable ``best/``, and with ``report.html`` where ``out``
             was given. A temporary one is removed with the estimator or by its next ``fit``. None in a copy and after
             unpickling: predicting needs no run folder.
@@ -172,7 +184,9 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         run = tempfile.mkdtemp(prefix="gcnas-") if self.out is None else None
         removal = None if run is None else weakref.finalize(self, shutil.rmtree, run, ignore_errors=True)
         try:
-            result = search(images, out=self.out if run is None else Path(run) / "run", **self._options())
+            out = self.out if run is None else Path(run) / "run"
+            result = search(images, out=out, observer=_AtOnce(), **self._options())
+            model, metrics = result.model, result.metrics
         except BaseException:
             if removal is not None:
                 removal()
@@ -180,7 +194,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._forget_run()
         self._removal = removal
         self.classes_, self.image_shape_, self.pixel_range_ = classes, found_shape, values
-        self.model_, self.metrics_, self.run_path_ = result.model, result.metrics, result.run
+        self.model_, self.metrics_, self.run_path_, self.space_ = model, metrics, result.run, self.space
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -231,7 +245,8 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "model_" in state:
-            space = self.space if isinstance(self.space, SearchSpace) else load_space(self.space)
+            # The parameter may be another one by now.
+            space = self.space_ if isinstance(self.space_, SearchSpace) else load_space(self.space_)
             self.model_ = unpack(state["model_"], space)
 
     def _shape_of_each(self, shape: tuple[int, ...]) -> ImageShape:
@@ -256,10 +271,13 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _warn_of_another_scale(self, rows: np.ndarray) -> None:
         low, high = self.pixel_range_
         reach = FAR_OUTSIDE * (high - low)
-        if rows.min() < low - reach or rows.max() > high + reach:
+        outside = rows.min() < low - reach or rows.max() > high + reach
+        inside = low < rows.max() <= low + FAR_INSIDE * (high - low) and bool((rows % 1).any())
+        if outside or inside:
+            effect = "are cut off there" if outside else "are next to black"
             warnings.warn(
                 f"Images go from {low:g} to {high:g} as in fit; these go from {rows.min():g} to {rows.max():g} and "
-                "are cut off there. Bring them to one scale, or set pixel_range.",
+                f"{effect}. Bring them to one scale, or set pixel_range.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -21,6 +21,7 @@ from gcnas.run.observer import Observer
 from gcnas.run.recommendation import TRANSFERRED
 from gcnas.run.session import new_context
 from gcnas.space import SearchSpace
+from gcnas.training import torch_as_it_was
 
 KEPT = (
     "strategy",
@@ -37,6 +38,7 @@ KEPT = (
 """What the new run takes over from the configuration of the old one, besides the space."""
 
 
+@torch_as_it_was()
 def transfer(
     run: str | Path,
     data: DataSource,

@@ -22,6 +22,7 @@ from gcnas.run.observer import Observer
 from gcnas.run.session import elapsed, open_ledger
 from gcnas.space import SearchSpace
 from gcnas.space.scaling import TARGET, Coefficients
+from gcnas.training import torch_as_it_was
 
 MAX_PHI = 10
 
@@ -29,6 +30,7 @@ NEAR = 0.1
 """Coefficients whose growth misses 2 by more than this share are worth a word."""
 
 
+@torch_as_it_was()
 def scale(
     run: str | Path,
     phi: int | str | Iterable[int] = 1,
@@ -117,6 +119,7 @@ def scale(
     return rows
 
 
+@torch_as_it_was()
 def finalize_scaled(
     run: str | Path,
     phi: int,

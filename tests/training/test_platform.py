@@ -28,7 +28,7 @@ def test_probe_takes_what_is_asked_for() -> None:
     assert torch.equal(torch.get_rng_state(), state)  # the seed of the run is not disturbed
 
 
-@pytest.mark.parametrize("device", ["abacus", "cuda:77", "meta:x"])
+@pytest.mark.parametrize("device", ["abacus", "cuda:77", "meta:x", "meta", "hpu", "privateuseone"])
 def test_device_that_is_not_there(device: str) -> None:
     with pytest.raises(ConfigurationError, match=f"The device '{device}' is not available here"):
         Platform.probe(device, 1)

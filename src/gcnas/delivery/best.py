@@ -271,7 +271,8 @@ def load_model(path: Path, space: SearchSpace) -> Model:
     preprocessing = Preprocessing.from_json(read_json(path / "preprocessing.json"))
     architecture = Architecture.from_json(document)
     check_size(path / "weights.safetensors", fitted.cost(architecture).parameters)
-    network = build(fitted, architecture, preprocessing.mean, preprocessing.std)
+    with torch.random.fork_rng(devices=[]):
+        network = build(fitted, architecture, preprocessing.mean, preprocessing.std)
     load_weights(network, path / "weights.safetensors")
     return Model(network.eval(), preprocessing, class_names, architecture, fitted)
 

@@ -4,7 +4,7 @@ from gcnas.training.batches import Augmentation, ImageBatches
 from gcnas.training.distillation import Distillation
 from gcnas.training.inheritance import Donor, Inheritance, inherit
 from gcnas.training.loop import Measurement, TrainingLog, measure, train
-from gcnas.training.platform import Platform
+from gcnas.training.platform import Platform, torch_as_it_was
 from gcnas.training.recipe import EpochSchedule, Recipe, Schedule, StagedSchedule, TimedSchedule
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "TrainingLog",
     "inherit",
     "measure",
+    "torch_as_it_was",
     "train",
 ]

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,11 +77,24 @@ def choose_device(name: str | None = None) -> str:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        torch.zeros(1, device=device).item()  # a device without memory, such as "meta", has no value
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigurationError(f"The device {name!r} is not available here: {reason}") from error
     return str(device)
+
+
+@contextmanager
+def torch_as_it_was() -> Iterator[None]:
+    """Leave PyTorch's random numbers and its number of threads as they were: they are those of the whole process."""
+    threads = torch.get_num_threads()
+    # Where no GPU was used yet, looking at its random numbers would take its memory.
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    try:
+        with torch.random.fork_rng(devices=gpus):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def available_cores() -> int:
