@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from tests.tabular import tiny
 
 from gcnas.bench import Bench, TableReference, find_tables, processes, run_bench, write_report
 from gcnas.bench.processes import Task
+from gcnas.bench.raw import file_name
 from gcnas.errors import BenchError, ConfigurationError, DataError
 from gcnas.strategy import STRATEGIES
 
@@ -96,6 +98,9 @@ def test_a_run_that_fails_costs_that_run_only(
         "random": 3,
         "fails": 2,
     }
+    monkeypatch.setitem(STRATEGIES, "fails", STRATEGIES["random"])
+    run_bench(_bench(tiny_reference, "random", "fails", seeds=3), tmp_path)
+    assert not (tmp_path / "failures.txt").exists()
 
 
 def test_a_folder_of_other_settings(
@@ -149,10 +154,46 @@ def test_results_that_are_damaged(
     run_bench(_bench(tiny_reference, seeds=1), tmp_path)
     (path,) = (tmp_path / "runs").rglob("0.json")
     whole = json.loads(path.read_text())
-    for content in ("{", json.dumps({**whole, "more": 1}), json.dumps([]), "{}"):
+    write_report(tmp_path, plots=False)
+    query = whole["queries"][0]
+    wrong = [
+        {"more": 1}, {"queries": []}, {"budget": 0}, {"budget": "8"}, {"budget": 10**13}, {"optimum": None},
+        {"queries": [query | {"score": "x"}]}, {"queries": [query | {"score": float("nan")}]}, {"space": 7},
+        {"queries": [query | {"test": "x"}]}, {"seed": -1}, {"seed": True},
+    ]  # fmt: skip
+    for content in ("{", json.dumps([]), "{}", *(json.dumps(whole | change) for change in wrong)):
         path.write_text(content)
         with pytest.raises(DataError, match="Delete it"):
             write_report(tmp_path)
+    raw = tmp_path / "raw.csv"
+    text = raw.read_text()
+    shutil.rmtree(tmp_path / "runs")
+    write_report(tmp_path, plots=False)
+    for budget in ("0", "10000000000000"):
+        raw.write_text(text.replace(",8\n", f",{budget}\n"))
+        with pytest.raises(DataError, match="no more than the budget"):
+            write_report(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "가나다라마바사아자차" * 20, "a/b:c"])
+def test_any_name_is_a_folder(in_process: list[Task], tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    table, description = tiny.write(tmp_path / "in")
+    text = description.read_text()
+    description.write_text(text.replace("name: tiny\n", f"name: {json.dumps(name)}\n"))
+    (reference,) = find_tables([str(description)], [Path(table)])
+    run_bench(_bench(reference, seeds=1), tmp_path / "out")
+    assert [row["space"] for row in write_report(tmp_path / "out")] == [name]
+    assert len(list((tmp_path / "out" / "runs").glob("*/random/0.json"))) == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"bench.json", "runs", "raw.csv", "plots"}
+    assert not list((tmp_path / "out").glob("*/0.json"))
+
+
+def test_names_of_files_differ() -> None:
+    long = "가" * 60
+    names = ["a", "A", ".a", "%2Ea", long, long + "나", long + "다"]
+    assert len({file_name(name) for name in names}) == len(names)
+    assert max(len(file_name(name)) for name in names) < 150
 
 
 def test_the_report_of_a_folder_without_runs(tmp_path: Path) -> None:

@@ -72,6 +72,15 @@ def test_a_strategy_that_only_repeats_ends(table: Table, listed: MakeListed) -> 
     assert sum(query.duplicates for query in run.queries) == 0
 
 
+def test_repeats_and_missing_networks_end_a_run_together(table: Table, listed: MakeListed) -> None:
+    """Each repeat comes after 99 networks that the table lacks; what brings nothing new counts either way."""
+    made = listed(["c1i1", "p1p1", *(["c2p2"] * 99 + ["c1i1"]) * 50])
+    run = search_table(table, "listed", 0, 50)
+    assert len(run.queries) == 2
+    assert len(made[0].told) == 2 + 1_000
+    assert run.repeats_after == 10
+
+
 def test_a_strategy_that_finds_nothing_fails(table: Table, listed: MakeListed) -> None:
     made = listed(["c2p2"])
     with pytest.raises(BenchError, match="listed"):

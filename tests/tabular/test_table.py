@@ -68,6 +68,8 @@ def test_all_forms_of_a_file_say_the_same(tmp_path: Path) -> None:
         (TEXT.replace("2.5,8,2", "2.5,8,"), ["Row 2", "'seconds'"]),
         (TEXT.replace("2.5,8,2", "2.5,8,-2"), ["Row 2", "'seconds'", "'-2'"]),
         (TEXT.replace("01,2.5", "01,2.5,3"), ["Row 2", "5 cells", "4"]),
+        (TEXT.replace("01,2.5", "\n\n01,2.5,3"), ["Row 2", "5 cells", "4"]),
+        (TEXT.replace("2.5", "high").replace("01,", "\n\n01,"), ["Row 2", "'score'", "'high'"]),
         (TEXT.replace("score", "reward"), ["no column", "'score'", "reward"]),
         (TEXT.replace("test", "score"), ["2 columns", "'score'"]),
         ("key,score,test,seconds\n", ["no rows"]),

@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from urllib.parse import quote
 
+from gcnas.bench.raw import file_name
 from gcnas.bench.summary import Cell
 from gcnas.errors import DataError
 from gcnas.files import write_atomically
@@ -101,7 +101,7 @@ class MemoryTask:
 
     def file(self, folder: Path) -> Path:
         """Where the run is kept."""
-        return folder / FOLDER / self.space / quote(self.arm, safe="") / f"{self.seed}.json"
+        return folder / FOLDER / self.space / file_name(self.arm) / f"{self.seed}.json"
 
     def run(self) -> dict[str, Cell]:
         """Learn until solved or out of updates; the measures."""

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import numpy as np
 
 from gcnas.bench.curves import Group, mean_interval
+from gcnas.bench.raw import file_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +30,8 @@ def write_plots(folder: Path, groups: Sequence[Group]) -> list[Path]:
     files: list[Path] = []
     for space in dict.fromkeys(group.space for group in groups):
         members = [group for group in groups if group.space == space]
-        files += _write(folder / f"regret-{quote(space, safe='')}", space, members, _regret)
-        files += _write(folder / f"solved-{quote(space, safe='')}", space, members, _solved)
+        files += _write(folder / f"regret-{file_name(space)}", space, members, _regret)
+        files += _write(folder / f"solved-{file_name(space)}", space, members, _solved)
     return files
 
 

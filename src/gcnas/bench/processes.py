@@ -17,13 +17,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from gcnas.bench.arms import create_arm
 from gcnas.bench.problem import ProblemReference
 from gcnas.bench.raw import run_file, write_run, writing
-from gcnas.bench.search import Run, search_table, signals_of
+from gcnas.bench.search import MAX_QUERIES, Run, search_table, signals_of
 from gcnas.errors import BenchError, ConfigurationError, GCNASError
 from gcnas.files import write_atomically
 
 SETTINGS = "bench.json"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-MAX_QUERIES = 1_000_000
 MAX_RUNS = 1_000_000
 
 
@@ -217,7 +216,9 @@ def run_tasks(
             message = f"{task.name}: {task.outcome(result)}"
         if progress is not None:
             progress(done, total, message)
-    if failures:
+    if not failures:
+        (folder / "failures.txt").unlink(missing_ok=True)
+    else:
         with writing(folder):
             write_atomically(
                 folder / "failures.txt", "\n\n".join(f"{name}\n{reason}" for name, reason in failures).encode()

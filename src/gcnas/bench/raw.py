@@ -1,20 +1,25 @@
 """Raw results: a JSON file for each finished run, and one CSV of all queries."""
 
 import csv
+import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
-from gcnas.bench.search import Query, Run
+from gcnas.bench.search import MAX_QUERIES, Query, Run
 from gcnas.errors import ConfigurationError, DataError
 from gcnas.files import write_atomically
 
 RUNS = "runs"
 RAW = "raw.csv"
+MAX_NAME = 120
+"""Characters of a quoted name that a file's name keeps; disks take 255 bytes, and endings and numbers follow."""
+
 COLUMNS = (
     "space", "strategy", "seed", "query", "key", "score", "test", "best", "regret", "source", "duplicates",
     "infeasible", "overhead_seconds", "simulated_seconds", "budget",
@@ -23,7 +28,17 @@ COLUMNS = (
 
 def run_file(folder: Path, space: str, strategy: str, seed: int) -> Path:
     """Where a run is kept; any characters of the names are allowed."""
-    return folder / RUNS / quote(space, safe="") / quote(strategy, safe="") / f"{seed}.json"
+    return folder / RUNS / file_name(space) / file_name(strategy) / f"{seed}.json"
+
+
+def file_name(name: str) -> str:
+    """Any name as that of a file or a folder: quoted, neither hidden nor a way up, and short enough for every disk."""
+    quoted = quote(name, safe="")
+    if quoted.startswith("."):
+        quoted = f"%2E{quoted[1:]}"
+    if len(quoted) <= MAX_NAME:
+        return quoted
+    return f"{quoted[:MAX_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 @contextmanager
@@ -62,7 +77,7 @@ def _read_run(path: Path) -> Run:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         queries = tuple(Query(**query) for query in values.pop("queries"))
-        return Run(**values, queries=queries)
+        return _checked(Run(**values, queries=queries))
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise DataError(f"{path} is damaged ({error}). Delete it; the same command runs it again.") from None
 
@@ -127,4 +142,34 @@ def _run(rows: list[dict[str, str]]) -> Run:
         for row in rows
     )  # fmt: skip
     optimum = round(float(first["best"]) + float(first["regret"]), 10)
-    return Run(first["space"], first["strategy"], int(first["seed"]), int(first["budget"]), optimum, queries)
+    return _checked(
+        Run(first["space"], first["strategy"], int(first["seed"]), int(first["budget"]), optimum, queries)
+    )
+
+
+def _checked(run: Run) -> Run:
+    """The run, if its values are such as a search leaves.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    texts = [run.space, run.strategy, *(text for query in run.queries for text in (query.key, query.source))]
+    counts = [
+        run.seed,
+        run.repeats_after,
+        *(n for query in run.queries for n in (query.duplicates, query.infeasible)),
+    ]
+    numbers = [run.optimum, *(n for query in run.queries for n in (query.score, query.overhead, query.clock))]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("names must be texts")
+    if not all(type(count) is int and count >= 0 for count in (*counts, run.budget)):
+        raise ValueError("counts must be whole numbers from 0")
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        raise ValueError("scores and seconds must be finite numbers")
+    if not all(query.test is None or type(query.test) in (int, float) for query in run.queries):
+        raise ValueError("test scores must be numbers")
+    if not 1 <= len(run.queries) <= run.budget <= MAX_QUERIES:
+        raise ValueError(
+            f"there must be 1 to {MAX_QUERIES:,} queries, and no more than the budget of {run.budget}"
+        )
+    return run

@@ -33,13 +33,13 @@ def write_report(folder: Path, against: str | None = None, *, plots: bool = True
         known = ", ".join(dict.fromkeys(group.strategy for group in groups))
         raise ConfigurationError(f"There are no runs of {against!r} in {folder}, only of {known}.")
     rows = [summarise(group) for group in groups]
-    tests = compare(groups, against) or [dict.fromkeys(COLUMNS)]
+    tests = compare(groups, against)
     with writing(folder):
         if (folder / RUNS).is_dir():
             write_raw(folder, runs)
         write_table(folder / "summary.csv", rows)
         write_table(folder / "curves.csv", [row for group in groups for row in curve_rows(group)])
-        write_table(folder / "tests.csv", tests)
+        write_table(folder / "tests.csv", tests, COLUMNS)
         if plots:
             write_plots(folder / "plots", groups)
     return rows

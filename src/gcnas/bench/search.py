@@ -11,10 +11,13 @@ from gcnas.errors import BenchError
 from gcnas.execution import Job, Outcome
 from gcnas.execution.table import TableExecutor, look_up
 from gcnas.records import Evaluation, EvaluationState, Proposal
-from gcnas.run.middleware import MAX_REJECTIONS, Filter, Unique
+from gcnas.run.middleware import MAX_REJECTIONS, Unique
 from gcnas.run.trial import Rejection
 from gcnas.strategy import SignalSource, Strategy
 from gcnas.tabular import Table
+
+MAX_QUERIES = 1_000_000
+"""Most queries of a run."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,17 @@ class Run:
     repeats_after: int = 0
 
 
-class InTable(Filter):
-    """Rejects networks that the table lacks."""
+class InTable(Unique):
+    """Lets every network of the table pass once."""
 
     def __init__(self, inner: Strategy, log: list[Rejection], table: Problem) -> None:
-        super().__init__(inner, log)
+        super().__init__(inner, log, ())
         self._table = _as_table(table)
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
-        """Infeasible if there is no number for it."""
+        """Infeasible if there is no number for it, a duplicate if it was proposed before."""
         evaluation = look_up(self._table, Job(0, proposal, self._table.fidelity))
-        return evaluation if evaluation.state is EvaluationState.INFEASIBLE else None
+        return evaluation if evaluation.state is EvaluationState.INFEASIBLE else super().verdict(proposal)
 
 
 def search_table(table: Problem, strategy_name: str, seed: int, budget: int, batch: int = 1) -> Run:
@@ -106,7 +109,7 @@ def search_with(table: Problem, inner: Strategy, name: str, seed: int, budget: i
         BenchError: If not one network of the table was proposed.
     """
     log: list[Rejection] = []
-    strategy = Unique(InTable(inner, log, table), log, ())
+    strategy = InTable(inner, log, table)
     executor = TableExecutor(_as_table(table), batch)
     queries: list[Query] = []
     best = float("-inf")

@@ -70,10 +70,10 @@ def curve_rows(group: Group) -> list[dict[str, Cell]]:
     ]
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Cell]]) -> Path:
-    """Write rows with the same columns as CSV; None is an empty cell."""
+def write_table(path: Path, rows: Sequence[Mapping[str, Cell]], columns: Sequence[str] = ()) -> Path:
+    """Write rows with the same columns as CSV, of the names given where there may be no rows; None is an empty cell."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, columns or list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})

@@ -1,6 +1,5 @@
 """``gcnas bench``."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -186,7 +185,9 @@ def spaces() -> None:
 
 
 def _processes(jobs: int | None) -> int:
-    return os.cpu_count() or 1 if jobs is None else jobs
+    from gcnas.training.platform import available_cores
+
+    return available_cores() if jobs is None else jobs
 
 
 def _print(console: Console, rows: "list[dict[str, Cell]]", folder: Path) -> None:

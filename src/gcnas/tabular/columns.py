@@ -85,13 +85,13 @@ def _csv_columns(text: str, names: Sequence[str], path: Path) -> dict[str, list[
 
 
 def _checked(rows: Iterator[list[str]], width: int, path: Path) -> Iterator[list[str]]:
-    for number, row in enumerate(rows, start=1):
-        if len(row) != width and row:
+    # Blank lines have no number.
+    for number, row in enumerate(filter(None, rows), start=1):
+        if len(row) != width:
             raise DataError(f"Row {number} of {path} has {len(row)} cells, but its header has {width}.")
         if number > MAX_ROWS:
             raise DataError(f"A table has at most {MAX_ROWS:,} rows; {path} has more.")
-        if row:
-            yield row
+        yield row
 
 
 def _position(header: Sequence[str], name: str, path: Path) -> int:
