@@ -11,6 +11,7 @@ import pytest
 from torch import Tensor, nn
 
 from gcnas.data import Dataset, load
+from gcnas.execution.memory import private_memory
 from gcnas.records import Architecture, Cost, Layer
 from gcnas.run.measuring import ApartMeter
 from gcnas.space import InputShape, LayerType, SearchSpace, Shape
@@ -47,6 +48,21 @@ class Endless(Plain):
         return Sleeper()
 
 
+class Greedy(Plain):
+    """Fills the memory until it is stopped, or holds more than it may."""
+
+    def build(self, shape: Shape, values: Values) -> Any:
+        held = []
+        while len(held) < 2 * LIMIT / BLOCK:
+            held.append(np.ones(BLOCK // 8))
+            time.sleep(0.02)
+        return nn.ReLU()
+
+
+LIMIT, BLOCK = 1_000_000_000, 64_000_000
+"""Bytes that the process may take, which is a multiple of what it begins with, and those that are taken at once."""
+
+
 class Sleeper(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         time.sleep(600)
@@ -59,7 +75,9 @@ def images() -> Dataset:
     return load((random.integers(0, 256, (120, 8, 8), np.uint8), np.arange(120) % 3))
 
 
-SPACE = SearchSpace("own", (Plain(), Deadly(), Endless()), min_depth=1, max_depth=1).fit(InputShape(1, 8, 8, 3))
+SPACE = SearchSpace("own", (Plain(), Deadly(), Endless(), Greedy()), min_depth=1, max_depth=1).fit(
+    InputShape(1, 8, 8, 3)
+)
 
 
 @pytest.fixture
@@ -80,3 +98,17 @@ def test_only_the_networks_that_end_the_process_have_no_signals(meter: tuple[Sig
     found = [apart(network) for network in (deadly, plain, endless, plain)]
     assert found == [{}, expected, {}, expected]
     assert apart.seconds > 1
+
+
+@pytest.mark.skipif(
+    private_memory(os.getpid()) is None, reason="no /proc: the memory of workers is not limited"
+)
+def test_a_network_that_fills_the_memory_has_no_signals(images: Dataset, tmp_path: Path) -> None:
+    near = SignalMeter(SPACE, images, BOTH, 5)
+    apart = ApartMeter(near, tmp_path, memory=LIMIT)
+    plain, greedy = (Architecture((Layer(kind.name, (), (0,)),)) for kind in (Plain(), Greedy()))
+    try:
+        expected = near(plain)
+        assert [apart(network) for network in (plain, greedy, plain)] == [expected, {}, expected]
+    finally:
+        apart.close()
