@@ -1,7 +1,7 @@
 """The demo with several seeds: delivered test accuracy on digits within two minutes and 60,000 parameters.
 
 ``python benchmarks/demo.py`` runs the command of ``make demo`` for seeds 0, 1 and 2, one after the other, on all
-cores, and writes ``benchmarks/results/demo.csv``. The seed decides the splits too, so each has its own 360 test
+cores, and writes ``benchmarks/results/demo.csv``. The seed decides the splits too, so each has its own 359 test
 images.
 """
 

@@ -277,6 +277,13 @@ def test_search_within_a_size_a_latency_and_towards_a_target(
         gcnas.resume(result.run, budget=8, soft="macs=1M")
 
 
+@pytest.mark.parametrize("name", ["luck", "optuna:cmaes"])
+def test_a_strategy_that_is_not_there_leaves_no_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="must be one of"):
+        gcnas.search("digits", out=tmp_path / "run", strategy=name)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_a_warm_start_on_digits_goes_on_when_the_earlier_run_is_gone(tmp_path: Path) -> None:
     """What was learnt before is proposed and never counted; a run that goes on needs the earlier one no more."""

@@ -52,6 +52,7 @@ from gcnas.run.recommendation import nothing_within, recommend
 from gcnas.run.session import Session, delivery_seconds, elapsed, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
+from gcnas.strategy import check_name
 from gcnas.training import torch_as_it_was
 
 CLOCK = "seconds"
@@ -92,6 +93,7 @@ def search(
     refuse_in_worker()
     clock, observer = Clock(), observer or Observer()
     config = RunConfig.create(data=name_of(data), space=space_name(space), **options)
+    check_name(config.strategy)
     found_space = find_space(config, space)
     donor = None if config.init_from is None else read_donor(Path(config.init_from))
     past = past_runs(config, found_space)

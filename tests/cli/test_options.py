@@ -1,7 +1,30 @@
 import pytest
+from rich.text import Text
+from typer.main import get_command
 
+from gcnas.cli.app import app
 from gcnas.cli.options import seconds_of
 from gcnas.errors import ConfigurationError
+
+
+def helps() -> dict[str, str]:
+    """The help of every command, option and argument."""
+    found: dict[str, str] = {}
+    groups = [("gcnas", get_command(app))]
+    while groups:
+        path, command = groups.pop()
+        found[path] = command.help or ""
+        found |= {f"{path} {p.name}": p.help for p in command.params if getattr(p, "help", None)}
+        groups += [(f"{path} {name}", sub) for name, sub in getattr(command, "commands", {}).items()]
+    return found
+
+
+def test_nothing_in_a_help_is_taken_for_markup() -> None:
+    """Where brackets are not escaped, what is in them is not printed."""
+    found = helps()
+    assert sum("[default:" in text for text in found.values()) > 40
+    for name, text in found.items():
+        assert Text.from_markup(text).plain == text.replace("\\[", "["), name
 
 
 def test_a_time_in_seconds() -> None:

@@ -39,7 +39,7 @@ app = typer.Typer(
     help="From a folder of images to a small, trained, exported network.",
     epilog=(
         "Exit codes: 0 done, 1 something given cannot be used, 2 wrong usage, 3 no network was found, "
-        "130 stopped by Ctrl-C (nothing finished is lost)."
+        "130 stopped by Ctrl-C (a search by the second one; nothing finished is lost)."
     ),
 )
 search.register(app)

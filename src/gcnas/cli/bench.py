@@ -34,7 +34,7 @@ QueriesOption = Annotated[
     int, typer.Option("--queries", metavar="N", help="Different networks that a run may evaluate.")
 ]
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", metavar="N", help="Processes of one thread. [default: all cores]")
+    int | None, typer.Option("--jobs", metavar="N", help="Processes of one thread. \\[default: all cores]")
 ]
 ChecksumOption = Annotated[
     bool, typer.Option("--checksum/--no-checksum", help="Hold files against those that were checked.")
@@ -60,7 +60,7 @@ def run(
     ],
     strategy: Annotated[
         list[str] | None,
-        typer.Option("--strategy", metavar="NAME", help="Who searches. Repeatable. [default: gcnas]"),
+        typer.Option("--strategy", metavar="NAME", help="Who searches. Repeatable. \\[default: gcnas]"),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Results; what is there is not run again.")
@@ -133,7 +133,7 @@ def claims(
     ] = None,
     experiment: Annotated[
         list[str] | None,
-        typer.Option("--experiment", metavar="NAME", help="E1, E2, …; repeatable. [default: all]"),
+        typer.Option("--experiment", metavar="NAME", help="E1, E2, …; repeatable. \\[default: all]"),
     ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Seeds; equal ones are paired. E6 has at most 3.")

@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def finalize(
     run: RunArgument,
     trial: Annotated[
-        int | None, typer.Option("--trial", metavar="N", help="Which network. [default: the best]")
+        int | None, typer.Option("--trial", metavar="N", help="Which network. \\[default: the best]")
     ] = None,
     phi: Annotated[
         int | None,
@@ -64,12 +64,14 @@ def finalize(
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option("--temperature", metavar="T", help="Of the distillation. [default: chosen on validation]"),
+        typer.Option(
+            "--temperature", metavar="T", help="Of the distillation. \\[default: chosen on validation]"
+        ),
     ] = None,
     distill_weight: Annotated[
         float | None,
         typer.Option(
-            "--distill-weight", metavar="X", help="Share of the teacher in the loss. [default: likewise]"
+            "--distill-weight", metavar="X", help="Share of the teacher in the loss. \\[default: likewise]"
         ),
     ] = None,
     init_from: Annotated[

@@ -26,7 +26,7 @@ def explain(
     run: RunArgument,
     trial: Annotated[
         int | None,
-        typer.Option("--trial", metavar="N", help="Which network. [default: the one of the best score]"),
+        typer.Option("--trial", metavar="N", help="Which network. \\[default: the one of the best score]"),
     ] = None,
     untrained: Annotated[
         str | None,

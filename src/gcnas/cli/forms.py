@@ -42,14 +42,14 @@ def export(
     run: RunArgument,
     format: Annotated[Format, typer.Option("--format", "-f", help=FORMATS)],  # noqa: A002 - the issue's name
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="PATH", help="[default: in the current folder]")
+        Path | None, typer.Option("--out", "-o", metavar="PATH", help="\\[default: in the current folder]")
     ] = None,
     max_drop: Annotated[
         float | None,
         typer.Option(
             "--max-drop",
             metavar="POINTS",
-            help="int8: most points of validation accuracy that may be lost. [default: 2]",
+            help="int8: most points of validation accuracy that may be lost. \\[default: 2]",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="int8: write it whatever is lost.")] = False,

@@ -58,7 +58,7 @@ WorkersOption: TypeAlias = Annotated[
     typer.Option(
         "--workers",
         metavar="N",
-        help="Candidates trained at once, each in a process of its own. [default: one a thread, or one a GPU]",
+        help="Candidates trained at once, each in a process of its own. \\[default: one a thread, or one a GPU]",
     ),
 ]
 WorkerMemoryOption: TypeAlias = Annotated[
@@ -66,7 +66,7 @@ WorkerMemoryOption: TypeAlias = Annotated[
     typer.Option(
         "--worker-memory",
         metavar="BYTES",
-        help="Most memory of each worker process, such as 2G. [default: 80 % of the machine's, shared]",
+        help="Most memory of each worker process, such as 2G. \\[default: 80 % of the machine's, shared]",
     ),
 ]
 ExecutorOption: TypeAlias = Annotated[
@@ -74,7 +74,7 @@ ExecutorOption: TypeAlias = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help="processes, or ray: workers on the nodes of a cluster. [default: processes]",
+        help="processes, or ray: workers on the nodes of a cluster. \\[default: processes]",
     ),
 ]
 AddressOption: TypeAlias = Annotated[
@@ -82,17 +82,17 @@ AddressOption: TypeAlias = Annotated[
     typer.Option(
         "--address",
         metavar="HOST:PORT",
-        help="Head of the Ray cluster, or auto. [default: Ray on this machine alone]",
+        help="Head of the Ray cluster, or auto. \\[default: Ray on this machine alone]",
     ),
 ]
 WorkerCpusOption: TypeAlias = Annotated[
     int | None,
-    typer.Option("--worker-cpus", metavar="N", help="CPU cores of each worker, with Ray. [default: 1]"),
+    typer.Option("--worker-cpus", metavar="N", help="CPU cores of each worker, with Ray. \\[default: 1]"),
 ]
 WorkerGpusOption: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        "--worker-gpus", metavar="X", help="GPUs of each worker, with Ray; 0.25 is fine. [default: 0]"
+        "--worker-gpus", metavar="X", help="GPUs of each worker, with Ray; 0.25 is fine. \\[default: 0]"
     ),
 ]
 PhiOption: TypeAlias = Annotated[
@@ -111,7 +111,7 @@ FreezeOption: TypeAlias = Annotated[
     typer.Option(
         "--freeze",
         metavar="N",
-        help="Epochs of the final training in which only what --init-from did not give is trained. [default: 0]",
+        help="Epochs of the final training in which only what was not taken over is trained. \\[default: 0]",
     ),
 ]
 FineTuneOption: TypeAlias = Annotated[
@@ -119,7 +119,7 @@ FineTuneOption: TypeAlias = Annotated[
     typer.Option(
         "--fine-tune-rate",
         metavar="X",
-        help="Learning rate of the final training after that, as a share of the run's. [default: 0.3]",
+        help="Learning rate of the final training after that, as a share of the run's. \\[default: 0.3]",
     ),
 ]
 

@@ -26,22 +26,24 @@ def scale(
     ] = "1",
     alpha: Annotated[
         float | None,
-        typer.Option("--alpha", metavar="X", help="Growth of the depth at phi 1. [default: a grid search]"),
+        typer.Option("--alpha", metavar="X", help="Growth of the depth at phi 1. \\[default: a grid search]"),
     ] = None,
     beta: Annotated[float | None, typer.Option("--beta", metavar="X", help="Growth of the width.")] = None,
     gamma: Annotated[
         float | None, typer.Option("--gamma", metavar="X", help="Growth of the resolution.")
     ] = None,
     trial: Annotated[
-        int | None, typer.Option("--trial", metavar="N", help="Which network. [default: the best]")
+        int | None, typer.Option("--trial", metavar="N", help="Which network. \\[default: the best]")
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", metavar="N", help="Training of each. [default: the run's full training]"),
+        typer.Option("--epochs", metavar="N", help="Training of each. \\[default: the run's full training]"),
     ] = None,
     grid_epochs: Annotated[
         int | None,
-        typer.Option("--grid-epochs", metavar="N", help="Each training of the grid search. [default: a third]"),
+        typer.Option(
+            "--grid-epochs", metavar="N", help="Each training of the grid search. \\[default: a third]"
+        ),
     ] = None,
     time: Annotated[
         str | None,

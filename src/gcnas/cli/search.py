@@ -33,8 +33,8 @@ BudgetOption = Annotated[
         "--budget",
         "-b",
         metavar="BUDGET",
-        help="Evaluations (200; each further training of a candidate is one), or a time for everything (90s, 10m, 2h). "
-        "[default: 10m]",
+        help="Evaluations, such as 200 (each further training of a candidate is one), or a time for everything: 90s, "
+        "10m, 2h. \\[default: 10m]",
     ),
 ]
 FinalEpochsOption = Annotated[
@@ -45,7 +45,7 @@ FinalShareOption = Annotated[
     typer.Option(
         "--final-share",
         metavar="X",
-        help="Share of a time kept for the final training, from 1/3. [default: 0.5]",
+        help="Share of a time kept for the final training, from 1/3. \\[default: 0.5]",
     ),
 ]
 CandidateOption = Annotated[
@@ -72,7 +72,9 @@ def search(
     max_latency: LatencyOption = None,
     latency_threads: Annotated[
         int | None,
-        typer.Option("--latency-threads", metavar="N", help="CPU threads of measured latencies. [default: 1]"),
+        typer.Option(
+            "--latency-threads", metavar="N", help="CPU threads of measured latencies. \\[default: 1]"
+        ),
     ] = None,
     soft: Annotated[
         str | None,
@@ -84,11 +86,11 @@ def search(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run folder. [default: runs/DATA-N]")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run folder. \\[default: runs/DATA-N]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that lies there.")] = False,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. [default: gcnas]")
+        str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. \\[default: gcnas]")
     ] = None,
     signals: Annotated[
         str | None,
@@ -96,19 +98,19 @@ def search(
             "--signals",
             metavar="NAMES|none",
             help="What gcnas's critics see of a network besides its decisions: params, macs, depth, naswot, synflow "
-            "(the last two are measured before training). [default: params,macs]",
+            "(the last two are measured before training). \\[default: params,macs]",
         ),
     ] = None,
     space: SpaceOption = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Root of all chance. [default: 0]")
+        int | None, typer.Option("--seed", metavar="N", help="Root of all chance. \\[default: 0]")
     ] = None,
     fidelity: Annotated[
         str | None,
         typer.Option(
             "--fidelity",
             metavar="NAME",
-            help="rungs: train the best candidates further; full: train each as long. [default: rungs]",
+            help="rungs: train the best candidates further; full: train each as long. \\[default: rungs]",
         ),
     ] = None,
     init_from: Annotated[
@@ -138,46 +140,47 @@ def search(
     candidate_seconds: CandidateOption = None,
     reward: Annotated[
         str | None,
-        typer.Option("--reward", metavar="NAME", help="accuracy or balanced-accuracy. [default: accuracy]"),
+        typer.Option("--reward", metavar="NAME", help="accuracy or balanced-accuracy. \\[default: accuracy]"),
     ] = None,
     references: Annotated[
         bool | None,
-        typer.Option("--references/--no-references", help="Evaluate designs by people first. [default: yes]"),
+        typer.Option("--references/--no-references", help="Evaluate designs by people first. \\[default: yes]"),
     ] = None,
     resolution: Annotated[
-        int | None, typer.Option("--resolution", metavar="N", help="Side of the images. [default: inferred]")
+        int | None, typer.Option("--resolution", metavar="N", help="Side of the images. \\[default: inferred]")
     ] = None,
     channels: Annotated[
-        str | None, typer.Option("--channels", metavar="NAME", help="grey, rgb or auto. [default: auto]")
+        str | None, typer.Option("--channels", metavar="NAME", help="grey, rgb or auto. \\[default: auto]")
     ] = None,
     flip: Annotated[
         bool | None,
-        typer.Option("--flip/--no-flip", help="Mirror images in training. [default: measured]"),
+        typer.Option("--flip/--no-flip", help="Mirror images in training. \\[default: measured]"),
     ] = None,
     validation_fraction: Annotated[
         float | None,
-        typer.Option("--validation-fraction", metavar="X", help="Of the training images. [default: 0.2]"),
+        typer.Option("--validation-fraction", metavar="X", help="Share of the images that are split. \\[default: 0.2]"),
     ] = None,
     test_fraction: Annotated[
         float | None,
         typer.Option(
-            "--test-fraction", metavar="X", help="If the data has no test split; 0: no test. [default: 0.2]"
+            "--test-fraction", metavar="X", help="If the data has no test split; 0: no test. \\[default: 0.2]"
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="N", help="Images a step. [default: 64]")
+        int | None, typer.Option("--batch-size", metavar="N", help="Images a step. \\[default: 64]")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", metavar="X", help="Peak of the schedule. [default: 0.1]")
+        float | None,
+        typer.Option("--learning-rate", metavar="X", help="Peak of the schedule. \\[default: 0.1]"),
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option("--weight-decay", metavar="X", help="[default: 0.002]")
+        float | None, typer.Option("--weight-decay", metavar="X", help="\\[default: 0.002]")
     ] = None,
     onnx: Annotated[
-        bool | None, typer.Option("--onnx/--no-onnx", help="Write best/model.onnx too. [default: yes]")
+        bool | None, typer.Option("--onnx/--no-onnx", help="Write best/model.onnx too. \\[default: yes]")
     ] = None,
     report: Annotated[
-        bool | None, typer.Option("--report/--no-report", help="Write report.html at the end. [default: yes]")
+        bool | None, typer.Option("--report/--no-report", help="Write report.html at the end. \\[default: yes]")
     ] = None,
     workers: WorkersOption = None,
     worker_memory: WorkerMemoryOption = None,
@@ -188,7 +191,7 @@ def search(
     threads: ThreadsOption = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="NAME", help="cpu, cuda, … [default: a GPU if there is one]"),
+        typer.Option("--device", metavar="NAME", help="cpu, cuda, … \\[default: a GPU if there is one]"),
     ] = None,
     config: Annotated[
         Path | None,
@@ -278,7 +281,7 @@ def resume(
     worker_gpus: WorkerGpusOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Go on with a run that was stopped or killed, or raise its budget."""
+    """Go on with a run that was stopped or killed, or raise its budget; what is not given stays as the run has it."""
     from gcnas import api
 
     changes = given(

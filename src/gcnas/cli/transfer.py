@@ -31,7 +31,7 @@ def transfer(
         typer.Argument(metavar="DATA", help="Other images: a folder per class, CSV, npz file, or 'digits'."),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="New run folder. [default: runs/DATA-N]")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="New run folder. \\[default: runs/DATA-N]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that lies there.")] = False,
     time: TimeOption = None,
@@ -43,7 +43,9 @@ def transfer(
     fine_tune_rate: FineTuneOption = None,
     resolution: Annotated[
         int | None,
-        typer.Option("--resolution", metavar="N", help="Side of the images. [default: that of RUN's network]"),
+        typer.Option(
+            "--resolution", metavar="N", help="Side of the images. \\[default: that of RUN's network]"
+        ),
     ] = None,
     space: SpaceOption = None,
     threads: ThreadsOption = None,

@@ -29,7 +29,7 @@ def why(
     run: RunArgument,
     trial: Annotated[
         int | None,
-        typer.Option("--trial", metavar="N", help="Which network's neighbours. [default: the one in best/]"),
+        typer.Option("--trial", metavar="N", help="Which network's neighbours. \\[default: the one in best/]"),
     ] = None,
     space: SpaceOption = None,
 ) -> None:

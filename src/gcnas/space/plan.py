@@ -104,8 +104,9 @@ def plan_layer(layer_type: LayerType, layer: Layer, nodes: Sequence[Shape]) -> L
 def peak_activations(stem: Shape, plans: Sequence[LayerPlan]) -> int:
     """Most numbers alive at once when the layers run one after the other, for one image.
 
-    Normalisation, activation functions and additions count as done in place. Alive during a layer are its output, what lives inside it, its merged input if merging made a new one, and
-    every earlier node that this or a later layer still reads.
+    Normalisation, activation functions and additions count as done in place. Alive during a layer are its output, what
+    lives inside it, its merged input if merging made a new one, and every earlier node that this or a later layer still
+    reads.
     """
     outputs = [stem, *(plan.output for plan in plans)]
     last_use = {node: index for index, plan in enumerate(plans, start=1) for node in plan.layer.inputs}

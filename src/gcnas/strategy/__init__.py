@@ -161,13 +161,18 @@ def create_strategy(
         settings = usual_settings(space)
         settings = settings if facts is None else replace(settings, facts=tuple(facts))
         return GCNASStrategy(space, seed, settings, history=history, signals=signals)
-    if name not in STRATEGIES:
-        why = _unsuitable(name.removeprefix("optuna:")) if name.startswith("optuna:") else ""
-        raise ConfigurationError(f"The strategy must be one of {sorted(STRATEGIES)}, but got {name!r}.{why}")
+    check_name(name)
     if not history:
         return STRATEGIES[name](space, seed)
     check_warm(name)
     return WARM[name](space, seed, history)
+
+
+def check_name(name: str) -> None:
+    """Raise a ConfigurationError if there is no strategy of a name."""
+    if name not in STRATEGIES:
+        why = _unsuitable(name.removeprefix("optuna:")) if name.startswith("optuna:") else ""
+        raise ConfigurationError(f"The strategy must be one of {sorted(STRATEGIES)}, but got {name!r}.{why}")
 
 
 def check_warm(name: str) -> None:
