@@ -158,7 +158,9 @@ def search(
     ] = None,
     validation_fraction: Annotated[
         float | None,
-        typer.Option("--validation-fraction", metavar="X", help="Share of the images that are split. \\[default: 0.2]"),
+        typer.Option(
+            "--validation-fraction", metavar="X", help="Share of the images that are split. \\[default: 0.2]"
+        ),
     ] = None,
     test_fraction: Annotated[
         float | None,
@@ -281,7 +283,10 @@ def resume(
     worker_gpus: WorkerGpusOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Go on with a run that was stopped or killed, or raise its budget; what is not given stays as the run has it."""
+    """Go on with a run that was stopped or killed, or raise its budget.
+
+    What is not given stays as the run has it; the defaults below are those of a new run.
+    """
     from gcnas import api
 
     changes = given(
