@@ -71,7 +71,7 @@ class Judge:
         if architecture.fingerprint not in self._known:
             network = build_seeded(self.space, architecture, self.data, self.platform, 0)
             train(network, self._train, self.recipe, EpochSchedule(self.epochs), self.platform, seed=0)
-            found = measure(network, self._test, self.data.classes, self.platform)
+            found = measure(network, self._test, self.data.classes)
             self._known[architecture.fingerprint] = found.accuracy
         return self._known[architecture.fingerprint]
 

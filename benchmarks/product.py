@@ -190,7 +190,7 @@ class Scene:
         """That of images and options of a run."""
         config = RunConfig.create(data=data, seed=seed, threads=threads, **options)
         dataset = load(data, resolution=config.resolution, seed=seed, cache=folder)
-        platform = training.Platform.probe(threads=threads)
+        platform = training.Platform.probe(threads=threads, side=min(dataset.image_shape[1:]))
         space = fit_space(CNN, dataset, config)
         recipe = Context(config, RunFolder(folder), dataset, space, platform, Amounts(1, 1)).recipe
         return cls(dataset, space, recipe, platform)
@@ -198,7 +198,7 @@ class Scene:
     def test(self, network: torch.nn.Module) -> float:
         """Test accuracy."""
         batches = training.ImageBatches(self.dataset.open_test("benchmark", lambda _: None), self.platform)
-        return training.measure(network, batches, self.dataset.classes, self.platform).accuracy
+        return training.measure(network, batches, self.dataset.classes).accuracy
 
 
 def run_hand_made(job: Job, folder: Path) -> dict[str, Any]:
@@ -286,7 +286,7 @@ def run_pruned(job: Job, folder: Path) -> dict[str, Any]:
         accuracy = 0.0
         for epoch in range(PRUNED_EPOCHS):
             _epoch(network, optimizer, seen, generator)
-            accuracy = training.measure(network, held_out, dataset.classes, device).accuracy
+            accuracy = training.measure(network, held_out, dataset.classes).accuracy
             trial.report(accuracy, epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned

@@ -83,7 +83,7 @@ class Bench:
     def measure(self, network: nn.Module) -> tuple[float, float]:
         """Accuracy on the validation split and on the images that no training sees."""
         splits = self.validation, self.held_out_batches()
-        found = [measure(network, split, self.data.classes, self.platform).accuracy for split in splits]
+        found = [measure(network, split, self.data.classes).accuracy for split in splits]
         return found[0], found[1]
 
     def held_out_batches(self) -> ImageBatches:

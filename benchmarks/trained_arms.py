@@ -122,7 +122,7 @@ def retrain(architecture: Architecture, seed: int, folder: Path) -> float:
     batches = training.ImageBatches(dataset.train_and_validation(), platform, recipe.augmentation)
     training.train(network, batches, recipe, training.EpochSchedule(FINAL_EPOCHS), platform, seed=seed)
     test = training.ImageBatches(dataset.open_test("benchmark", lambda _: None), platform)
-    return training.measure(network, test, 10, platform).accuracy
+    return training.measure(network, test, 10).accuracy
 
 
 def run(arm: str, seed: int, evaluations: int, output: Path, folder: Path) -> None:

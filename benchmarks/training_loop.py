@@ -4,7 +4,8 @@
 (one channel) and 32x32 (three channels), one thread, batches of 64. In each of five rounds every loop trains for the
 same number of steps, one after the other, so that ratios are taken within a round:
 
-- ``gcnas``: ``gcnas.training.train``, with shifted crops and mirroring, gradient norm and finite checks as in a search.
+- ``gcnas``: ``gcnas.training.train``, with shifted crops and mirroring, gradient norm and finite checks as in a search;
+  in bfloat16 where a search would train so (on processors with instructions for it, not on 8x8).
 - ``plain``: what a tutorial writes: a ``Dataset`` that crops and mirrors one image at a time, a ``DataLoader`` without
   workers, the same optimiser, feature maps as PyTorch has them by default.
 - ``workers``: the same with a DataLoader of two worker processes (kept alive, started before the clock).
@@ -44,7 +45,7 @@ SHAPES = {
 }
 Loops: TypeAlias = dict[str, Callable[[], float]]
 Loader: TypeAlias = DataLoader[tuple[Tensor, int]]
-BATCH, SHIFT, STEPS = 64, 2, {"8x8": 60, "28x28": 16, "32x32": 16}
+BATCH, SHIFT, STEPS = 64, 2, {"8x8": 120, "28x28": 40, "32x32": 40}
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -141,8 +142,8 @@ def loops_of(size: str, space: SearchSpace, platform: training.Platform) -> Call
 def measure(rounds: int) -> Iterator[dict[str, object]]:
     """Rows of all rounds."""
     torch.set_num_threads(1)
-    platform = training.Platform.probe("cpu", 1)
     for size, shape in SHAPES.items():
+        platform = training.Platform.probe("cpu", 1, side=min(shape.height, shape.width))
         space = CNN.fit(shape)
         make = loops_of(size, space, platform)
         for name, design in networks(space):

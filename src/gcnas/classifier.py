@@ -71,6 +71,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             between, else the smallest and the largest value of the X of ``fit``.
         threads: CPU threads; None takes all cores. Set 1 where ``n_jobs`` fits several at once.
         device: ``cpu``, ``cuda``, …; None chooses.
+        precision: What training computes in; ``auto`` is ``bfloat16`` where that is faster.
         random_state: An integer makes ``fit`` reproducible under a budget of candidates, with one worker; it is the
             seed of the run.
         out: The run folder, for a single ``fit``: one that exists is refused. None makes a temporary one.
@@ -116,6 +117,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pixel_range: Range | None = None,
         threads: int | None = None,
         device: str | None = None,
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
         random_state: int | np.random.RandomState | None = None,
         out: str | Path | None = None,
     ) -> None:
@@ -143,6 +145,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.pixel_range = pixel_range
         self.threads = threads
         self.device = device
+        self.precision = precision
         self.random_state = random_state
         self.out = out
 

@@ -244,6 +244,8 @@ class RunConfig(BaseModel):
         worker_gpus: GPUs of each, with fractions; 0 trains on the CPU there.
         threads: CPU threads of everything together; None takes all cores.
         device: ``cpu``, ``cuda``, … ; None chooses a GPU where there is one.
+        precision: What training computes in: ``float32``, ``bfloat16``, or ``auto``, which is the latter where that is
+            faster: on CUDA GPUs, and on CPUs with instructions for it for images of 16 pixels and more.
         seed: Root of all random streams.
     """
 
@@ -290,6 +292,7 @@ class RunConfig(BaseModel):
     worker_gpus: Annotated[float, Field(ge=0, le=64)] = 0.0
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     device: str | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     @model_validator(mode="after")

@@ -32,6 +32,7 @@ KEPT = (
     "onnx",
     "report",
     "device",
+    "precision",
     "threads",
     "seed",
 )

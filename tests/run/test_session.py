@@ -16,7 +16,7 @@ from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
 from gcnas.delivery import finalize, write_searched
 from gcnas.errors import RunFolderError
-from gcnas.records import Limits
+from gcnas.records import Cost, Limits
 from gcnas.run.amounts import LEEWAY
 from gcnas.run.context import Context
 from gcnas.run.driver import Clock
@@ -34,6 +34,8 @@ from gcnas.run.session import (
     references,
 )
 from gcnas.run.trial import Trial
+from gcnas.space import LayerType, SearchSpace, Shape
+from gcnas.space.layer_type import Values
 from gcnas.space.presets import CNN
 
 ARRAYS = "<arrays>"
@@ -190,6 +192,44 @@ def test_amounts_stay_even_where_they_were_chosen(begin: Callable[..., Context],
     # Runs from before the speed was noted had half.
     old = meta | {"amounts": {k: v for k, v in meta["amounts"].items() if k != "speed"}}
     assert known_context(longer, dataset, CNN, context.folder, old).amounts.search_seconds == 150
+
+
+def test_precision_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bfloat16 where images are large enough to gain, if all layer types are known to bear it, or it is asked for."""
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    images, labels = pictures()
+    large = load((images.repeat(2, 1).repeat(2, 2), labels))
+    own = replace(CNN, layer_types=(*CNN.layer_types, Own()))
+
+    def autocast(name: str, data: Dataset, space: SearchSpace = CNN, **options: Any) -> bool:
+        context = new_context(configured(**options), data, space, RunFolder.create(tmp_path / name))
+        with open_ledger(context) as ledger:
+            meta = ledger.meta()
+        # It goes on as it was, on whatever machine.
+        with monkeypatch.context() as other:
+            other.setattr("torch.cpu.get_capabilities", dict, raising=False)
+            again = known_context(context.config, data, space, context.folder, meta)
+        assert again.platform == context.platform
+        return context.platform.autocast
+
+    assert not autocast("small", load(pictures()))
+    assert autocast("large", large)
+    assert not autocast("single", large, precision="float32")
+    assert not autocast("own", large, own)
+    assert autocast("wanted", large, own, precision="bfloat16")
+
+
+class Own(LayerType):
+    """A type of the user's."""
+
+    def output_shape(self, shape: Shape, values: Values) -> Shape:
+        return shape
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        return Cost()
+
+    def build(self, shape: Shape, values: Values) -> torch.nn.Module:
+        return torch.nn.Identity()
 
 
 def test_other_data_or_space_is_refused(begin: Callable[..., Context], dataset: Dataset) -> None:

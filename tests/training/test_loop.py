@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,11 @@ from torch import Tensor, nn
 
 from gcnas.data import Dataset, Split
 from gcnas.errors import NotFiniteError, OutOfMemoryError, TimeLimitError
+from gcnas.network import build
+from gcnas.space import InputShape, SearchSpace
+from gcnas.space.presets.cnn import CNN
+from gcnas.space.presets.mobile import MOBILE
+from gcnas.strategy import create_strategy
 from gcnas.training import Augmentation, EpochSchedule, ImageBatches, Recipe, TimedSchedule, measure, train
 from gcnas.training.loop import memory_errors
 from gcnas.training.recipe import one_cycle
@@ -53,9 +59,9 @@ def batches(stripes: Dataset) -> ImageBatches:
 def test_training_learns(batches: ImageBatches, stripes: Dataset) -> None:
     network = classifier()
     validation = ImageBatches(stripes.validation(), CPU)
-    before = measure(network, validation, 3, CPU)
+    before = measure(network, validation, 3)
     log = train(network, batches, PLAIN, EpochSchedule(12), CPU, seed=1)
-    after = measure(network, validation, 3, CPU)
+    after = measure(network, validation, 3)
     assert after.accuracy > max(0.85, before.accuracy)
     assert after.loss < before.loss
     assert log.loss < 1.0
@@ -159,11 +165,60 @@ def test_diverging_in_the_last_step_is_seen(batches: ImageBatches) -> None:
         train(classifier(), batches, recipe, EpochSchedule(2), CPU, seed=0)
 
 
+IN_BFLOAT16 = replace(CPU, autocast=True)
+
+
+class Mixed(Classifier):
+    """With a depthwise convolution; notes what its convolutions compute in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body.insert(3, nn.Conv2d(8, 8, 3, groups=8))
+        self.kinds: set[tuple[int, torch.dtype]] = set()
+        for module in self.body:
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_hook(lambda m, _, y: self.kinds.add((m.groups, y.dtype)))
+
+
+def test_in_bfloat16_weights_and_what_is_measured_stay_in_single_precision(
+    batches: ImageBatches, stripes: Dataset
+) -> None:
+    torch.manual_seed(0)
+    network = Mixed()
+    validation = ImageBatches(stripes.validation(), CPU)
+    train(network, batches, PLAIN, EpochSchedule(12), IN_BFLOAT16, seed=1)
+    assert network.kinds == {(1, torch.bfloat16), (8, torch.float32)}
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    network.kinds.clear()
+    assert measure(network, validation, 3).accuracy > 0.8
+    assert network.kinds == {(1, torch.float32), (8, torch.float32)}
+    assert not any("forward" in vars(module) for module in network.modules())
+
+
+def test_what_was_changed_for_bfloat16_is_undone_after_an_error(batches: ImageBatches) -> None:
+    network = Mixed()
+    with pytest.raises(TimeLimitError):
+        train(network, batches, PLAIN, EpochSchedule(12), IN_BFLOAT16, seed=1, deadline=0.0)
+    assert not any("forward" in vars(module) for module in network.modules())
+
+
+@pytest.mark.parametrize("preset", [CNN, MOBILE], ids=lambda preset: str(preset.name))
+def test_every_layer_type_trains_in_bfloat16(preset: SearchSpace) -> None:
+    space, used = preset.fit(InputShape(3, 16, 16, 12)), set()
+    images = ImageBatches(noise(12, 16, 16), IN_BFLOAT16)
+    for proposal in create_strategy("random", space, 0).ask(16):
+        network = build(space, proposal.architecture, (0.5,) * 3, (0.25,) * 3)
+        log = train(network, images, PLAIN, EpochSchedule(1), IN_BFLOAT16, seed=0)
+        assert math.isfinite(log.loss)
+        used |= {layer.type for layer in proposal.architecture.layers}
+    assert used == {each.name for each in space.layer_types}
+
+
 def test_network_that_is_not_finite_cannot_be_measured(batches: ImageBatches) -> None:
     network = classifier()
     nn.init.constant_(network.head.bias, math.nan)
     with pytest.raises(NotFiniteError, match="validation loss is nan"):
-        measure(network, batches, 3, CPU)
+        measure(network, batches, 3)
 
 
 def test_time_limit(batches: ImageBatches) -> None:
@@ -204,7 +259,7 @@ def test_memory_error_within_training(batches: ImageBatches) -> None:
     network.register_forward_hook(lambda *_: torch.empty(2**58))
     for run in (
         lambda: train(network, batches, PLAIN, EpochSchedule(1), CPU, seed=0),
-        lambda: measure(network, batches, 3, CPU),
+        lambda: measure(network, batches, 3),
     ):
         with pytest.raises(OutOfMemoryError):
             run()
@@ -230,7 +285,7 @@ def test_figures_agree_with_scikit_learn(classes_present: tuple[int, ...]) -> No
     table = random.normal(size=(256, 4)).astype(np.float32)
     images = random.integers(0, 256, (600, 5, 5, 1), dtype=np.uint8)
     labels = random.choice(classes_present, 600, p=None if len(classes_present) == 4 else (0.9, 0.1))
-    found = measure(Oracle(table), ImageBatches(Split(images, labels), CPU), 4, CPU)
+    found = measure(Oracle(table), ImageBatches(Split(images, labels), CPU), 4)
     logits = table[images[:, 0, 0, 0]].astype(float)
     chosen = logits.argmax(1)
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -251,7 +306,7 @@ def test_measuring_changes_nothing(batches: ImageBatches) -> None:
     network = classifier()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     state = torch.get_rng_state()
-    first = measure(network, batches, 3, CPU)
+    first = measure(network, batches, 3)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
-    assert measure(network, batches, 3, CPU).metrics() == first.metrics()
+    assert measure(network, batches, 3).metrics() == first.metrics()

@@ -6,6 +6,7 @@ from tests.training.conftest import CPU, noise
 
 from gcnas.errors import ConfigurationError
 from gcnas.training import ImageBatches, Platform, Recipe
+from gcnas.training.platform import LEAST_SIDE, Precision
 from gcnas.training.speed import images_per_second
 
 
@@ -26,6 +27,24 @@ def test_probe_takes_what_is_asked_for() -> None:
     assert (platform.device, platform.threads, platform.autocast) == ("cpu", 1, False)
     assert torch.get_num_threads() == 1
     assert torch.equal(torch.get_rng_state(), state)  # the seed of the run is not disturbed
+
+
+@pytest.mark.usefixtures("timed_machine")
+@pytest.mark.parametrize(
+    ("native", "precision", "side", "autocast"),
+    [
+        (True, "auto", LEAST_SIDE, True),
+        (True, "auto", LEAST_SIDE - 1, False),
+        (False, "auto", LEAST_SIDE, False),
+        (True, "float32", 64, False),
+        (False, "bfloat16", 8, True),
+    ],
+)
+def test_bfloat16_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, native: bool, precision: Precision, side: int, autocast: bool
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": native}, raising=False)
+    assert Platform.probe("cpu", 1, precision, side).autocast is autocast
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:77", "meta:x", "meta", "hpu", "privateuseone"])

@@ -191,6 +191,12 @@ def search(
     worker_cpus: WorkerCpusOption = None,
     worker_gpus: WorkerGpusOption = None,
     threads: ThreadsOption = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision", metavar="NAME", help="Of training: auto, float32 or bfloat16. \\[default: auto]"
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option("--device", metavar="NAME", help="cpu, cuda, … \\[default: a GPU if there is one]"),
@@ -251,6 +257,7 @@ def search(
         worker_cpus=worker_cpus,
         worker_gpus=worker_gpus,
         threads=threads,
+        precision=precision,
         device=device,
     )
     # What is wrong with these is told before the slow imports.

@@ -144,7 +144,7 @@ def _scores(
         network, schedule = student(), _schedule(epochs, share)
         try:
             train(network, batches, context.recipe, schedule, context.platform, seed=seed, distillation=setting)
-            found = measure(network, validation, context.space.fitted.classes, context.platform)
+            found = measure(network, validation, context.space.fitted.classes)
             scores.append(found.accuracy)
         except CandidateError as error:
             scores.append(-1.0)

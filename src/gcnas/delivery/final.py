@@ -178,9 +178,7 @@ def _long_enough(
 
 def _test(context: Context, trial: Trial, network: Network, log_test: Callable[[str], None]) -> Measurement:
     split = context.dataset.open_test(f"final test of trial {trial.number}", log_test)
-    return measure(
-        network, ImageBatches(split, context.platform), context.space.fitted.classes, context.platform
-    )
+    return measure(network, ImageBatches(split, context.platform), context.space.fitted.classes)
 
 
 def _onnx(context: Context, network: Network, observer: Observer) -> bytes | None:

@@ -169,5 +169,7 @@ def _data(folder: RunRecord) -> Facts:
             (f"Split {split}", f"{whole(n) if isinstance(n, int) else n} images") for split, n in counts.items()
         ]
     if isinstance(platform, dict):
-        pairs += [(str(name).replace("_", " ").capitalize(), str(value)) for name, value in platform.items()]
+        known = {name: value for name, value in platform.items() if name != "autocast"}
+        pairs += [(str(name).replace("_", " ").capitalize(), str(value)) for name, value in known.items()]
+        pairs.append(("Training in", "bfloat16" if platform.get("autocast") else "float32"))
     return pairs

@@ -143,8 +143,9 @@ def _on_cluster(setup: CandidateSetup, context: Context, observer: Observer) -> 
     workers, platform, dataset = context.workers, context.platform, context.dataset
     if workers.cluster is not None and workers.cluster.gpus:
         # The GPUs of the nodes, whatever this machine has.
-        platform = replace(platform, device="cuda", channels_last=True, autocast=True)
-    else:
+        autocast = context.config.precision != "float32"
+        platform = replace(platform, device="cuda", channels_last=True, autocast=autocast)
+    elif platform.device != "cpu":
         platform = replace(platform, device="cpu", autocast=False)
     if isinstance(dataset.images, np.memmap):
         dataset = replace(dataset, images=np.array(dataset.images))  # no node but this one has the file

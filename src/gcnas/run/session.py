@@ -61,7 +61,13 @@ def new_context(
     fitted = with_costs(fit_space(space, dataset, config), config.costs, config, folder, observer)
     config = settled(config)
     workers = plan_workers(config, choose_device(config.device))
-    platform = Platform.probe(config.device, workers.threads)
+    precision = config.precision
+    if precision == "auto" and not all(
+        type(each).__module__.startswith("gcnas.") for each in space.layer_types
+    ):
+        precision = "float32"  # layer types of the user may not be made for anything else
+    _, height, width = dataset.image_shape
+    platform = Platform.probe(config.device, workers.threads, precision, min(height, width))
     draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
     images, alone = len(dataset.train_index), draft.final_platform
     amounts = choose_amounts(

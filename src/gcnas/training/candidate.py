@@ -123,7 +123,7 @@ class CandidateTrainer:
             deadline=deadline,
             on_step=on_step if keep is None else _Keeping(network, fidelity.epochs, keep, on_step),
         )
-        measurement = measure(network, self._validation, self.space.fitted.classes, self.platform)
+        measurement = measure(network, self._validation, self.space.fitted.classes)
         return TrainedCandidate(measurement, weights_of(network), log.epochs)
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def train(
     steps_per_epoch = max(1, len(batches) // recipe.batch_size + (len(batches) % recipe.batch_size > 1))
     step, progress, loss = 0, schedule.progress(0, steps_per_epoch), torch.zeros(())
     network.train()
-    with memory_errors():
+    with memory_errors(), _depthwise_in_single(network, platform):
         while progress < 1:
             for images, labels in batches.training(recipe.batch_size, generator):
                 for group in optimizer.param_groups:
@@ -99,10 +100,11 @@ def _step(
 ) -> Tensor:
     with _autocast(platform):
         logits = network(images)
-        if distillation is None:
-            loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        else:
-            loss = distillation.loss(logits, images, labels, recipe.label_smoothing)
+    logits = logits.float()
+    if distillation is None:
+        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    else:
+        loss = distillation.loss(logits, images, labels, recipe.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)
@@ -142,8 +144,8 @@ class Measurement:
         }
 
 
-def measure(network: nn.Module, batches: ImageBatches, classes: int, platform: Platform) -> Measurement:
-    """Classify all images of a split.
+def measure(network: nn.Module, batches: ImageBatches, classes: int) -> Measurement:
+    """Classify all images of a split, in single precision as everything that is delivered.
 
     Raises:
         NotFiniteError: If a logit is not finite.
@@ -154,8 +156,7 @@ def measure(network: nn.Module, batches: ImageBatches, classes: int, platform: P
     total = 0.0
     with torch.inference_mode(), memory_errors():
         for images, labels in batches.evaluation():
-            with _autocast(platform):
-                logits = network(images).float()
+            logits = network(images)
             total += float(functional.cross_entropy(logits, labels, reduction="sum"))
             cells = (labels * classes + logits.argmax(1)).cpu()
             confusion += torch.bincount(cells, minlength=classes * classes)
@@ -178,6 +179,26 @@ def _measurement(confusion: np.ndarray, loss: float) -> Measurement:
 def _autocast(platform: Platform) -> torch.autocast:
     kind = platform.device.split(":")[0]
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=platform.autocast)
+
+
+@contextmanager
+def _depthwise_in_single(network: nn.Module, platform: Platform) -> Iterator[None]:
+    """On a CPU, depthwise convolutions in single precision: in bfloat16 they take several times as long."""
+    convolutions: list[nn.Conv2d] = []
+    if platform.autocast and platform.device == "cpu":
+        convolutions += [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    for convolution in convolutions:
+        convolution.forward = partial(_in_single, convolution)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for convolution in convolutions:
+            del convolution.forward
+
+
+def _in_single(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        return type(convolution).forward(convolution, x.float())
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -22,6 +22,11 @@ CLEARLY_FASTER = 1.5
 The formats differ in the last bits, so that a choice by a hair would make equal runs differ.
 """
 
+Precision = Literal["auto", "float32", "bfloat16"]
+
+LEAST_SIDE = 16
+"""Images with a shorter side gain nothing by bfloat16 on a CPU (``benchmarks/precision.py``)."""
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -31,8 +36,8 @@ class Platform:
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, …
         threads: CPU threads.
         channels_last: Whether feature maps keep their channels innermost.
-        autocast: Whether forward passes run in bfloat16 where that is safe. Only on CUDA GPUs; no GPU has run
-            this yet.
+        autocast: Whether training computes in bfloat16 where that is safe: weights, their updates and all that is
+            measured stay in single precision. No GPU has run this yet.
     """
 
     device: str
@@ -50,8 +55,17 @@ class Platform:
         return asdict(self)
 
     @classmethod
-    def probe(cls, device: str | None = None, threads: int | None = None) -> "Platform":
+    def probe(
+        cls, device: str | None = None, threads: int | None = None, precision: Precision = "auto", side: int = 0
+    ) -> "Platform":
         """Choose a device, unless given, and time both memory formats on it.
+
+        Args:
+            device: Its name.
+            threads: CPU threads; None takes all cores.
+            precision: What training computes in. ``auto`` is bfloat16 on CUDA GPUs, and on processors with
+                instructions for it where images are large enough to gain by it.
+            side: Shorter side of the images in pixels.
 
         Raises:
             ConfigurationError: If the device is not there.
@@ -59,12 +73,14 @@ class Platform:
         chosen = torch.device(choose_device(device))
         count = threads or available_cores()
         torch.set_num_threads(count)
+        native = chosen.type == "cuda" or (chosen.type == "cpu" and side >= LEAST_SIDE and has_bfloat16())
+        autocast = native if precision == "auto" else precision == "bfloat16"
         if chosen.type == "cpu":
             last, contiguous = (
                 _step_seconds(chosen, f) for f in (torch.channels_last, torch.contiguous_format)
             )
-            return cls(str(chosen), count, channels_last=last < CLEARLY_FASTER * contiguous)
-        return cls(str(chosen), count, channels_last=True, autocast=chosen.type == "cuda")
+            return cls(str(chosen), count, last < CLEARLY_FASTER * contiguous, autocast)
+        return cls(str(chosen), count, channels_last=True, autocast=autocast)
 
 
 def choose_device(name: str | None = None) -> str:
@@ -82,6 +98,13 @@ def choose_device(name: str | None = None) -> str:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigurationError(f"The device {name!r} is not available here: {reason}") from error
     return str(device)
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16; without them it is slower than single precision."""
+    # Older versions of PyTorch do not tell.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 @contextmanager
