@@ -340,5 +340,6 @@ def test_another_scale_is_warned_about(fitted: GCNASClassifier) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted.predict(np.zeros((1, 8, 8)))  # nothing says that a black image is of another scale
+        fitted.predict(np.full((1, 8, 8), 0.2))  # nor a dark one
     with pytest.raises(ValueError, match="NaN"):
         fitted.predict(np.full((1, 8, 8), np.nan))

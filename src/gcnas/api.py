@@ -435,7 +435,7 @@ def _graceful_interrupts(driver: Driver, observer: Observer) -> Iterator[None]:
         return
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        if driver.interrupted:
+        if driver.interrupted or observer.at_once:
             driver.stop_now()
         else:
             driver.interrupted = True

@@ -27,15 +27,14 @@ from gcnas.space import SearchSpace, load_space
 FAR_OUTSIDE = 2.0
 """Values so many ranges beyond those of ``fit`` are of another scale, and warned about."""
 
-FAR_INSIDE = 0.01
-"""So are fractions that fill no more than this share of the range, from its lower end."""
+FAR_INSIDE, WIDE = 0.01, 16.0
+"""So are fractions that fill no more than this share of the range, from its lower end, if the range is as wide."""
 
 
 class _AtOnce(Observer):
     """An interrupt ends a fit, and with it a cross-validation, instead of delivering what was found by then."""
 
-    def stopping(self) -> None:
-        raise KeyboardInterrupt
+    at_once = True
 
 
 class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -275,7 +274,11 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         low, high = self.pixel_range_
         reach = FAR_OUTSIDE * (high - low)
         outside = rows.min() < low - reach or rows.max() > high + reach
-        inside = low < rows.max() <= low + FAR_INSIDE * (high - low) and bool((rows % 1).any())
+        inside = (
+            high - low >= WIDE
+            and low < rows.max() <= low + FAR_INSIDE * (high - low)
+            and bool((rows % 1).any())
+        )
         if outside or inside:
             effect = "are cut off there" if outside else "are next to black"
             warnings.warn(

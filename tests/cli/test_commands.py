@@ -135,6 +135,48 @@ def test_a_full_disk_behind_the_output_is_told(
     )
 
 
+def test_without_an_output_commands_do_their_work(finished: Path, gcnas_command: Path, tmp_path: Path) -> None:
+    """Standard output may be closed, as some wrappers leave it."""
+    for arguments, code, words in (
+        (["status", finished], 0, ""),
+        (["status", tmp_path], 1, "is not a run folder"),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", gcnas_command, *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+FAILING = """
+import sys
+from gcnas.cli import app
+from gcnas.errors import SearchFailedError
+
+def failing():
+    sys.stdout.write("printed before")
+    raise SearchFailedError("the real reason")
+
+app.app = failing
+app.main()
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_error_is_told_whatever_is_behind_the_output() -> None:
+    for behind in ("> /dev/full", "| true"):
+        command = f'"{sys.executable}" -c "$0" {behind}; exit "${{PIPESTATUS[0]}}"'
+        buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(
+            ["bash", "-c", command, FAILING], stderr=subprocess.PIPE, text=True, check=False, env=buffered
+        )
+        assert (done.returncode, done.stderr) == (3, "error: the real reason\n")
+
+
 def test_status_says_what_is_odd_about_the_data(run_gcnas: RunGcnas, photos: Path, tmp_path: Path) -> None:
     odd = shutil.copytree(photos, tmp_path / "odd")
     (odd / "above" / "IMG.heic").write_bytes(b"x")

@@ -50,6 +50,8 @@ def test_the_network_and_its_neighbours_are_compared_by_means(make_run: MakeRun,
     found = alternatives(chosen, (*trials, again), space)
     assert found.chosen.number == chosen.number
     assert found.chosen.score == pytest.approx(chosen.score - 0.05)
+    # Asked for the repeat, it is not another trial that is answered for.
+    assert alternatives(again, (*trials, again), space).chosen.number == 9
 
 
 def test_with_predictions_nothing_beaten_is_shown(make_run: MakeRun, space: SearchSpace) -> None:

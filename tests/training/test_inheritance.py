@@ -40,8 +40,12 @@ def moved(
     old: Architecture, new: Architecture, classes: tuple[str, ...] | None = CLASSES
 ) -> tuple[Network, Network, Inheritance]:
     donor, heir = network(old, 0), network(new, 1)
-    found = inherit(heir, new, CLASSES, Donor("donor", donor.state_dict(), classes))
+    found = inherit(heir, new, CLASSES, Donor("donor", donor.state_dict(), classes, inputs=inputs_of(old)))
     return donor, heir, found
+
+
+def inputs_of(found: Architecture) -> tuple[tuple[int, ...], ...]:
+    return tuple(layer.inputs for layer in found.layers)
 
 
 def states(found: Inheritance) -> dict[str, str]:
@@ -131,6 +135,16 @@ def test_a_wider_network_computes_the_same(case: str) -> None:
     assert set(states(report).values()) <= {INHERITED, WIDENED}
     assert WIDENED in states(report).values()
     same_function(donor, heir)
+
+
+def test_a_new_connection_is_not_called_taken_over() -> None:
+    """The weights alone do not tell an input that was added as it was from one that was not there."""
+    layers = [(CONV, {"filters": 16}, [0]), (CONV, {"filters": 16}, [1]), (CONV, {"filters": 16}, [2])]
+    old = architecture(*layers)
+    new = architecture(layers[0], (CONV, {"filters": 24}, [1]), (CONV, {"filters": 16, "merge": "add"}, [2, 1]))
+    _, _, report = moved(old, new)
+    assert states(report)["merge3.projections.0"] == FRESH
+    assert {name for name in report.fresh if name.startswith("merge3.")} == report.fresh != frozenset()
 
 
 def test_pools_at_the_end_keep_what_merges_their_inputs() -> None:

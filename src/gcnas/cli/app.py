@@ -76,10 +76,7 @@ def _options(
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()
+        _run()
     except StoppedError as stopped:
         _complain(str(stopped) or "Stopped. Nothing that was finished is lost; 'gcnas resume RUN' goes on.")
         sys.exit(EXIT_INTERRUPTED)
@@ -101,10 +98,26 @@ def main() -> None:
         sys.exit(EXIT_ERROR)
 
 
+def _run() -> None:
+    """Run the command; what it printed is written before it counts as done."""
+    try:
+        app()
+    except SystemExit as end:
+        if not end.code and sys.stdout is not None:
+            sys.stdout.flush()
+        raise
+
+
 def _drop_output() -> None:
     """Let what is still in buffers go nowhere; it would fail when the process ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _drop_output()
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")

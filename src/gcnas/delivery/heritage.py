@@ -11,9 +11,10 @@ from safetensors.torch import save
 
 from gcnas.data import Dataset
 from gcnas.delivery.best import MAX_JSON
-from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
 from gcnas.export.safetensors_reader import read_safetensors
 from gcnas.files import write_atomically
+from gcnas.records import Architecture
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import LedgerReader
 from gcnas.training import Donor
@@ -65,8 +66,8 @@ def read_donor(path: Path) -> Donor:
     """Read a trained network to take weights from; nothing is executed.
 
     Args:
-        path: A run folder (its ``best``), or a safetensors file of a network that was trained here. The classes of a
-            file are read from ``metrics.json`` beside it, if there is one.
+        path: A run folder (its ``best``), or a safetensors file of a network that was trained here. Its classes and
+            its connections are read from ``metrics.json`` and ``architecture.json`` beside it, if these are there.
 
     Raises:
         ConfigurationError: If there is nothing like that.
@@ -81,7 +82,7 @@ def read_donor(path: Path) -> Donor:
             "Weights are taken over from a run folder with a best network or a .safetensors file, but "
             f"{path} is neither."
         )
-    donor = _read(file, file.parent / "metrics.json", str(path))
+    donor = replace(_read(file, file.parent / "metrics.json", str(path)), inputs=_inputs(file))
     ledger = file.parent.parent / "run.db"
     if not ledger.is_file():
         return donor
@@ -110,7 +111,7 @@ def keep_donor(folder: RunFolder, donor: Donor) -> None:
     Raises:
         RunFolderError: If the disk refuses.
     """
-    facts = {"name": donor.name, "classes": donor.classes}
+    facts = {"name": donor.name, "classes": donor.classes, "inputs": donor.inputs}
     write_text(folder.donor.with_suffix(".json"), json.dumps(facts) + "\n")
     try:
         write_atomically(folder.donor, save(dict(donor.weights)))
@@ -128,15 +129,30 @@ def kept_donor(folder: RunFolder) -> Donor:
     return _read(file, file.with_suffix(".json"), str(file))
 
 
+def _inputs(weights: Path) -> tuple[tuple[int, ...], ...] | None:
+    """Inputs of the layers, as the architecture beside the weights has them; None where there is none."""
+    file = weights.with_name("architecture.json")
+    try:
+        if not file.is_file() or file.stat().st_size > MAX_JSON:
+            return None
+        architecture = Architecture.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError, SpaceError) as error:
+        raise RunFolderError(f"The architecture in {file} cannot be read: {error}") from error
+    return tuple(layer.inputs for layer in architecture.layers)
+
+
 def _read(weights: Path, facts: Path, name: str) -> Donor:
     try:
         tensors = read_safetensors(weights)
         known: Any = {}
         if facts.is_file() and facts.stat().st_size <= MAX_JSON:
             known = json.loads(facts.read_text(encoding="utf-8"))
-        classes = known.get("classes")
+        classes, inputs = known.get("classes"), known.get("inputs")
         return Donor(
-            str(known.get("name") or name), tensors, None if classes is None else tuple(map(str, classes))
+            str(known.get("name") or name),
+            tensors,
+            None if classes is None else tuple(map(str, classes)),
+            inputs=None if inputs is None else tuple(tuple(map(int, each)) for each in inputs),
         )
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise RunFolderError(f"The weights in {weights} cannot be taken over: {error}") from error

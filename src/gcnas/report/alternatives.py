@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from gcnas.records import Architecture, Cost
-from gcnas.report.curves import averaged
+from gcnas.report.curves import averaged, with_score
 from gcnas.report.difference import difference
 from gcnas.report.importance import Predictor
 from gcnas.run.trial import Trial
@@ -48,7 +48,7 @@ class Alternatives:
     """Networks next to a chosen one.
 
     Attributes:
-        chosen: The chosen network's trial.
+        chosen: The chosen network's trial, with the mean score where the network was trained more than once.
         predicted: Its own score as the run's choices predict it, the one to compare predictions with.
         found: How many neighbours within the limits were looked at.
         shown: Those worth a look: evaluated ones by score, then others by multiply-adds.
@@ -81,7 +81,8 @@ def alternatives(
     epochs = chosen.fidelity.epochs
     equal = averaged(trial for trial in trials if trial.complete and trial.fidelity.epochs == epochs)
     known = {trial.proposal.fingerprint: trial for trial in equal}
-    chosen = known.get(chosen.proposal.fingerprint, chosen)  # by means, as its neighbours
+    if (mean := known.get(chosen.proposal.fingerprint)) is not None:
+        chosen = with_score(chosen, mean.score)  # as its neighbours have it
     found = [
         _alternative(chosen, network, space.cost(network), known.get(network.fingerprint), score)
         for network, score in zip(networks, predicted, strict=True)

@@ -92,7 +92,7 @@ def _accuracies(folder: RunRecord, delivered: Delivered | None) -> Facts:
 
 
 def _again(folder: RunRecord, delivered: Delivered) -> str:
-    """The mean over all trainings of the network with other seeds, which the choice went by, if there are several."""
+    """The mean over all trainings of the network with other seeds, if there are several."""
     own = next((trial for trial in folder.trials if trial.number == delivered.trial), None)
     if own is None:
         return ""

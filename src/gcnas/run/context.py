@@ -13,6 +13,7 @@ from gcnas.run.workers import Workers, plan_workers
 from gcnas.space import InputShape, SearchSpace
 from gcnas.strategy.history import PastRun
 from gcnas.training import Augmentation, Donor, Platform, Recipe
+from gcnas.training.platform import Precision
 
 SHIFT_SHARE = 1 / 12
 """Shifted crops move an image by at most this share of its shorter side."""
@@ -100,6 +101,15 @@ class Context:
                 "notices": list(dataset.notices),
             },
         }
+
+
+def precision_of(config: RunConfig, space: SearchSpace) -> Precision:
+    """What training is to compute in: in single precision by itself where layer types are the user's.
+
+    They may not be made for anything else.
+    """
+    ours = all(type(each).__module__.startswith("gcnas.") for each in space.layer_types)
+    return "float32" if config.precision == "auto" and not ours else config.precision
 
 
 def fit_space(space: SearchSpace, dataset: Dataset, config: RunConfig) -> SearchSpace:

@@ -17,7 +17,7 @@ from gcnas.execution.packing import pack
 from gcnas.execution.processes import TellProgress
 from gcnas.execution.worker_process import Bounds
 from gcnas.records import TRAINED_EPOCHS, Soft
-from gcnas.run.context import Context
+from gcnas.run.context import Context, precision_of
 from gcnas.run.observer import Observer
 from gcnas.space import SearchSpace
 from gcnas.training import Donor, Platform, Recipe
@@ -143,10 +143,10 @@ def _on_cluster(setup: CandidateSetup, context: Context, observer: Observer) -> 
     workers, platform, dataset = context.workers, context.platform, context.dataset
     if workers.cluster is not None and workers.cluster.gpus:
         # The GPUs of the nodes, whatever this machine has.
-        autocast = context.config.precision != "float32"
+        autocast = precision_of(context.config, context.space) != "float32"
         platform = replace(platform, device="cuda", channels_last=True, autocast=autocast)
     elif platform.device != "cpu":
-        platform = replace(platform, device="cpu", autocast=False)
+        platform = replace(platform, device="cpu", autocast=context.config.precision == "bfloat16")
     if isinstance(dataset.images, np.memmap):
         dataset = replace(dataset, images=np.array(dataset.images))  # no node but this one has the file
     setup = replace(setup, space=for_workers(context.space), dataset=dataset.without_test(), platform=platform)

@@ -6,7 +6,13 @@ from gcnas.run.trial import Trial
 
 
 class Observer:
-    """Told what happens in a run; every method may do nothing, and does nothing here."""
+    """Told what happens in a run; every method may do nothing, and does nothing here.
+
+    Attributes:
+        at_once: Whether the first interrupt ends the run, as the second one does otherwise, and nothing is delivered.
+    """
+
+    at_once = False
 
     def started(self, run: Path, done: int, total: int | None, seconds: float | None, workers: int = 1) -> None:
         """The search begins or goes on.

@@ -15,7 +15,7 @@ from gcnas.errors import RunFolderError
 from gcnas.records import Architecture
 from gcnas.run.amounts import Amounts, choose_amounts
 from gcnas.run.checkpoints import Checkpoints
-from gcnas.run.context import Context, fit_space
+from gcnas.run.context import Context, fit_space, precision_of
 from gcnas.run.costs import with_costs
 from gcnas.run.driver import Clock, Driver, Stop
 from gcnas.run.duration import DurationModel
@@ -61,13 +61,8 @@ def new_context(
     fitted = with_costs(fit_space(space, dataset, config), config.costs, config, folder, observer)
     config = settled(config)
     workers = plan_workers(config, choose_device(config.device))
-    precision = config.precision
-    if precision == "auto" and not all(
-        type(each).__module__.startswith("gcnas.") for each in space.layer_types
-    ):
-        precision = "float32"  # layer types of the user may not be made for anything else
     _, height, width = dataset.image_shape
-    platform = Platform.probe(config.device, workers.threads, precision, min(height, width))
+    platform = Platform.probe(config.device, workers.threads, precision_of(config, space), min(height, width))
     draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
     images, alone = len(dataset.train_index), draft.final_platform
     amounts = choose_amounts(

@@ -27,12 +27,14 @@ class Donor:
         weights: Its state, by the names of :class:`~gcnas.network.Network`.
         classes: Names of its classes; None if they are not known.
         data: Fingerprint of the data set that it was trained on; None if it is not known.
+        inputs: Inputs of each of its layers; None if they are not known.
     """
 
     name: str
     weights: Mapping[str, Tensor]
     classes: tuple[str, ...] | None = None
     data: str | None = None
+    inputs: tuple[tuple[int, ...], ...] | None = None
 
 
 class Origin(NamedTuple):
@@ -170,7 +172,7 @@ class _Heir:
         """Take over a layer and what merges its inputs; gives the spread of its output, where it is known."""
         reads, name = self._reads(number), f"layer{number}"
         for index, node in enumerate(self._layers[number - 1].inputs[1:]):
-            self._projection(f"merge{number}.projections.{index}", other, self._spreads[node], reads)
+            self._projection(number, index, other, self._spreads[node], reads)
         if any(key.startswith(f"{name}.") for key in self._state):
             return self._block(name, None if other is None else f"layer{other}", reads)
         return reads
@@ -184,8 +186,11 @@ class _Heir:
         known = [spread for spread in spreads if spread is not None]
         return Spread.joined(known) if len(known) == len(spreads) else None
 
-    def _projection(self, name: str, other: int | None, reads: Spread | None, writes: Spread | None) -> None:
+    def _projection(
+        self, number: int, index: int, other: int | None, reads: Spread | None, writes: Spread | None
+    ) -> None:
         """The convolution of an input that is added to the first, where it has another shape."""
+        name = f"merge{number}.projections.{index}"
         theirs = name if other is None else re.sub(r"\d+", str(other), name, count=1)
         if f"{name}.0.weight" not in self._state:
             if other is not None and f"{theirs}.0.weight" in self._donor.weights:
@@ -195,6 +200,7 @@ class _Heir:
             self._fresh(name)
         elif (
             f"{theirs}.0.weight" not in self._donor.weights
+            and self._had_input(other, index + 1)
             and reads is not None
             and writes is not None
             and reads.old == writes.old
@@ -205,8 +211,13 @@ class _Heir:
         else:
             self._take(name, theirs, _PROJECTION, {"in": reads, "out": writes})
 
+    def _had_input(self, layer: int, index: int) -> bool:
+        """Whether a layer of the donor is known to have had an input of this index."""
+        inputs = self._donor.inputs
+        return inputs is not None and layer <= len(inputs) and index < len(inputs[layer - 1])
+
     def _identity(self, name: str, reads: Spread, writes: Spread) -> None:
-        """A projection that adds what the donor added as it was, now that the channels are others."""
+        """A projection that, in evaluation mode, adds what the donor added as it was, now that channels are others."""
         weight, norm = self._state[f"{name}.0.weight"], self._network.get_submodule(f"{name}.1")
         same = torch.eye(reads.old)[:, :, None, None]
         weight.copy_(spread_weight(same, reads, writes, weight.shape[2:], self._generator))
