@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from final_epochs import SETS, prepare
+from final_epochs import prepare
 from jobs import append, rows, run_each
 from product import LIMITS, Scene, build_hand_made, cost
 from torch import nn
@@ -38,6 +38,7 @@ from gcnas.training.platform import has_bfloat16
 FOLDER = Path(__file__).resolve().parent / "results"
 COLUMNS = "set network precision seed epochs parameters multiply_adds images_per_second accuracy".split()
 SPEED_COLUMNS = "side channels space network float32_ms bfloat16_ms".split()
+SETS = ("cifar8000", "fashion")
 NETWORKS, PRECISIONS = ("vgg", "resnet8", "mobilenet"), ("float32", "bfloat16")
 SHAPES = ((8, 1), (16, 3), (28, 1), (32, 3))
 EPOCHS, RANDOM, STEPS = 20, 8, 7
