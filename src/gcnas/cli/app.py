@@ -75,6 +75,9 @@ def _options(
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    # Where a wrapper has closed them there is nobody to be told.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - a device, for as long as this runs
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
         _run()
     except StoppedError as stopped:
@@ -103,21 +106,19 @@ def _run() -> None:
     try:
         app()
     except SystemExit as end:
-        if not end.code and sys.stdout is not None:
+        if not end.code:
             sys.stdout.flush()
         raise
 
 
 def _drop_output() -> None:
     """Let what is still in buffers go nowhere; it would fail when the process ends."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> None:
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError:
         _drop_output()
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")
