@@ -183,7 +183,7 @@ def _autocast(platform: Platform) -> torch.autocast:
 
 @contextmanager
 def _depthwise_in_single(network: nn.Module, platform: Platform) -> Iterator[None]:
-    """On a CPU, depthwise convolutions in single precision: in bfloat16 they take several times as long."""
+    """On a CPU, depthwise convolutions in single precision: in bfloat16 they are slower."""
     convolutions: list[nn.Conv2d] = []
     if platform.autocast and platform.device == "cpu":
         convolutions += [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
