@@ -147,6 +147,27 @@ def test_a_time_ends_the_final_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "passes"),
+    [({"budget": "5s"}, 600), ({"budget": "5s", "final_epochs": 7}, 7), ({"budget": 1}, 300)],
+)
+def test_passes_go_on_while_the_wall_clock_has_time(
+    options: dict[str, Any], passes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time is kept for 300 passes over the digits; up to twice as many follow where it is left over."""
+    most = []
+
+    def fail(*_: object, schedule: Any, **__: object) -> None:
+        most.append(getattr(schedule, "max_epochs", None) or schedule.epochs)
+        raise NotFiniteError("the loss became nan")
+
+    monkeypatch.setattr(final, "train", fail)
+    gcnas.search(
+        "digits", out=tmp_path / "r", epochs=1, workers=1, threads=1, onnx=False, report=False, **options
+    )
+    assert most == [passes]
+
+
+@pytest.mark.parametrize(
     ("seconds", "with_onnx", "without"), [(5, 3, 3), (30, 6, 3), (60, 8, 3.6), (600, 36, 36)]
 )
 def test_time_is_kept_for_the_onnx_file(

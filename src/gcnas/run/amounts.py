@@ -17,8 +17,11 @@ With rungs few candidates get so much, so the whole search costs less than with 
 FINAL_IMAGES = 400_000
 """Images that the delivered network sees, where no wall clock rules."""
 
-MOST_FINAL_IMAGES = 1_200_000
-"""The most that it sees where one does."""
+FINAL_IMAGES_IN_TIME = 1_200_000
+"""Images for which a wall clock keeps time; more than these change little (see ``benchmarks/final_epochs.py``)."""
+
+STRETCH = 2
+"""The final training goes on to so many times the passes for which time is kept, where more of it is left over."""
 
 CANDIDATE_EPOCHS = {"full": (3, 30), "rungs": (3, 90)}
 FINAL_EPOCHS = (20, 300)
@@ -37,8 +40,8 @@ TRAININGS_OF_WORKER = {"full": 6, "rungs": 4}
 time limit of an evaluation; on rungs none does a full training at a stretch."""
 
 LEEWAY = 1.5
-"""The final training is expected to take so many times as long as its most passes over the search-train images take
-the first reference: it sees the validation images as well, and the network may be slower."""
+"""The passes for which time is kept are expected to take so many times as long as they take the first reference with
+the search-train images: it sees the validation images as well, and the network may be slower."""
 
 LONGEST_CANDIDATE = 1 / 4
 """No candidate takes more than this share of the search's wall clock."""
@@ -50,7 +53,7 @@ class Amounts:
 
     Attributes:
         epochs: Of a candidate's full training.
-        final_epochs: Of the final training, or its most where a wall clock rules.
+        final_epochs: Of the final training; where a wall clock rules, those for which time is kept at most.
         search_seconds: Wall clock of the search; None without one.
         candidate_seconds: Time limit of one candidate; None for none.
         speed: Images a second of the first reference in a worker; None where it was not measured.
@@ -102,7 +105,7 @@ def _amounts(
     final_images_per_second: Callable[[], float] | None,
 ) -> Amounts:
     epochs = config.epochs or _clamp(CANDIDATE_IMAGES[fidelity] / images, CANDIDATE_EPOCHS[fidelity])
-    final_images = FINAL_IMAGES if config.budget.seconds is None else MOST_FINAL_IMAGES
+    final_images = FINAL_IMAGES if config.budget.seconds is None else FINAL_IMAGES_IN_TIME
     final_epochs = config.final_epochs or _clamp(final_images / images, FINAL_EPOCHS)
     if config.budget.seconds is None:
         return Amounts(epochs, final_epochs, candidate_seconds=config.candidate_seconds)
