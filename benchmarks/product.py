@@ -177,6 +177,7 @@ class Scene:
     dataset: Dataset
     space: SearchSpace
     recipe: training.Recipe
+    final_recipe: training.Recipe
     platform: training.Platform
 
     @classmethod
@@ -192,8 +193,8 @@ class Scene:
         dataset = load(data, resolution=config.resolution, seed=seed, cache=folder)
         platform = training.Platform.probe(threads=threads, side=min(dataset.image_shape[1:]))
         space = fit_space(CNN, dataset, config)
-        recipe = Context(config, RunFolder(folder), dataset, space, platform, Amounts(1, 1)).recipe
-        return cls(dataset, space, recipe, platform)
+        context = Context(config, RunFolder(folder), dataset, space, platform, Amounts(1, 1))
+        return cls(dataset, space, context.recipe, context.final_recipe, platform)
 
     def test(self, network: torch.nn.Module) -> float:
         """Test accuracy."""
@@ -211,7 +212,7 @@ def run_hand_made(job: Job, folder: Path) -> dict[str, Any]:
     )
     usable = job.seconds - (time.monotonic() - start) - RESERVE * job.seconds
     schedule = training.TimedSchedule(usable, 10_000)
-    log = training.train(network, batches, scene.recipe, schedule, scene.platform, seed=job.seed)
+    log = training.train(network, batches, scene.final_recipe, schedule, scene.platform, seed=job.seed)
     parameters, multiply_adds = cost(network, scene)
     return {
         "test_accuracy": scene.test(network),

@@ -77,7 +77,7 @@ def search(
     Args:
         data: ``"digits"``, an image folder, a CSV or npz file, or arrays.
         out: The run folder; by default the first free ``runs/<data>-<n>``.
-        overwrite: Whether a run that lies there is deleted first.
+        overwrite: Whether a run that lies there is replaced; it is deleted once the new one has begun.
         space: Name of a preset, ``FILE.py:NAME``, or a space.
         observer: Told what happens.
         options: The other fields of :class:`~gcnas.config.RunConfig`, such as ``budget="10m"`` or
@@ -130,8 +130,8 @@ def resume(
         space: The run's space; needed only if it is not a preset, since it is code.
         observer: Told what happens.
         changes: Fields of the configuration that may change: the budget, the limits, the amount of training of
-            the delivered network (one that was delivered already is trained anew), the workers, their memory, the
-            cluster, the threads.
+            the delivered network and whether it mixes images (one that was delivered already is trained anew), the
+            workers, their memory, the cluster, the threads.
 
     Raises:
         GCNASError: One of its children, if the run cannot go on.
@@ -295,6 +295,7 @@ def run_to_the_end(
     folder, config = context.folder, context.config
     try:
         with open_ledger(context) as ledger:
+            folder.founded()
             if changes is not None:
                 ledger.event(clock(), "resumed", ", ".join(f"{k}={v}" for k, v in changes.items()))
                 # Without being asked for: the machine may be another one now.
@@ -327,8 +328,8 @@ def run_to_the_end(
                 chosen = choose_trial(context, ledger, observer=observer)
                 limits = {f"max_{metric}" for metric in METRICS} & (changes or {}).keys()
                 delivered = _delivered(session, chosen, limits)
-                if not delivered or "final_epochs" in (changes or {}):
-                    # Asked for once more by its length: the clock of the search is no reason to cut it.
+                if not delivered or {"final_epochs", "mixing"} & (changes or {}).keys():
+                    # Asked for once more by its options: the clock of the search is no reason to cut it.
                     spent, again = clock() - earlier, changes is not None
                     left = None if delivered else _seconds_left(context, spent, seconds, again=again)
                     _deliver(context, ledger, clock, chosen, left, observer)

@@ -225,6 +225,7 @@ class RunConfig(BaseModel):
         resolution: Side of the square images; None keeps or infers it.
         channels: ``grey``, ``rgb`` or ``auto``.
         flip: Whether training mirrors images; None measures whether labels survive it.
+        mixing: Whether long final trainings mix images, two and two.
         validation_fraction: Share of the training images kept for the search's reward.
         test_fraction: Share kept for the test, where the data has no test split; 0 takes none, and the delivered
             network is not tested.
@@ -276,6 +277,7 @@ class RunConfig(BaseModel):
     resolution: Annotated[int, Field(ge=8, le=512)] | None = None
     channels: Literal["auto", "grey", "rgb"] = "auto"
     flip: bool | None = None
+    mixing: bool = True
     validation_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
     test_fraction: Annotated[float, Field(ge=0, lt=0.9)] = 0.2
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64

@@ -41,6 +41,7 @@ FIXED = {
     "flip",
     "seed",
     "device",
+    "precision",
 } | {
     "validation_fraction",
     "test_fraction",

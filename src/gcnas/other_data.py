@@ -29,6 +29,7 @@ KEPT = (
     "batch_size",
     "learning_rate",
     "weight_decay",
+    "mixing",
     "onnx",
     "report",
     "device",
@@ -63,7 +64,7 @@ def transfer(
         run: The run folder whose ``best`` is transferred.
         data: The new images, as for :func:`gcnas.search`.
         out: The new run folder; by default the first free ``runs/<data>-<n>``.
-        overwrite: Whether a run that lies there is deleted first.
+        overwrite: Whether a run that lies there is replaced; it is deleted once the new one has begun.
         seconds: Wall clock for everything; by default the number of final epochs rules.
         freeze: Epochs of the final training in which only what was not taken over is trained; 0 by default.
         fine_tune_rate: Peak of the learning rate afterwards, as a share of the run's; 0.3 by default.

@@ -5,13 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 import gcnas
 from gcnas.delivery import final
 from gcnas.delivery.forms import model_onnx
 from gcnas.errors import ConfigurationError, ExportError, NotFiniteError, SearchFailedError
 from gcnas.result import Result
+from gcnas.run.context import MIXED_FROM
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
 
@@ -144,6 +147,19 @@ def test_a_time_ends_the_final_training(tmp_path: Path) -> None:
     result = gcnas.finalize(run, seconds=5.0, final_epochs=100_000)
     assert result.metrics["seconds"] < 8
     assert 1 < result.metrics["epochs"] < 100_000
+
+
+def test_images_are_mixed_in_long_final_trainings_unless_told_not_to(tmp_path: Path) -> None:
+    run = tmp_path / "r"
+    small = {"budget": 1, "epochs": 1, "threads": 1, "onnx": False, "report": False}
+    images, labels = load_digits(return_X_y=True)
+    data = (images[:200].reshape(-1, 8, 8).astype(np.uint8) * 15, labels[:200])
+    result = gcnas.search(data, out=run, final_epochs=MIXED_FROM, **small)
+    assert result.metrics["mixed"] > 0.9
+    plain = gcnas.finalize(run, data=data, mixing=False)
+    assert plain.metrics["mixed"] == 0
+    assert plain.metrics["epochs"] == MIXED_FROM
+    assert gcnas.finalize(run, data=data, final_epochs=MIXED_FROM - 1).metrics["mixed"] == 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.run.toy import IMAGE, SPACE, TOY, Learner, evaluate, luck, read_run, run_toy
+from tests.run.toy import IMAGE, RUNGS, SPACE, TOY, Learner, evaluate, luck, read_run, run_toy
 
 from gcnas.errors import (
     DataError,
@@ -18,12 +18,18 @@ from gcnas.errors import (
     SearchFailedError,
     WorkerError,
 )
-from gcnas.execution import Evaluated, Job, Outcome, SerialExecutor
-from gcnas.records import Evaluation, Limits, Proposal
-from gcnas.run.driver import FIRST_FAILURES, GRACE, Clock, Driver
-from gcnas.run.ledger import LedgerReader
+from gcnas.execution import Evaluated, Executor, Job, Outcome, SerialExecutor
+from gcnas.records import Evaluation, EvaluationState, Fidelity, LayerAction, Limits, Proposal
+from gcnas.run import driver as driving
+from gcnas.run.checkpoints import Checkpoints
+from gcnas.run.driver import FIRST_FAILURES, GRACE, Clock, Driver, Stop
+from gcnas.run.halving import Ladder, SuccessiveHalving
+from gcnas.run.ledger import Ledger, LedgerReader
+from gcnas.run.middleware import MAX_REJECTIONS, ReferencesFirst, Unique, WithinLimits
 from gcnas.run.observer import Observer
+from gcnas.run.repeats import Repeats
 from gcnas.run.trial import Rejection, Trial
+from gcnas.strategy import RandomStrategy
 
 
 class FakeClock(Clock):
@@ -504,3 +510,137 @@ def test_clock_goes_on_from_earlier() -> None:
     first = clock()
     assert 100.0 <= first < 101.0
     assert clock() >= first
+
+
+class Simulated(Executor):
+    """Several places and a clock of its own; every evaluation takes ten seconds."""
+
+    isolated = True
+
+    def __init__(self, places: int, clock: FakeClock) -> None:
+        self.capacity, self.clock = places, clock
+        self.running: list[tuple[float, Job]] = []
+        self.starts: list[tuple[float, Job]] = []
+
+    def submit(self, job: Job) -> None:
+        self.starts.append((self.clock.now, job))
+        self.running.append((self.clock.now + 10.0, job))
+
+    def wait(self, seconds: float | None = None) -> list[Outcome]:
+        end, job = self.running.pop(0)
+        self.clock.now = max(end, self.clock.now)
+        score = luck(job.proposal.architecture)
+        facts = (EvaluationState.COMPLETE, score, job.fidelity, {"trained_epochs": 1.0})
+        return [Outcome(job, Evaluation(job.proposal, *facts, seconds=10.0))]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("places", [1, 4])
+def test_repeats_come_at_the_end_and_three_at_most(tmp_path: Path, places: int) -> None:
+    """Of 200 s: the last search ends, the repeats follow in as many places as there are, and nothing after them."""
+    clock = FakeClock()
+    executor, space = Simulated(places, clock), SPACE.fit(IMAGE)
+    full = Fidelity(1, 7)
+    with Ledger(tmp_path / "run.db", {}) as ledger:
+        Driver(
+            ledger=ledger,
+            space=space,
+            strategy=Unique(RandomStrategy(space, 0), [], []),
+            rejections=[],
+            executor=executor,
+            fidelity=full,
+            stop=Stop(seconds=200.0),
+            clock=clock,
+            keep_best=lambda _trial, _weights: None,
+            observer=Observer(),
+            repeats=Repeats(full, 8, space.limits, None, 200.0),
+        ).run()
+    again = [time for time, job in executor.starts if job.fidelity.seed == 8]
+    assert again == ([170.0, 180.0, 190.0] if places == 1 else [190.0] * 3)
+    assert max(time for time, job in executor.starts if job.fidelity == full) < again[0]
+    assert clock.now == 200.0
+
+
+def test_repeats_that_would_not_end_are_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that took longer than thought leaves too little for the next."""
+    monkeypatch.setattr(driving, "GRACE", 0.0)
+    clock = FakeClock()
+    executor, space, full = Simulated(1, clock), SPACE.fit(IMAGE), Fidelity(1, 7)
+
+    class Late(Observer):
+        def trial_finished(self, trial: Trial, best: Trial | None) -> None:
+            clock.now += 15.0 * (trial.number == 15)
+
+    with Ledger(tmp_path / "run.db", {}) as ledger:
+        Driver(
+            ledger=ledger,
+            space=space,
+            strategy=Unique(RandomStrategy(space, 0), [], []),
+            rejections=[],
+            executor=executor,
+            fidelity=full,
+            stop=Stop(seconds=180.0),
+            clock=clock,
+            keep_best=lambda _trial, _weights: None,
+            observer=Late(),
+            repeats=Repeats(full, 8, space.limits, None, 180.0),
+        ).run()
+    again = [time for time, job in executor.starts if job.fidelity.seed == 8]
+    assert again == [150.0, 165.0]
+
+
+def test_why_the_search_ends_is_said_once(tmp_path: Path) -> None:
+    """Three small designs, then nothing that keeps to the limits; the designs still go on to the top rung."""
+    free = SPACE.fit(IMAGE)
+    small = [
+        free.decode([LayerAction(0, (index,), (0,)) for index in design]) for design in ((0,), (1,), (0, 0))
+    ]
+    large = free.decode([LayerAction(0, (2,), (0,))] * 3)
+    space = SPACE.fit(IMAGE, Limits(activations=max(free.cost(each).activations for each in small)))
+
+    class Large(Learner):
+        def ask(self, n: int) -> list[Proposal]:
+            return [Proposal(large, free.encode(large), "large")] * n
+
+        def tell(self, evaluations: Sequence[Evaluation]) -> None:
+            """It learns nothing."""
+
+    log: list[Rejection] = []
+    ladder, witness = Ladder(RUNGS), Witness()
+    inner = WithinLimits(ReferencesFirst(Large(space), space, small), log, space)
+    limits = {"limits": space.limits, "cost": lambda proposal: space.cost(proposal.architecture)}
+    with Ledger(tmp_path / "run.db", {}) as ledger:
+        Driver(
+            ledger=ledger,
+            space=space,
+            strategy=SuccessiveHalving(Unique(inner, log, []), ladder, [], multi_fidelity=False, **limits),
+            rejections=log,
+            executor=Simulated(3, FakeClock()),
+            fidelity=RUNGS[-1],
+            stop=Stop(trials=30),
+            clock=Clock(),
+            keep_best=lambda _trial, _weights: None,
+            observer=witness,
+            checkpoints=Checkpoints(tmp_path / "checkpoints", ladder),
+        ).run()
+        assert [trial.fidelity for trial in ledger.trials()].count(RUNGS[-1]) == 3
+        assert len(ledger.rejections()) == MAX_REJECTIONS
+    (note,) = witness.notes
+    assert "1,000 proposals in a row broke a limit" in note
+
+
+def test_what_an_executor_finds_infeasible_is_a_failure(tmp_path: Path) -> None:
+    class NotThere(SerialExecutor):
+        def wait(self, seconds: float | None = None) -> list[Outcome]:
+            (outcome,) = super().wait(seconds)
+            if outcome.job.trial != 3:
+                return [outcome]
+            missing = Evaluation(outcome.job.proposal, EvaluationState.INFEASIBLE, error_kind="not-in-table")
+            return [Outcome(outcome.job, missing)]
+
+    run_toy(tmp_path, "random", trials=5, executor=NotThere(lambda job: (0.5 / job.trial, {}, None)))
+    found = trials_in(tmp_path)[2].evaluation
+    assert found is not None
+    assert (found.state, found.error_kind) == (EvaluationState.FAILED, "not-in-table")

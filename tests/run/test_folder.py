@@ -340,3 +340,24 @@ def test_write_text(tmp_path: Path) -> None:
     assert path.read_bytes() == b"caf?\n"
     with pytest.raises(RunFolderError, match=r"cannot be written \(No such file"):
         write_text(tmp_path / "missing" / "a.txt", "")
+
+
+def test_the_old_run_is_back_if_the_new_one_is_refused(run: RunFolder) -> None:
+    (run.path / "notes.txt").write_text("mine")
+    before = names(run)
+    folder = RunFolder.create(run.path, overwrite=True)
+    (folder.path / "cache").mkdir()
+    with pytest.raises(LimitsTooTightError), folder.begun():
+        raise LimitsTooTightError("nothing fits")
+    assert names(run) - {".lock"} == before
+    assert [path.name for path in run.path.parent.iterdir()] == [run.path.name]
+
+
+def test_the_old_run_goes_once_the_new_one_is_founded(run: RunFolder) -> None:
+    folder = RunFolder.create(run.path, overwrite=True)
+    folder.ledger.write_text("new")
+    folder.founded()
+    assert [path.name for path in run.path.parent.iterdir()] == [run.path.name]
+    with pytest.raises(LimitsTooTightError), folder.begun():
+        raise LimitsTooTightError("later")
+    assert folder.ledger.read_text() == "new"

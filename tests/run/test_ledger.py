@@ -187,7 +187,7 @@ def test_error_in_the_middle_undoes_everything(ledger: Ledger, make_trial: MakeT
     for call in calls:
         with pytest.raises((ValueError, TypeError)):
             ledger.commit(pending=[make_trial(3)], rejections=[REJECTION], **call)
-    with pytest.raises(RunFolderError, match=r"UNIQUE constraint.*resume"):  # two trials of one network
+    with pytest.raises(RunFolderError, match=r"UNIQUE constraint.*kept\.$"):  # two trials of one network
         ledger.commit(finished=[make_trial(1, 0.5)], pending=[replace(make_trial(1), number=2)])
     assert ledger.trials() == [make_trial(1)]
     assert ledger.rejections() == []

@@ -253,3 +253,28 @@ def test_failures_teach_no_duration(proposals: list[Proposal]) -> None:
     strategy = WithinTime(Script([]), [], model, 1.0, epochs=1)
     strategy.tell([Evaluation(p, EvaluationState.FAILED, error_kind="crash") for p in proposals[:9]])
     assert model.predict(proposals[0].architecture) is None
+
+
+def test_what_was_accepted_is_not_lost_where_nothing_follows() -> None:
+    """One small network and nothing but large ones after it, asked for two at a time."""
+    small, large = chain(0), chain(2, 2)
+    space = SPACE.fit(IMAGE, Limits(parameters=FREE.cost(small.architecture).parameters))
+    log: list[Rejection] = []
+    inner = Script([large], endless=True)
+    strategy = Unique(WithinLimits(ReferencesFirst(inner, space, [small.architecture]), log, space), log, [])
+    assert names_of(strategy.ask(2)) == [small.fingerprint]
+    for _ in range(3):
+        with pytest.raises(LimitsTooTightError, match="1,000 proposals in a row"):
+            strategy.ask(1)
+    assert len(log) == 2 * MAX_REJECTIONS  # it is not tried over and over
+
+
+def test_too_little_time_for_any_candidate_says_so(proposals: list[Proposal]) -> None:
+    model = DurationModel(TOY)
+    for proposal in proposals[:4]:
+        model.observe(proposal.architecture, 2.0)
+    strategy = WithinTime(Script(proposals[4:5], endless=True), [], model, 0.5, 1)
+    with pytest.raises(
+        LimitsTooTightError, match=r"longer than a candidate may .*seconds [\d.]+ > 0\.5 .*--candidate-sec"
+    ):
+        strategy.ask(1)

@@ -58,6 +58,8 @@ def test_share_of_the_time(trials: list[Trial], seconds: float, count: int) -> N
     found = repeats(trials, budget=None, seconds=seconds)
     assert len(found.left()) == count
     assert found.seconds() == 9.0 * count
+    assert found.seconds(2) == {0: 0.0, 2: 9.0, 3: 13.5}[count]
+    assert found.left(8.9) == []
 
 
 def test_repeats_that_were_made_are_not_made_again(trials: list[Trial]) -> None:

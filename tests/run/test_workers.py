@@ -62,3 +62,9 @@ def test_one_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_words() -> None:
     assert str(plan(workers=2)) == "2 with 4 threads each"
+
+
+def test_a_signal_process_has_memory_beside_a_cluster() -> None:
+    """What Ray keeps free for a candidate is no limit of processes here."""
+    assert plan(executor="ray", workers=2).memory == 16 * 10**9
+    assert plan(executor="ray", workers=2, worker_memory="1G").memory == 16 * 10**9

@@ -164,3 +164,12 @@ def test_half_of_the_first_design_is_large_where_that_is_set() -> None:
         half = QUICK.start // 2
         differences.append(sizes[half:].mean() - sizes[:half].mean())
     assert min(differences) > 0
+
+
+def test_improvement_is_over_the_best_and_not_over_the_longest_trained() -> None:
+    strategy = GCNASStrategy(DEEP, 0)
+    drawn = RandomStrategy(DEEP, 3).ask(12)
+    different = list({proposal.fingerprint: proposal for proposal in drawn}.values())
+    strategy.tell([complete(proposal, index / 10, 1) for index, proposal in enumerate(different)])
+    strategy.tell([complete(different[2], 0.5, 9)])  # a design by people goes on however mediocre it is
+    assert strategy._best_target() == strategy._experience.targets.max()

@@ -15,6 +15,7 @@ from gcnas.cli.options import (
     FreezeOption,
     LatencyOption,
     MacsOption,
+    MixingOption,
     ParamsOption,
     PhiOption,
     RunArgument,
@@ -50,6 +51,7 @@ def finalize(
     max_latency: LatencyOption = None,
     time: TimeOption = None,
     final_epochs: FinalEpochsOption = None,
+    mixing: MixingOption = None,
     data: DataOption = None,
     space: SpaceOption = None,
     threads: ThreadsOption = None,
@@ -107,7 +109,7 @@ def finalize(
         freeze=freeze,
         fine_tune_rate=fine_tune_rate,
     )
-    changes = given(final_epochs=final_epochs, threads=threads)
+    changes = given(final_epochs=final_epochs, mixing=mixing, threads=threads)
     if phi is not None and (trial is not None or limits or refinements):
         raise ConfigurationError(
             "--phi names a network that knows the trial that it comes from: it goes with none of --trial, limits, "

@@ -106,6 +106,13 @@ FinalEpochsOption: TypeAlias = Annotated[
     int | None,
     typer.Option("--final-epochs", metavar="N", help="Passes over the data (most, under a time)."),
 ]
+MixingOption: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--mixing/--no-mixing",
+        help="Mix images (mixup, CutMix) in final trainings of 60 passes and more. \\[default: mixing]",
+    ),
+]
 FreezeOption: TypeAlias = Annotated[
     int | None,
     typer.Option(

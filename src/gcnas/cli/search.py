@@ -15,6 +15,7 @@ from gcnas.cli.options import (
     FreezeOption,
     LatencyOption,
     MacsOption,
+    MixingOption,
     ParamsOption,
     RunArgument,
     SizeOption,
@@ -88,7 +89,7 @@ def search(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run folder. \\[default: runs/DATA-N]")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that lies there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that lies there.")] = False,
     strategy: Annotated[
         str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. \\[default: gcnas]")
     ] = None,
@@ -156,6 +157,7 @@ def search(
         bool | None,
         typer.Option("--flip/--no-flip", help="Mirror images in training. \\[default: measured]"),
     ] = None,
+    mixing: MixingOption = None,
     validation_fraction: Annotated[
         float | None,
         typer.Option(
@@ -243,6 +245,7 @@ def search(
         resolution=resolution,
         channels=channels,
         flip=flip,
+        mixing=mixing,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
         batch_size=batch_size,
@@ -278,6 +281,7 @@ def resume(
     max_size: SizeOption = None,
     max_latency: LatencyOption = None,
     final_epochs: FinalEpochsOption = None,
+    mixing: MixingOption = None,
     final_share: FinalShareOption = None,
     candidate_seconds: CandidateOption = None,
     data: DataOption = None,
@@ -304,6 +308,7 @@ def resume(
         max_size=max_size,
         max_latency=max_latency,
         final_epochs=final_epochs,
+        mixing=mixing,
         final_share=final_share,
         candidate_seconds=candidate_seconds,
         workers=workers,

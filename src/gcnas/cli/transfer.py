@@ -10,6 +10,7 @@ from gcnas.cli.options import (
     FinalEpochsOption,
     FineTuneOption,
     FreezeOption,
+    MixingOption,
     RunArgument,
     SpaceOption,
     ThreadsOption,
@@ -33,12 +34,13 @@ def transfer(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="New run folder. \\[default: runs/DATA-N]")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that lies there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that lies there.")] = False,
     time: TimeOption = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", help="Training for the validation accuracy.")
     ] = None,
     final_epochs: FinalEpochsOption = None,
+    mixing: MixingOption = None,
     freeze: FreezeOption = None,
     fine_tune_rate: FineTuneOption = None,
     resolution: Annotated[
@@ -60,6 +62,7 @@ def transfer(
     options = given(
         epochs=epochs,
         final_epochs=final_epochs,
+        mixing=mixing,
         freeze=freeze,
         fine_tune_rate=fine_tune_rate,
         resolution=resolution,

@@ -125,7 +125,7 @@ def _teacher(context: Context, found: ToTrain, name: str, seconds: float | None)
         context.dataset.train_and_validation(), context.platform, context.recipe.augmentation
     )
     epochs = context.amounts.final_epochs
-    train(network, batches, context.recipe, _schedule(epochs, seconds), context.platform, seed=seed)
+    train(network, batches, context.final_recipe, _schedule(epochs, seconds), context.platform, seed=seed)
     return network
 
 

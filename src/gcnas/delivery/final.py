@@ -232,7 +232,8 @@ def _train(
 ) -> _Trained:
     seed = stream_seed(context.config.seed, "final") % 2**31
     clock = _Clock(None if seconds is None else seconds - _reserve(seconds, onnx=context.config.onnx))
-    recipe, heritage, facts, distillation = context.recipe, refinement.heritage, {}, None
+    recipe, heritage, distillation = context.final_recipe, refinement.heritage, None
+    facts: dict[str, Any] = {}
     if refinement.lesson is not None and teacher is not None:
         student = partial(_student, context, trial, heritage, seed)
         taught = prepare(refinement.lesson, teacher, context, lambda: student()[0], clock.left, observer)
@@ -263,6 +264,7 @@ def _train(
     log = learn(
         recipe=recipe, schedule=clock.schedule(_most_epochs(context, seconds)), seed=seed + bool(frozen)
     )
+    facts["mixed"] = round(log.mixed, 2)
     return _Trained(network, log.epochs + frozen, facts)
 
 

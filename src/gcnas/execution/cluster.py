@@ -420,8 +420,10 @@ class RayExecutor(Executor):
         if task.since is None:
             if task.setting_up is not None and now - task.setting_up > bounds.start:
                 return TimeLimitError(f"Its process was not set up after {bounds.start:.0f} s.")
-            late = task.end is not None and now >= task.end
-            return TimeLimitError("The search ended before the cluster had a place.") if late else None
+            if task.end is None or now < task.end:
+                return None
+            missing = "the cluster had a place" if task.setting_up is None else "its process was set up"
+            return TimeLimitError(f"The search ended before {missing}.")
         if limit is not None and now - task.since > TIME_SHARE * limit + bounds.grace:
             return TimeLimitError(f"No result after {now - task.since:.1f} s, the limit is {limit:.1f} s.")
         if limit is None and now - task.heard > bounds.silence:

@@ -39,9 +39,9 @@ def _network(folder: RunRecord, summary: RunSummary) -> Facts:
             ("Found as", f"trial {trial.number} ({trial.proposal.source})"),
         ]
     if delivered is not None and delivered.final and delivered.epochs is not None:
-        pairs.append(
-            ("Final training", f"{counted(round(delivered.epochs), 'epoch')} in {duration(delivered.seconds)}")
-        )
+        mixed = ", images mixed" if delivered.mixed else ""
+        epochs = counted(round(delivered.epochs), "epoch")
+        pairs.append(("Final training", f"{epochs} in {duration(delivered.seconds)}{mixed}"))
     if delivered is not None and delivered.teacher is not None:
         pairs.append(("Teacher", delivered.teacher))
     if delivered is not None and delivered.inheritance is not None:

@@ -55,6 +55,7 @@ class Delivered:
     confusion: tuple[tuple[int, ...], ...] | None
     epochs: float | None
     seconds: float | None
+    mixed: float | None = None
     latency: float | None = None
     latency_p95: float | None = None
     latency_predicted: float | None = None
@@ -238,6 +239,7 @@ def _delivered(metrics: dict[str, Any]) -> Delivered:
         confusion=_confusion(metrics.get("test_confusion")),
         epochs=_number(metrics.get("epochs")),
         seconds=_number(metrics.get("seconds")),
+        mixed=_share(metrics.get("mixed")),
         latency=_number(metrics.get("latency_ms")),
         latency_p95=_number(metrics.get("latency_p95_ms")),
         latency_predicted=_number(metrics.get("latency_predicted_ms")),

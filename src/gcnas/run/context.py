@@ -18,6 +18,9 @@ from gcnas.training.platform import Precision
 SHIFT_SHARE = 1 / 12
 """Shifted crops move an image by at most this share of its shorter side."""
 
+MIXED_FROM = 60
+"""Final trainings of so many passes and more mix images (see ``benchmarks/mixing.py``)."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -67,6 +70,11 @@ class Context:
             ),
             stages=len(self.rungs) > 1,
         )
+
+    @property
+    def final_recipe(self) -> Recipe:
+        """The recipe of the final training, and of teachers."""
+        return replace(self.recipe, mixed_from=MIXED_FROM if self.config.mixing else None)
 
     @property
     def fidelity(self) -> Fidelity:

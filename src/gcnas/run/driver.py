@@ -1,5 +1,6 @@
 """The driver: asks, has evaluated, tells, and writes each step into the ledger, until the budget is spent."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -118,7 +119,7 @@ class Driver:
         self._waiting: deque[Trial] = deque()
         self._group = Group(clock, alone=executor.capacity == 1)
         self._pruned = 0
-        self._exhausted = False
+        self._exhausted = self._repeating = self._ends_early = False
         self._settling = self._urgent = False
         self.interrupted = False
 
@@ -225,6 +226,8 @@ class Driver:
     def _take_in(self, outcome: Outcome) -> None:
         """Tell the strategy, keep the network if it is the best, ask for more, and commit all of it at once."""
         evaluation = outcome.evaluation
+        if evaluation.state is EvaluationState.INFEASIBLE:  # found out by the executor: it had its trial
+            evaluation = replace(evaluation, state=EvaluationState.FAILED)
         if self._signals is not None:
             evaluation = self._signals.with_signals(outcome.job.trial, evaluation)
         trial = replace(self._pending.pop(outcome.job.trial), evaluation=evaluation, elapsed=self._clock())
@@ -270,11 +273,11 @@ class Driver:
         free = places
         if self._stop.trials is not None:
             free = min(places, self._stop.trials - self._count - len(repeats))
-        more = free > 0 and not self._exhausted and not self._out_of_time(reserved)
+        more = free > 0 and not (self._exhausted or self._repeating or self._out_of_time(reserved))
         if more and (found := self._search(free)):
             return found
         # What runs may still change who is repeated.
-        return [] if self._searching() else self._repeat(repeats, places)
+        return [] if self._searching() else self._repeat(places)
 
     def _search(self, places: int) -> list[Trial]:
         """What the strategy proposes."""
@@ -284,19 +287,25 @@ class Driver:
             if self.best is None and not self._pending:
                 self._ledger.commit(rejections=self._drain_rejections(self._count))
                 raise
-            self._observer.note(f"The search ends early. {error}")
+            self._say_why(str(error))
             proposals = []
         # While something runs, there may be more to go on with later.
         if not proposals and not (self._checkpoints is not None and self._pending):
             self._exhausted = True
-            self._observer.note("The search ends early: the strategy has nothing new left to propose.")
+            self._say_why("The strategy has nothing new left to propose.")
         return [self._number(proposal) for proposal in proposals]
+
+    def _say_why(self, reason: str) -> None:
+        """Say why the search ends early; the first reason is the one."""
+        if not self._ends_early:
+            self._ends_early = True
+            self._observer.note(f"The search ends early. {reason}")
 
     def _reserved(self) -> tuple[list[Proposal], float]:
         """Repeats that are left for the end, and their seconds."""
         if self._repeats is None:
             return [], 0.0
-        return self._repeats.left(), self._repeats.seconds()
+        return self._repeats.left(), self._repeats.seconds(self._executor.capacity)
 
     def _searching(self) -> bool:
         """Whether anything but repeats is under way."""
@@ -304,10 +313,20 @@ class Driver:
             self._repeats is not None and self._repeats.is_repeat(trial) for trial in self._pending.values()
         )
 
-    def _repeat(self, repeats: list[Proposal], places: int) -> list[Trial]:
-        """Repeats that fit into the time left, as trials."""
-        late = self._stop.seconds is not None and self._clock() > self._stop.seconds
-        return [] if late else [self._number(proposal) for proposal in repeats[:places]]
+    def _repeat(self, places: int) -> list[Trial]:
+        """Repeats that fit into the time left, as trials; the search is over then."""
+        if self._repeats is None:
+            return []
+        left = self._repeats.left(self._seconds_left())
+        self._repeating = self._repeating or bool(left)
+        return [self._number(proposal) for proposal in left[:places]]
+
+    def _seconds_left(self) -> float:
+        """Wall clock until what runs is stopped."""
+        stop = self._stop
+        if stop.seconds is None:
+            return math.inf
+        return stop.seconds + GRACE * (stop.seconds - stop.delivering) - self._clock()
 
     def _number(self, proposal: Proposal) -> Trial:
         self._count += 1
@@ -381,8 +400,7 @@ class Driver:
             if self._checkpoints is not None:
                 limit *= self._checkpoints.lengthening(trial)
         if stop.seconds is not None:
-            grace = GRACE * (stop.seconds - stop.delivering)
-            left = max(stop.seconds + grace - self._clock(), 1.0)
+            left = max(self._seconds_left(), 1.0)
             if stop.one_at_least and is_given(trial.proposal) and not self._history.complete:
                 left = max(left, SLOW_START * (limit or 0.0))
             limit = left if limit is None else max(min(limit, left), 1.0)

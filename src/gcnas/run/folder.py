@@ -44,6 +44,7 @@ class RunFolder:
         self.scaled = path / "scaled"
         self.donor = path / "init.safetensors"
         self.past = path / "warm_start.json"
+        self._replaced: Path | None = None
 
     @classmethod
     def create(cls, path: Path, *, overwrite: bool = False) -> "RunFolder":
@@ -51,7 +52,8 @@ class RunFolder:
 
         Args:
             path: Where; must not exist, be empty, or hold a run that was stopped before it had a ledger.
-            overwrite: Whether a run that lies there is deleted first.
+            overwrite: Whether a run that lies there is replaced: it lies beside, under another name, until the new
+                one is :meth:`founded`.
 
         Raises:
             RunFolderError: If something lies there that may not be deleted, or the folder cannot be made.
@@ -60,7 +62,8 @@ class RunFolder:
         try:
             if overwrite and folder.ledger.is_file():
                 with folder.locked():
-                    shutil.rmtree(path)
+                    folder._replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}-replaced-", dir=path.parent))
+                    path.rename(folder._replaced)
             if path.exists() and not (path.is_dir() and _is_free(path)):
                 is_run = folder.ledger.is_file()
                 hint = (
@@ -93,6 +96,8 @@ class RunFolder:
     def begun(self) -> Iterator[None]:
         """Hold a new run; if it is refused or interrupted before it has a ledger or cached images, its folder goes.
 
+        If it replaces another run, that one is back where it was then, whatever there is of the new one.
+
         Raises:
             RunFolderError: If another process holds it.
         """
@@ -100,9 +105,25 @@ class RunFolder:
             try:
                 yield
             except (GCNASError, KeyboardInterrupt):
-                if not self.ledger.exists() and not (self.path / "cache").exists() and _is_free(self.path):
-                    shutil.rmtree(self.path, ignore_errors=True)
+                if self._replaced is None and not (self.path / "cache").exists():
+                    self._give_up()
                 raise
+            finally:
+                if self._replaced is not None and self._give_up():
+                    self._replaced.rename(self.path)
+
+    def founded(self) -> None:
+        """Delete the run that this one replaces, now that it has a ledger."""
+        if self._replaced is not None:
+            shutil.rmtree(self._replaced, ignore_errors=True)
+            self._replaced = None
+
+    def _give_up(self) -> bool:
+        """Delete the folder, if it holds nothing but what a run makes before its ledger."""
+        if self.ledger.exists() or not _is_free(self.path):
+            return False
+        shutil.rmtree(self.path, ignore_errors=True)
+        return not self.path.exists()
 
     def require(self) -> None:
         """See to it that there is a run.

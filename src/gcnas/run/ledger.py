@@ -236,7 +236,8 @@ class Ledger(LedgerReader):
             if is_damage(error):
                 raise self._damaged(error) from error
             raise RunFolderError(
-                f"{self._path} cannot be written ({error}). Everything up to here is kept. {_WAY_OUT}"
+                f"{self._path} cannot be written ({error}). Everything up to here is kept."
+                + (f" {_WAY_OUT}" if is_refusal(error) else "")
             ) from error
 
     def commit(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gcnas.execution import Evaluated, Job, ProcessExecutor
 from gcnas.execution.processes import TellProgress
-from gcnas.execution.worker_process import Bounds
+from gcnas.execution.worker_process import TIME_SHARE, Bounds
 from gcnas.records import Architecture, Fidelity, Proposal, Trajectory
 from gcnas.training.signals import SignalMeter
 
@@ -80,7 +80,7 @@ class ApartMeter:
         """
         start, number = time.monotonic(), next(self._numbers)
         proposal = Proposal(architecture, Trajectory((), ()), "signals")
-        self._executor.submit(Job(number, proposal, Fidelity(1), self._limit))
+        self._executor.submit(Job(number, proposal, Fidelity(1), self._limit / TIME_SHARE))
         outcome = None
         while outcome is None:
             # What an interrupt left behind may come first.

@@ -110,7 +110,12 @@ class Filter(Middleware):
         accepted: list[Proposal] = []
         rejected: list[Evaluation] = []
         while len(accepted) < n and len(rejected) < MAX_REJECTIONS:
-            batch = self._inner.ask(n - len(accepted))
+            try:
+                batch = self._inner.ask(n - len(accepted))
+            except LimitsTooTightError:
+                if not accepted:
+                    raise
+                break  # what was accepted is not lost; the next time says it again
             if not batch:
                 break
             for proposal in batch:
@@ -138,6 +143,13 @@ class WithinLimits(Filter):
     def __init__(self, inner: Strategy, log: list[Rejection], space: SearchSpace) -> None:
         super().__init__(inner, log)
         self._space = space
+        self._end: LimitsTooTightError | None = None
+
+    def ask(self, n: int) -> list[Proposal]:
+        """Up to ``n`` proposals that pass; none is looked for again after :data:`MAX_REJECTIONS`."""
+        if self._end is not None:
+            raise self._end
+        return super().ask(n)
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """Infeasible if a limit is broken."""
@@ -153,10 +165,13 @@ class WithinLimits(Filter):
         broken = Counter(evaluation.error_kind for evaluation in rejected)
         limit = broken.most_common(1)[0][0]
         examples = [evaluation.error or "" for evaluation in rejected if evaluation.error_kind == limit]
-        raise LimitsTooTightError(
+        error = LimitsTooTightError(
             f"{len(rejected):,} proposal{'s' * (len(rejected) > 1)} in a row broke a limit, mostly the one on {limit} "
             f"(for example {min(examples, key=_value)}). Raise it, or use a space with smaller networks."
         )
+        if len(rejected) >= MAX_REJECTIONS:
+            self._end = error
+        raise error
 
 
 class Known(NamedTuple):
@@ -218,7 +233,20 @@ class WithinTime(Filter):
         epoch = self._model.predict(proposal.architecture)
         if is_given(proposal) or epoch is None or (predicted := epoch * self._epochs) <= self._seconds:
             return None
-        return _infeasible(proposal, f"seconds {predicted:.0f} > {self._seconds:.0f} (predicted)")
+        return _infeasible(proposal, f"seconds {predicted:.3g} > {self._seconds:.3g} (predicted)")
+
+    def exhausted(self, rejected: Sequence[Evaluation]) -> None:
+        """Say that there is too little time for a candidate.
+
+        Raises:
+            LimitsTooTightError: After :data:`MAX_REJECTIONS`.
+        """
+        if len(rejected) >= MAX_REJECTIONS:
+            raise LimitsTooTightError(
+                f"{len(rejected):,} proposals in a row would have taken longer than a candidate may (for example "
+                f"{min((evaluation.error or '' for evaluation in rejected), key=_value)}). Allow more with "
+                "--candidate-seconds or a larger budget, or use a space with smaller networks."
+            )
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Let the model learn and pass the evaluations on."""

@@ -54,13 +54,15 @@ class Repeats:
                 self._design = min(self._design or trial, trial, key=_place)
             self._known = None
 
-    def left(self) -> list[Proposal]:
-        """Proposals of repeats that were not made yet, in the order in which they matter."""
-        return [replace(trial.proposal, fidelity=self._fidelity) for trial in self._left()]
+    def left(self, seconds: float = math.inf) -> list[Proposal]:
+        """Proposals of repeats that were not made yet and take no longer, in the order in which they matter."""
+        fitting = (trial for trial in self._left() if self._cost(trial) <= seconds)
+        return [replace(trial.proposal, fidelity=self._fidelity) for trial in fitting]
 
-    def seconds(self) -> float:
-        """Wall clock that the repeats left will take."""
-        return sum(map(self._cost, self._left()))
+    def seconds(self, places: int = 1) -> float:
+        """Wall clock that the repeats left will take, so many at once."""
+        costs = [self._cost(trial) for trial in self._left()]
+        return max(sum(costs) / places, *costs, 0.0)
 
     def is_repeat(self, trial: Trial) -> bool:
         """Whether a trial is one: strategies are not told, since it is no news about the space."""

@@ -1,7 +1,7 @@
 """Opening a run: a new one, or one that goes on; and putting its parts together."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -217,12 +217,18 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         context = replace(context, amounts=replace(context.amounts, search_seconds=search_seconds))
     rejections: list[Rejection] = []
     ladder, meter = Ladder(context.rungs), create_meter(context)
+    executor = create_executor(context, observer)
+
+    def seconds_left() -> float:
+        reserved = 0.0 if repeats is None else repeats.seconds(executor.capacity)
+        return _or_infinite(context.amounts.search_seconds) - reserved - clock()
+
     driver = Driver(
         ledger=ledger,
         space=context.space,
-        strategy=_strategy(context, ledger, clock, rejections, ladder, meter),
+        strategy=_strategy(context, ledger, rejections, ladder, meter, seconds_left),
         rejections=rejections,
-        executor=create_executor(context, observer),
+        executor=executor,
         fidelity=context.fidelity,
         stop=Stop(
             context.config.budget.trials,
@@ -258,10 +264,10 @@ def _repeats(context: Context) -> Repeats | None:
 def _strategy(
     context: Context,
     ledger: Ledger,
-    clock: Clock,
     rejections: list[Rejection],
     ladder: Ladder,
     meter: Meter | None,
+    seconds_left: Callable[[], float],
 ) -> Strategy:
     config, space, trials = context.config, context.space, ledger.trials()
     strategy = create_searcher(config, space, meter, context.past)
@@ -289,7 +295,7 @@ def _strategy(
             cost=lambda proposal: space.cost(proposal.architecture),
             multi_fidelity=tell_all,
             limit=_or_infinite(context.amounts.candidate_seconds),
-            seconds_left=lambda: _or_infinite(context.amounts.search_seconds) - clock(),
+            seconds_left=seconds_left,
         )
     if trials:
         state = ledger.strategy_state()

@@ -22,7 +22,7 @@ class Workers:
         count: How many; one evaluates in the process of the run, unless its memory is limited or it is of a cluster.
         threads: CPU threads of each.
         all_threads: CPU threads of the run, for what it does alone.
-        memory: Bytes that each may have for itself.
+        memory: Bytes that a process of this machine may have for itself.
         cluster: What each needs of a Ray cluster; None for processes of this machine.
     """
 
@@ -54,7 +54,7 @@ def plan_workers(config: RunConfig, device: str) -> Workers:
     if config.executor == "ray":
         needs = Needs(config.worker_cpus, config.worker_gpus, config.worker_memory)
         count = config.workers or slots(config.address, needs)  # a settled configuration says it
-        return Workers(count, needs.cpus, cores, needs.memory or 0, needs)
+        return Workers(count, needs.cpus, cores, int(MEMORY_SHARE * machine_memory()), needs)
     count = config.workers or _natural(device, cores)
     memory = config.worker_memory or int(MEMORY_SHARE * machine_memory() / count)
     return Workers(count, max(1, cores // count), cores, memory)

@@ -341,7 +341,9 @@ class GCNASStrategy(Strategy):
         return [self._proposal(trajectory, source) for trajectory in grown if trajectory is not None]
 
     def _best_target(self) -> float:
-        return float(self._experience.targets[self._experience.best(1)[0]])
+        """Of a network that did not fail; the one with the most training need not be the best yet."""
+        known = self._experience.best(len(self._experience))
+        return float(self._experience.targets[known].max())
 
     def _inherited(self) -> list[Proposal]:
         """The best networks of earlier runs, if there are such."""

@@ -36,7 +36,7 @@ class Distillation:
         Args:
             logits: Of the network that learns, ``B x classes``.
             images: The batch, ``B x C x H x W`` in [0, 1].
-            labels: ``B``.
+            labels: ``B``, or probabilities ``B x classes``.
             label_smoothing: Of the labels' term alone; a teacher's outputs are soft already.
         """
         with torch.no_grad():

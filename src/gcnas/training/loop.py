@@ -15,6 +15,7 @@ from torch.nn import functional
 from gcnas.errors import NotFiniteError, OutOfMemoryError, TimeLimitError
 from gcnas.training.batches import ImageBatches
 from gcnas.training.distillation import Distillation
+from gcnas.training.mixing import Mixed, Mixer
 from gcnas.training.platform import Platform
 from gcnas.training.recipe import Recipe, Schedule
 
@@ -30,11 +31,13 @@ class TrainingLog:
         steps: Optimiser steps.
         epochs: Passes over the data, with fractions.
         loss: Mean training loss (label smoothing included) of the last steps.
+        mixed: Share of the steps with mixed images.
     """
 
     steps: int
     epochs: float
     loss: float
+    mixed: float = 0.0
 
 
 def train(
@@ -70,6 +73,7 @@ def train(
     optimizer = recipe.optimizer(network)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
+    mixer, mixed_steps = Mixer(seed), 0
     steps_per_epoch = max(1, len(batches) // recipe.batch_size + (len(batches) % recipe.batch_size > 1))
     step, progress, loss = 0, schedule.progress(0, steps_per_epoch), torch.zeros(())
     network.train()
@@ -78,7 +82,9 @@ def train(
             for images, labels in batches.training(recipe.batch_size, generator):
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate * schedule.rate(progress)
-                loss = _step(network, optimizer, images, labels, recipe, platform, distillation)
+                mixed = mixer(images, labels) if recipe.mixes(step / steps_per_epoch, progress) else None
+                mixed_steps += mixed is not None
+                loss = _step(network, optimizer, mixed or images, labels, recipe, platform, distillation)
                 step += 1
                 progress = schedule.progress(step, steps_per_epoch)
                 _check(loss, step, progress, deadline)
@@ -86,21 +92,24 @@ def train(
                     on_step(min(progress, 1.0))
                 if progress >= 1:
                     break
-    return TrainingLog(step, step / steps_per_epoch, float(loss))
+    return TrainingLog(step, step / steps_per_epoch, float(loss), mixed_steps / max(step, 1))
 
 
 def _step(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    images: Tensor,
+    batch: Tensor | Mixed,
     labels: Tensor,
     recipe: Recipe,
     platform: Platform,
     distillation: Distillation | None,
 ) -> Tensor:
+    images = batch.images if isinstance(batch, Mixed) else batch
     with _autocast(platform):
         logits = network(images)
     logits = logits.float()
+    if isinstance(batch, Mixed):
+        labels = batch.targets(logits.shape[1])
     if distillation is None:
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
     else:

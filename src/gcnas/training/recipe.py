@@ -32,6 +32,8 @@ class Recipe:
         label_smoothing: Share of the target spread over all classes.
         gradient_norm: Gradients longer than this are shortened to it, so that odd candidates train too.
         augmentation: What is done to the images.
+        mixed_from: Images are mixed (:class:`~gcnas.training.mixing.Mixer`) in trainings of so many passes and more;
+            None for none.
         stages: Whether candidates are trained in stages (:class:`StagedSchedule`), so that a later one can go on.
     """
 
@@ -43,6 +45,16 @@ class Recipe:
     gradient_norm: float = 5.0
     augmentation: Augmentation = Augmentation()
     stages: bool = False
+    mixed_from: float | None = None
+
+    def mixes(self, epochs: float, progress: float) -> bool:
+        """Whether images are mixed from here on.
+
+        Args:
+            epochs: Passes behind.
+            progress: The share of the training that they are: under a wall clock nobody knows its passes before.
+        """
+        return self.mixed_from is not None and epochs >= self.mixed_from * progress - 1e-9 and progress > 0
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """SGD with Nesterov momentum; biases and normalisation are not decayed."""
