@@ -1,6 +1,7 @@
 """Growing the network of a run, from Python."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ import torch
 
 import gcnas
 from gcnas.data import Dataset
-from gcnas.errors import ConfigurationError, LimitsTooTightError, RunFolderError, SearchFailedError
+from gcnas.delivery.scaling import Scaler
+from gcnas.errors import (
+    ConfigurationError,
+    LimitsTooTightError,
+    OutOfMemoryError,
+    RunFolderError,
+    SearchFailedError,
+)
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
@@ -257,3 +265,25 @@ def test_a_grown_network_is_delivered_on_demand_alone(run: Path) -> None:
     assert gcnas.scale(run, 1, **GROWTH)[1] == row
     with pytest.raises(RunFolderError, match="gcnas scale"):
         gcnas.finalize_scaled(run, 9, threads=1)
+
+
+def test_failed_trainings_of_the_grid_are_tried_again(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "scaled", ignore_errors=True)
+    trained: list[Any] = []
+
+    def fail(*_: object) -> None:
+        trained.append(None)
+        raise OutOfMemoryError("Memory ran out.")
+
+    monkeypatch.setattr(Scaler, "_train", fail)
+    for _ in range(2):
+        trained.clear()
+        with pytest.raises(SearchFailedError, match="All trainings of the grid search failed"):
+            gcnas.scale(copy, 1, threads=1)
+        assert len(trained) > 2
+    with pytest.raises(LimitsTooTightError, match="parameters 100"):
+        gcnas.scale(copy, 1, max_params=100, threads=1)

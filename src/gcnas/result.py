@@ -142,7 +142,7 @@ class Result:
         model = self.model if phi is None else self.scaled(phi)
         named = [images] if isinstance(images, str | Path) else images
         # What does not exist is a prediction with an error, like what is no image.
-        paths = [image_files([path]) if path.is_dir() else [path] for path in map(Path, named)]
+        paths = [image_files([path]) if _is_folder(path) else [path] for path in map(Path, named)]
         return list(predict_files(model, chain.from_iterable(paths)))
 
     def __repr__(self) -> str:
@@ -152,3 +152,10 @@ class Result:
             if self.metrics.get(name) is not None
         )
         return f"Result({str(self.run)!r}{', ' if figures else ''}{figures})"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long: reading it says so
+        return False

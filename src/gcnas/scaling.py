@@ -112,6 +112,7 @@ def scale(
             )
             if coefficients is None:
                 coefficients = scaler.search_coefficients()
+            scaler.check(coefficients, sizes)
             rows = [scaler.grow(coefficients, size) for size in (0, *sizes)]
             words = ", ".join(f"{name} {value:g}" for name, value in vars(coefficients).items())
             ledger.event(clock(), "scaled", f"phi {', '.join(map(str, sizes))}: {words}")

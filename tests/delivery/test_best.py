@@ -78,3 +78,24 @@ def test_huge_json_is_not_read(folder: RunFolder) -> None:
         file.truncate(20_000_000)
     with pytest.raises(RunFolderError, match="larger than"):
         load_best(folder, CNN)
+
+
+@pytest.mark.parametrize("classes", [["a"], [str(number) for number in range(11)], "0123456789", 10])
+def test_names_of_other_classes_are_refused(folder: RunFolder, classes: object) -> None:
+    path = folder.best / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": classes}))
+    with pytest.raises(RunFolderError, match=r"10 classes, and metrics\.json does not name as many"):
+        load_best(folder, CNN)
+
+
+def test_preprocessing_for_other_images_is_refused(folder: RunFolder) -> None:
+    path = folder.best / "preprocessing.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"resolution": [8, 24]}))
+    with pytest.raises(RunFolderError, match="images of another size"):
+        load_best(folder, CNN)
+
+
+def test_a_number_of_thousands_of_digits_is_damage(folder: RunFolder) -> None:
+    (folder.best / "metrics.json").write_text('{"classes": ' + "1" * 5_000 + "}")
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        load_best(folder, CNN)

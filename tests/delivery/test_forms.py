@@ -1,5 +1,6 @@
 import json
 import os
+import struct
 import subprocess
 import sys
 import zipfile
@@ -89,8 +90,14 @@ def test_script_of_the_zip_passes_over_what_is_no_image(
     archive = export_zip(result.model, tmp_path / "net.zip")
     text, cut = tmp_path / "notes.txt", tmp_path / "cut.png"
     text.write_text("no image")
+    odd = tmp_path / "odd.tif"  # its strips lie at a text
+    Image.new("L", (8, 8)).save(odd)
+    strips = odd.read_bytes().index(struct.pack("<H", 273))
+    content = bytearray(odd.read_bytes())
+    content[strips + 2] = 2
+    odd.write_bytes(content)
     cut.write_bytes(digit_files[0].read_bytes()[:60])
-    images = [text, digit_files[0], cut, tmp_path / "none.png", digit_files[1]]
+    images = [text, odd, digit_files[0], cut, tmp_path / "none.png", digit_files[1]]
     said = run_script(archive, tmp_path / "net", images, code=1)
     assert [line.split("\t")[0] for line in said.splitlines()] == [str(digit_files[0]), str(digit_files[1])]
 

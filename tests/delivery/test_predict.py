@@ -101,3 +101,11 @@ def test_table_has_all_probabilities(result: Result, digit_files: list[Path], tm
     assert rows[2]["error"]
     with pytest.raises(DataError, match="cannot be written"):
         list(write_predictions(tmp_path / "no" / "p.csv", result.model, []))
+
+
+def test_a_name_that_is_too_long_is_no_crash(result: Result) -> None:
+    name = Path("x" * 300 + ".png")
+    with pytest.raises(DataError, match="too long"):
+        image_files([name])
+    (prediction,) = result.predict(name)
+    assert prediction.error is not None

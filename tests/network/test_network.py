@@ -11,7 +11,8 @@ from gcnas.network import Network, build, count_parameters
 from gcnas.records import Architecture, Cost
 from gcnas.space import Choice, InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.space.presets import CNN
-from gcnas.space.presets.cnn import resnet8
+from gcnas.space.presets.cnn import Conv2d, resnet8
+from gcnas.strategy import RandomStrategy
 
 IMAGE = InputShape(channels=3, height=16, width=16, classes=5)
 SPACE = CNN.fit(IMAGE)
@@ -155,3 +156,17 @@ def test_want_of_memory_is_not_the_users_fault() -> None:
 
 def test_a_users_type_that_keeps_its_word_is_built() -> None:
     assert build_own("none")(torch.rand(2, 3, 16, 16)).shape == (2, 5)
+
+
+class EvenConv(Conv2d):
+    """A type of the user's, derived from one whose module is right for odd kernels only."""
+
+    kernel_size = Choice(2, 4)
+
+
+def test_a_derived_type_is_held_against_its_rules() -> None:
+    space = SearchSpace("even", (EvenConv(),), min_depth=1, max_depth=3, window=2)
+    fitted = space.fit(InputShape(1, 8, 8, 3))
+    architecture = RandomStrategy(fitted, 0).ask(1)[0].architecture
+    with pytest.raises(BuildError, match=r"must give the shape that its output_shape says"):
+        build(fitted, architecture, (0.0,), (1.0,))

@@ -184,3 +184,9 @@ def check_read_or_refused(data: Any) -> None:
     assert (
         Architecture.from_json(json.loads(json.dumps(architecture.to_json(), allow_nan=False))) == architecture
     )
+
+
+def test_whole_numbers_are_read_as_such() -> None:
+    """Other tools write 8 as 8.0, and a layer cannot have 8.0 filters."""
+    (found,) = read(layer(hyperparameters={"filters": 8.0, "rate": 0.5})).layers
+    assert [type(value) for value in found.values.values()] == [int, float]

@@ -22,6 +22,7 @@ from gcnas.space.choice import MAX_OPTIONS
         ([1, 2],),
         (float("nan"), 1.0),
         (float("inf"), 1.0),
+        (10**400, 1),
     ],
     ids=str,
 )

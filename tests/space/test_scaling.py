@@ -143,7 +143,12 @@ def test_growth_below_1_is_refused(values: tuple[float, float, float]) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [None, {}, {"max_depth": 20, "window": 4, "stem": {"filters": 16, "doubled_above": 3}, "options": {}}],
+    [
+        None,
+        {},
+        {"max_depth": 20, "window": 4, "stem": {"filters": 16, "doubled_above": 3}, "options": {}},
+        {"max_depth": float("inf"), "window": 4, "stem": {"filters": 16, "doubled_above": []}, "options": {}},
+    ],
 )
 def test_a_damaged_extension_is_refused(data: Any) -> None:
     with pytest.raises(SpaceError, match="damaged"):
@@ -154,3 +159,11 @@ def test_an_extension_of_another_space_is_refused() -> None:
     extension = Extension(20, 4, CNN.stem, {"bottleneck_stage": {"repeats": (1, 8)}})
     with pytest.raises(SpaceError, match="not 'bottleneck_stage'"):
         extension.apply(CNN)
+
+
+def test_too_many_layers_are_refused_before_they_are_made() -> None:
+    space = CNN.fit(InputShape(3, 32, 32, 10))
+    network = space.references["resnet8"](space)
+    assert network is not None
+    with pytest.raises(SpaceError, match=r"layers or blocks, and at most 1,000"):
+        scale_architecture(space, network, Coefficients(4, 1, 1), 10)

@@ -1,6 +1,7 @@
 """The command ``gcnas``: its commands, its errors and its exit codes."""
 
 import errno
+import io
 import os
 import sys
 from typing import Annotated
@@ -78,6 +79,8 @@ def main() -> None:
     # Where a wrapper has closed them there is nobody to be told.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - a device, for as long as this runs
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8; their bytes are kept
     try:
         _run()
     except StoppedError as stopped:

@@ -259,22 +259,37 @@ def load_model(path: Path, space: SearchSpace) -> Model:
         if "extension" in document:
             space = Extension.from_json(document["extension"]).apply(space)
         fitted = space.fit(InputShape(**document["image"]))
-        class_names = tuple(map(str, read_json(path / "metrics.json")["classes"]))
         fingerprint = document["space_fingerprint"]
-    except (KeyError, TypeError) as error:
+        preprocessing = Preprocessing.from_json(read_json(path / "preprocessing.json"))
+        class_names = _class_names(read_json(path / "metrics.json"), fitted, preprocessing)
+    except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{path} is damaged: {error!r}. Make it anew with 'gcnas finalize'.") from error
     if fitted.fingerprint != fingerprint:
         raise RunFolderError(
             f"The network in {path} is of another space than {space.name!r} (or the space was changed "
             "since); name the one of the search with --space FILE.py:NAME."
         )
-    preprocessing = Preprocessing.from_json(read_json(path / "preprocessing.json"))
     architecture = Architecture.from_json(document)
     check_size(path / "weights.safetensors", fitted.cost(architecture).parameters)
     with torch.random.fork_rng(devices=[]):
         network = build(fitted, architecture, preprocessing.mean, preprocessing.std)
     load_weights(network, path / "weights.safetensors")
     return Model(network.eval(), preprocessing, class_names, architecture, fitted)
+
+
+def _class_names(metrics: Any, space: SearchSpace, preprocessing: Preprocessing) -> tuple[str, ...]:
+    """Names of the classes.
+
+    Raises:
+        ValueError: If these, or the preprocessing, are of another network.
+    """
+    names, image = metrics["classes"], space.fitted
+    if not isinstance(names, list) or len(names) != image.classes:
+        raise ValueError(f"the network has {image.classes} classes, and metrics.json does not name as many")
+    size = (preprocessing.channels, *preprocessing.resolution)
+    if size != (image.channels, image.height, image.width):
+        raise ValueError("preprocessing.json is for images of another size than the network")
+    return tuple(map(str, names))
 
 
 def read_json(path: Path) -> Any:
@@ -289,5 +304,5 @@ def read_json(path: Path) -> Any:
                 f"{path} is larger than {MAX_JSON:,} bytes; it is not one that was written here."
             )
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits
         raise RunFolderError(f"{path} cannot be read: {error}.") from error

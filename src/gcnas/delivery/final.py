@@ -125,7 +125,7 @@ def finalize(
     try:
         trained = _train(context, trial, seconds, observer, refinement, teacher)
     except CandidateError as error:
-        observer.note(f"The final training failed ({error.kind}: {error}); using the search's own weights.")
+        observer.note(f"The final training failed ({error.kind}: {error}); using the weights that are there.")
         trained = _Trained(_searched(context, trial, grown))
     else:
         trained = _long_enough(trained, context, trial, grown, observer)

@@ -82,16 +82,21 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if _is_image(file.relative_to(path)))
-            if not found:
-                raise DataError(f"The folder {path} holds no image file.")
-            files += found
-        elif path.exists():
-            files.append(path)
-        else:
+        try:
+            found = [path] if not path.is_dir() else _images_in(path)
+            exists = path.exists()
+        except OSError as error:  # a name that is too long, a folder that may not be read
+            raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        if not exists:
             raise DataError(f"There is no file {path}.")
+        if not found:
+            raise DataError(f"The folder {path} holds no image file.")
+        files += found
     return files
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if _is_image(file.relative_to(folder)))
 
 
 def _is_image(path: Path) -> bool:

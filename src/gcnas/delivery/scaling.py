@@ -4,7 +4,7 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class Scaler:
             SearchFailedError: If the time is over before the grid is done, or all trainings failed.
         """
         found: list[tuple[float, int, Coefficients]] = []
+        failed = False
         rows = self._grid_rows()
         trained = {(row["fingerprint"], *row["resolution"]): row["accuracy"] for row in rows}
         base = self._cost(self._grown(Coefficients(1, 1, 1), 0)).multiply_adds
@@ -126,14 +127,25 @@ class Scaler:
                 trained[key] = self._grid_accuracy(scaled)
                 rows.append(_grid_row(coefficients, scaled, cost, trained[key]))
                 self._write_grid(rows)
-            if trained[key] is not None:
-                found.append((trained[key], -cost.multiply_adds, coefficients))
+            if (accuracy := trained[key]) is None:
+                failed = True
+            else:
+                found.append((accuracy, -cost.multiply_adds, coefficients))
         if not found:
-            raise _nothing_in_grid(trained, self.limits)
+            raise _nothing_in_grid(self.limits, failed=failed)
         best = max(found, key=lambda entry: entry[:2])
         epochs = f"{self.grid_epochs} epoch{'s' * (self.grid_epochs > 1)}"
         self.note(f"grid search: {_words(best[2])} ({best[0]:.1%} after {epochs})")
         return best[2]
+
+    def check(self, coefficients: Coefficients, phis: Iterable[int]) -> None:
+        """See to it that networks of these sizes can be made, before any is trained.
+
+        Raises:
+            SpaceError: If one would have too many layers.
+        """
+        for phi in phis:
+            self._grown(coefficients, phi)
 
     def grow(self, coefficients: Coefficients, phi: int) -> ScaledRow:
         """The network of one size, trained unless a folder of the same one is there."""
@@ -255,7 +267,8 @@ class Scaler:
         path = self.context.folder.scaled / GRID
         document = read_json(path) if path.is_file() else {}
         same = isinstance(document, dict) and document.get("for") == self._grid_key()
-        return list(document["rows"]) if same else []
+        # What failed is tried again: it may have been the memory of that day.
+        return [row for row in document["rows"] if row["accuracy"] is not None] if same else []
 
     def _grid_key(self) -> dict[str, Any]:
         return {"fingerprint": self.trial.proposal.fingerprint, "epochs": self.grid_epochs}
@@ -342,8 +355,8 @@ def _grid_row(coefficients: Coefficients, scaled: Scaled, cost: Cost, accuracy: 
     }
 
 
-def _nothing_in_grid(trained: Mapping[Any, Any], limits: Limits) -> SearchFailedError | LimitsTooTightError:
-    if trained:
+def _nothing_in_grid(limits: Limits, *, failed: bool) -> SearchFailedError | LimitsTooTightError:
+    if failed:
         return SearchFailedError("All trainings of the grid search failed; give --alpha, --beta and --gamma.")
     bounds = ", ".join(f"{name} {value:,}" for name, value in vars(limits).items() if value is not None)
     return LimitsTooTightError(

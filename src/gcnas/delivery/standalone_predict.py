@@ -9,6 +9,7 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 HERE = Path(__file__).parent
+DAMAGED = OSError, ValueError, TypeError, SyntaxError, LookupError, RuntimeError, Image.DecompressionBombError
 
 
 def load(path: str, resolution: list[int], channels: int) -> np.ndarray:
@@ -38,7 +39,7 @@ def main() -> None:
     for path in sys.argv[1:]:
         try:
             pixels = load(path, how["resolution"], how["channels"])
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except DAMAGED as error:
             print(f"{path} cannot be read: {error}", file=sys.stderr)
             broken = True
             continue

@@ -63,7 +63,7 @@ def node_features(growth: Growth) -> list[float]:
     shape, cost, limits = growth.nodes[max(growth.resolved[-1])], growth.cost, growth.space.limits
     sizes = [math.log2(size) / 8 for size in (shape.channels, shape.height, shape.width)]
     used = [
-        value / limit if limit is not None else math.log10(value + 1) / 8
+        value / max(limit, 1) if limit is not None else math.log10(value + 1) / 8
         for value, limit in (
             (cost.parameters, limits.bound("parameters")),
             (cost.multiply_adds, limits.multiply_adds),

@@ -57,6 +57,11 @@ def layer_constructor(layer_type: LayerType, shape: Shape, values: Values) -> Co
     )
 
 
+def is_built_in(layer_type: LayerType) -> bool:
+    """Whether a layer type is one of this package, perhaps with other options."""
+    return type(layer_type).__module__.startswith("gcnas.")
+
+
 def is_own_build(constructor: Constructor) -> bool:
     """Whether a constructor call is that of a type's own ``build`` method."""
     return isinstance(getattr(constructor.func, "__self__", None), LayerType)

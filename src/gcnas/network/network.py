@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gcnas.errors import BuildError
 from gcnas.network.blueprint import Blueprint, Step, draw_blueprint
-from gcnas.network.builders import is_own_build
+from gcnas.network.builders import is_built_in, is_own_build
 from gcnas.network.counting import count_parameters
 from gcnas.network.evaluating import evaluating
 from gcnas.records import Architecture
@@ -39,7 +39,8 @@ class Network(nn.Module):
         for index, step in enumerate(blueprint.steps, start=1):
             if step.merge is not None:
                 self.add_module(f"merge{index}", step.merge())
-            layer = _own_layer(step) if is_own_build(step.layer) else step.layer()
+            trusted = is_built_in(step.layer_type) and not is_own_build(step.layer)
+            layer = step.layer() if trusted else _own_layer(step)
             self.add_module(f"layer{index}", layer)
         self.head = blueprint.head()
 

@@ -108,7 +108,8 @@ def _layer_from_json(data: Any, index: int) -> Layer:
         raise SpaceError(
             f"The inputs of layer {index} must be a list of nodes before it, but got {reprlib.repr(inputs)}."
         )
-    return Layer(data["type"], tuple(sorted(hyperparameters.items())), tuple(inputs))
+    values = ((name, _plain(value)) for name, value in hyperparameters.items())
+    return Layer(data["type"], tuple(sorted(values)), tuple(inputs))
 
 
 def _is_value(value: object) -> bool:

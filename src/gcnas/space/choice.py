@@ -1,9 +1,8 @@
 """Choices: the options of one hyper-parameter."""
 
-import math
-
 from gcnas.errors import SpaceError
 from gcnas.records import HyperparameterValue
+from gcnas.records.architecture import MAX_NUMBER
 
 MAX_OPTIONS = 1_000
 
@@ -61,4 +60,5 @@ class Choice:
 
 
 def _is_number(option: object) -> bool:
-    return isinstance(option, int | float) and not isinstance(option, bool) and math.isfinite(option)
+    # The comparison is false for NaN.
+    return isinstance(option, int | float) and not isinstance(option, bool) and abs(option) <= MAX_NUMBER

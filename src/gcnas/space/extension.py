@@ -75,7 +75,7 @@ class Extension:
                 for kind, choices in data["options"].items()
             }
             max_depth, window = int(data["max_depth"]), int(data["window"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise SpaceError(f"The extension of a space is damaged: {error!r}.") from error
         return cls(max_depth, window, stem, options)
 

@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gcnas.errors import ConfigurationError
+from gcnas.errors import ConfigurationError, SpaceError
 from gcnas.records import Architecture, Layer
+from gcnas.records.architecture import MAX_LAYERS
 from gcnas.space.extension import Extension
 from gcnas.space.frame import Stem
 from gcnas.space.plan import LayerPlan
@@ -94,11 +95,17 @@ def scale_architecture(
         phi: How far; 0 changes nothing.
 
     Raises:
-        SpaceError: If the architecture is no point of the space.
+        SpaceError: If the architecture is no point of the space, or would have too many layers.
     """
     depth, width, resolution = (value**phi for value in vars(coefficients).values())
     plans = space.plan(architecture)
-    layers = _grown(plans, _copies(space, plans, depth), width)
+    copies = _copies(space, plans, depth)
+    if sum(copies) > MAX_LAYERS:
+        raise SpaceError(
+            f"Grown {depth:.3g} times in depth the network would have {sum(copies):,} layers or blocks, and at most "
+            f"{MAX_LAYERS:,} are allowed; take a smaller phi or alpha."
+        )
+    layers = _grown(plans, copies, width)
     image = space.fitted
     larger = replace(image, height=_even(image.height, resolution), width=_even(image.width, resolution))
     stem = _stem(space, width, min(larger.height, larger.width))
