@@ -329,9 +329,10 @@ def run_to_the_end(
                 limits = {f"max_{metric}" for metric in METRICS} & (changes or {}).keys()
                 delivered = _delivered(session, chosen, limits)
                 if not delivered or {"final_epochs", "mixing"} & (changes or {}).keys():
-                    # Asked for once more by its options: the clock of the search is no reason to cut it.
+                    # Asked for once more by its length: the clock of the search is no reason to cut it.
+                    by_length = delivered and "final_epochs" in (changes or {})
                     spent, again = clock() - earlier, changes is not None
-                    left = None if delivered else _seconds_left(context, spent, seconds, again=again)
+                    left = None if by_length else _seconds_left(context, spent, seconds, again=again)
                     _deliver(context, ledger, clock, chosen, left, observer)
     finally:
         try:

@@ -537,8 +537,8 @@ class Simulated(Executor):
         """Nothing is open."""
 
 
-@pytest.mark.parametrize("places", [1, 4])
-def test_repeats_come_at_the_end_and_three_at_most(tmp_path: Path, places: int) -> None:
+@pytest.mark.parametrize(("places", "times"), [(1, [170, 180, 190]), (2, [180, 180, 190]), (4, [190] * 3)])
+def test_repeats_come_at_the_end_and_three_at_most(tmp_path: Path, places: int, times: list[float]) -> None:
     """Of 200 s: the last search ends, the repeats follow in as many places as there are, and nothing after them."""
     clock = FakeClock()
     executor, space = Simulated(places, clock), SPACE.fit(IMAGE)
@@ -558,9 +558,27 @@ def test_repeats_come_at_the_end_and_three_at_most(tmp_path: Path, places: int) 
             repeats=Repeats(full, 8, space.limits, None, 200.0),
         ).run()
     again = [time for time, job in executor.starts if job.fidelity.seed == 8]
-    assert again == ([170.0, 180.0, 190.0] if places == 1 else [190.0] * 3)
+    assert again == times
     assert max(time for time, job in executor.starts if job.fidelity == full) < again[0]
     assert clock.now == 200.0
+    # Stopped in the middle of them, it goes on with them whatever time is left.
+    executor.starts.clear()
+    clock.now = 100.0
+    with Ledger(tmp_path / "run.db") as ledger:
+        Driver(
+            ledger=ledger,
+            space=space,
+            strategy=Unique(RandomStrategy(space, 1), [], []),
+            rejections=[],
+            executor=executor,
+            fidelity=full,
+            stop=Stop(seconds=200.0, repeating=True),
+            clock=clock,
+            keep_best=lambda _trial, _weights: None,
+            observer=Observer(),
+            repeats=Repeats(full, 8, space.limits, None, 200.0),
+        ).run()
+    assert not executor.starts
 
 
 def test_repeats_that_would_not_end_are_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import pytest
 from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
 from gcnas.run.recommendation import REFERENCE
 from gcnas.run.repeats import Repeats
-from gcnas.run.trial import Trial
+from gcnas.run.trial import Event, Trial
 
 FULL, AGAIN = Fidelity(9, 7), Fidelity(9, 8)
 
@@ -58,7 +58,7 @@ def test_share_of_the_time(trials: list[Trial], seconds: float, count: int) -> N
     found = repeats(trials, budget=None, seconds=seconds)
     assert len(found.left()) == count
     assert found.seconds() == 9.0 * count
-    assert found.seconds(2) == {0: 0.0, 2: 9.0, 3: 13.5}[count]
+    assert found.seconds(2) == {0: 0.0, 2: 9.0, 3: 18.0}[count]
     assert found.left(8.9) == []
 
 
@@ -82,3 +82,16 @@ def test_a_better_network_takes_the_place_of_another(trials: list[Trial]) -> Non
 
 def test_one_network_alone_is_not_repeated(trials: list[Trial]) -> None:
     assert repeats(trials[:1]).left() == []
+
+
+def test_a_run_that_stopped_at_its_repeats_is_at_them_until_its_budget_is_raised(trials: list[Trial]) -> None:
+    found = repeats(trials)
+    finished = [replace(trial, elapsed=10.0 * trial.number) for trial in trials]
+    again = replace(trials[1], number=7, fidelity=AGAIN, elapsed=None)
+    resumed, raised = (Event(65.0, "resumed", change) for change in ("workers=2", "budget=200"))
+    assert not found.under_way([], [])
+    assert not found.under_way(finished, [])
+    assert found.under_way([*finished, again], [resumed])
+    assert not found.under_way([*finished, again], [resumed, raised])
+    # It was raised before.
+    assert found.under_way([*finished, again, replace(again, number=8, elapsed=80.0)], [raised])

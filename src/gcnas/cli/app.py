@@ -79,7 +79,7 @@ def main() -> None:
     # Where a wrapper has closed them there is nobody to be told.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - a device, for as long as this runs
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8; their bytes are kept
     try:
         _run()

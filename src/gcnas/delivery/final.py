@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gcnas.config import stream_seed
-from gcnas.delivery.best import Grown, load_best, load_model, write_best
+from gcnas.delivery.best import Grown, load_best, load_model, read_json, write_best
 from gcnas.delivery.distilling import Lesson, prepare
 from gcnas.delivery.heritage import Heritage
 from gcnas.delivery.latency import measure_latency
@@ -49,6 +49,9 @@ ONNX_SECONDS = 5.0
 ONNX_SHARE = 0.2
 """Share of a short wall clock that may be kept for that; a longer training is worth more than punctuality."""
 
+TRAINING_FACTS = ("mixed", "distillation", "inheritance")
+"""What ``metrics.json`` says of the training behind the weights, beside its epochs."""
+
 
 FREEZE_SHARE = 1 / 3
 """Most of a wall clock for training the new parts of a network alone."""
@@ -79,10 +82,11 @@ class Refinement:
 
 @dataclass
 class _Trained:
-    """What came of a final training; the facts are complete once the network is trained."""
+    """What came of a final training; the facts are complete once the network is trained, its seconds too."""
 
     network: Network
     epochs: float | None = None
+    seconds: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -126,12 +130,12 @@ def finalize(
         trained = _train(context, trial, seconds, observer, refinement, teacher)
     except CandidateError as error:
         observer.note(f"The final training failed ({error.kind}: {error}); using the weights that are there.")
-        trained = _Trained(_searched(context, trial, grown))
+        trained = _there(context, trial, grown)
     else:
         trained = _long_enough(trained, context, trial, grown, observer)
     network = trained.network
     test = _test(context, trial, network, log_test) if context.dataset.size_test else None
-    elapsed = time.monotonic() - start
+    elapsed = trained.seconds or time.monotonic() - start
     onnx = _onnx(context, network, observer) if context.config.onnx else None
     latency = {} if onnx is None or grown is not None else measure_latency(context, trial, onnx, observer)
     reason = write_best(
@@ -164,7 +168,7 @@ def _long_enough(
         return trained
     words = f"There was time for {trained.epochs:.2g} passes of the final training only"
     try:
-        searched = _Trained(_searched(context, trial, grown))
+        there = _there(context, trial, grown)
     except SearchFailedError as error:
         raise SearchFailedError(
             f"{words}, and {context.folder.best} holds another network, which is kept. Give trial {trial.number} more "
@@ -174,7 +178,7 @@ def _long_enough(
         observer.note(f"{words}; there are no other weights.")
         return trained
     observer.note(f"{words}; using the weights that are there.")
-    return searched
+    return there
 
 
 def _test(context: Context, trial: Trial, network: Network, log_test: Callable[[str], None]) -> Measurement:
@@ -207,19 +211,25 @@ def _onnx(context: Context, network: Network, observer: Observer) -> bytes | Non
     return content
 
 
-def _searched(context: Context, trial: Trial, grown: Grown | None) -> Network:
-    """The network as it was trained before, from ``best`` or the folder of a grown one.
+def _there(context: Context, trial: Trial, grown: Grown | None) -> _Trained:
+    """The network as it was trained before, from ``best`` or the folder of a grown one, and what is known of that.
 
     Raises:
         SearchFailedError: If ``best`` holds another network.
     """
-    model = load_best(context.folder, context.space) if grown is None else load_model(grown.path, context.space)
+    path = context.folder.best if grown is None else grown.path
+    model = load_best(context.folder, context.space) if grown is None else load_model(path, context.space)
     if model.architecture != trial.proposal.architecture:
         raise SearchFailedError(
             f"The final training of trial {trial.number} failed, and {context.folder.best} holds another "
             "network; try again with other final epochs, or another trial."
         )
-    return model.network.to(context.platform.device)
+    metrics = read_json(path / "metrics.json")
+    known = {name: metrics[name] for name in TRAINING_FACTS if name in metrics}
+    network = model.network.to(context.platform.device)
+    if metrics.get("state") != "final":
+        return _Trained(network, facts=known)
+    return _Trained(network, metrics.get("epochs"), metrics.get("seconds"), known)
 
 
 def _train(
@@ -265,7 +275,7 @@ def _train(
         recipe=recipe, schedule=clock.schedule(_most_epochs(context, seconds)), seed=seed + bool(frozen)
     )
     facts["mixed"] = round(log.mixed, 2)
-    return _Trained(network, log.epochs + frozen, facts)
+    return _Trained(network, log.epochs + frozen, facts=facts)
 
 
 def _most_epochs(context: Context, seconds: float | None) -> int:

@@ -19,7 +19,7 @@ SHIFT_SHARE = 1 / 12
 """Shifted crops move an image by at most this share of its shorter side."""
 
 MIXED_FROM = 60
-"""Final trainings of so many passes and more mix images (see ``benchmarks/mixing.py``)."""
+"""Final trainings of so many passes and more mix images (see ``benchmarks/final_epochs.py``)."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Stop:
         one_at_least: Whether designs by people have their time limit however late it is, as long as no candidate was
             trained successfully: a network with little final training is better than none.
         delivering: Of these seconds, those that went by while networks were delivered.
+        repeating: Whether the search is over but for its repeats.
     """
 
     trials: int | None = None
@@ -55,6 +56,7 @@ class Stop:
     candidate_seconds: float | None = None
     one_at_least: bool = False
     delivering: float = 0.0
+    repeating: bool = False
 
 
 class Clock:
@@ -119,7 +121,7 @@ class Driver:
         self._waiting: deque[Trial] = deque()
         self._group = Group(clock, alone=executor.capacity == 1)
         self._pruned = 0
-        self._exhausted = self._repeating = self._ends_early = False
+        self._exhausted, self._repeating = False, stop.repeating
         self._settling = self._urgent = False
         self.interrupted = False
 
@@ -281,25 +283,19 @@ class Driver:
 
     def _search(self, places: int) -> list[Trial]:
         """What the strategy proposes."""
+        reason = "The strategy has nothing new left to propose."
         try:
             proposals = self._strategy.ask(places)
         except LimitsTooTightError as error:
             if self.best is None and not self._pending:
                 self._ledger.commit(rejections=self._drain_rejections(self._count))
                 raise
-            self._say_why(str(error))
-            proposals = []
+            proposals, reason = [], str(error)
         # While something runs, there may be more to go on with later.
         if not proposals and not (self._checkpoints is not None and self._pending):
             self._exhausted = True
-            self._say_why("The strategy has nothing new left to propose.")
-        return [self._number(proposal) for proposal in proposals]
-
-    def _say_why(self, reason: str) -> None:
-        """Say why the search ends early; the first reason is the one."""
-        if not self._ends_early:
-            self._ends_early = True
             self._observer.note(f"The search ends early. {reason}")
+        return [self._number(proposal) for proposal in proposals]
 
     def _reserved(self) -> tuple[list[Proposal], float]:
         """Repeats that are left for the end, and their seconds."""

@@ -62,8 +62,7 @@ class RunFolder:
         try:
             if overwrite and folder.ledger.is_file():
                 with folder.locked():
-                    folder._replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}-replaced-", dir=path.parent))
-                    path.rename(folder._replaced)
+                    folder._replaced = _put_aside(path)
             if path.exists() and not (path.is_dir() and _is_free(path)):
                 is_run = folder.ledger.is_file()
                 hint = (
@@ -184,6 +183,16 @@ class RunFolder:
         finally:
             if fresh is not None:
                 shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _put_aside(path: Path) -> Path:
+    """Give a run folder another name beside it, and say which."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-replaced-", dir=path.parent))
+    try:
+        return path.rename(aside)
+    except OSError:
+        aside.rmdir()
+        raise
 
 
 def _is_free(path: Path) -> bool:

@@ -233,7 +233,7 @@ class WithinTime(Filter):
         epoch = self._model.predict(proposal.architecture)
         if is_given(proposal) or epoch is None or (predicted := epoch * self._epochs) <= self._seconds:
             return None
-        return _infeasible(proposal, f"seconds {predicted:.3g} > {self._seconds:.3g} (predicted)")
+        return _infeasible(proposal, f"seconds {_figure(predicted)} > {_figure(self._seconds)} (predicted)")
 
     def exhausted(self, rejected: Sequence[Evaluation]) -> None:
         """Say that there is too little time for a candidate.
@@ -264,6 +264,10 @@ def _known(evaluation: Evaluation | None) -> Known | None:
 
 def _infeasible(proposal: Proposal, violation: str) -> Evaluation:
     return Evaluation(proposal, EvaluationState.INFEASIBLE, error_kind=violation.split()[0], error=violation)
+
+
+def _figure(seconds: float) -> str:
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.3g}"
 
 
 def _value(violation: str) -> float:

@@ -2,12 +2,13 @@
 
 import math
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from heapq import heapreplace
 
 from gcnas.records import Fidelity, Limits, Proposal
 from gcnas.run.recommendation import is_given
-from gcnas.run.trial import Trial
+from gcnas.run.trial import Event, Trial
 
 REPEATED = 3
 """Most networks that are trained once more; one of them is the best design by people."""
@@ -61,8 +62,23 @@ class Repeats:
 
     def seconds(self, places: int = 1) -> float:
         """Wall clock that the repeats left will take, so many at once."""
-        costs = [self._cost(trial) for trial in self._left()]
-        return max(sum(costs) / places, *costs, 0.0)
+        ends = [0.0] * places
+        for trial in self._left():
+            heapreplace(ends, ends[0] + self._cost(trial))
+        return max(ends)
+
+    def under_way(self, trials: Sequence[Trial], events: Iterable[Event]) -> bool:
+        """Whether a run was at its repeats when it stopped, and its budget was not raised since.
+
+        Args:
+            trials: All trials, in their order.
+            events: What happened, such as that it was resumed.
+        """
+        if not trials or not self.is_repeat(trials[-1]):
+            return False
+        last = max((trial.elapsed for trial in trials if trial.elapsed is not None), default=0.0)
+        resumed = (event for event in events if event.kind == "resumed" and event.elapsed >= last)
+        return not any("budget=" in event.detail for event in resumed)
 
     def is_repeat(self, trial: Trial) -> bool:
         """Whether a trial is one: strategies are not told, since it is no news about the space."""

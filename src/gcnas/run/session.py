@@ -217,10 +217,9 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         context = replace(context, amounts=replace(context.amounts, search_seconds=search_seconds))
     rejections: list[Rejection] = []
     ladder, meter = Ladder(context.rungs), create_meter(context)
-    executor = create_executor(context, observer)
 
     def seconds_left() -> float:
-        reserved = 0.0 if repeats is None else repeats.seconds(executor.capacity)
+        reserved = 0.0 if repeats is None else repeats.seconds(context.workers.count)
         return _or_infinite(context.amounts.search_seconds) - reserved - clock()
 
     driver = Driver(
@@ -228,7 +227,7 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         space=context.space,
         strategy=_strategy(context, ledger, rejections, ladder, meter, seconds_left),
         rejections=rejections,
-        executor=executor,
+        executor=create_executor(context, observer),
         fidelity=context.fidelity,
         stop=Stop(
             context.config.budget.trials,
@@ -236,6 +235,7 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
             context.amounts.candidate_seconds,
             one_at_least=True,
             delivering=delivering,
+            repeating=repeats is not None and repeats.under_way(ledger.trials(), ledger.events()),
         ),
         clock=clock,
         keep_best=keep_best,
