@@ -31,6 +31,8 @@ from gcnas.run.repeats import Repeats
 from gcnas.run.trial import Rejection, Trial
 from gcnas.strategy import RandomStrategy
 
+ONCE = Fidelity(1, 7)
+
 
 class FakeClock(Clock):
     """Stands still unless it is moved."""
@@ -537,47 +539,40 @@ class Simulated(Executor):
         """Nothing is open."""
 
 
+def search_at_random(ledger: Ledger, executor: Simulated, stop: Stop, observer: Observer, seed: int) -> None:
+    """A search with one training for all but the repeats, whose seed is 8."""
+    space = SPACE.fit(IMAGE)
+    Driver(
+        ledger=ledger,
+        space=space,
+        strategy=Unique(RandomStrategy(space, seed), [], []),
+        rejections=[],
+        executor=executor,
+        fidelity=ONCE,
+        stop=stop,
+        clock=executor.clock,
+        keep_best=lambda _trial, _weights: None,
+        observer=observer,
+        repeats=Repeats(ONCE, 8, space.limits, None, stop.seconds),
+    ).run()
+
+
 @pytest.mark.parametrize(("places", "times"), [(1, [170, 180, 190]), (2, [180, 180, 190]), (4, [190] * 3)])
 def test_repeats_come_at_the_end_and_three_at_most(tmp_path: Path, places: int, times: list[float]) -> None:
     """Of 200 s: the last search ends, the repeats follow in as many places as there are, and nothing after them."""
     clock = FakeClock()
-    executor, space = Simulated(places, clock), SPACE.fit(IMAGE)
-    full = Fidelity(1, 7)
+    executor = Simulated(places, clock)
     with Ledger(tmp_path / "run.db", {}) as ledger:
-        Driver(
-            ledger=ledger,
-            space=space,
-            strategy=Unique(RandomStrategy(space, 0), [], []),
-            rejections=[],
-            executor=executor,
-            fidelity=full,
-            stop=Stop(seconds=200.0),
-            clock=clock,
-            keep_best=lambda _trial, _weights: None,
-            observer=Observer(),
-            repeats=Repeats(full, 8, space.limits, None, 200.0),
-        ).run()
+        search_at_random(ledger, executor, Stop(seconds=200.0), Observer(), seed=0)
     again = [time for time, job in executor.starts if job.fidelity.seed == 8]
     assert again == times
-    assert max(time for time, job in executor.starts if job.fidelity == full) < again[0]
+    assert max(time for time, job in executor.starts if job.fidelity == ONCE) < again[0]
     assert clock.now == 200.0
     # Stopped in the middle of them, it goes on with them whatever time is left.
     executor.starts.clear()
     clock.now = 100.0
     with Ledger(tmp_path / "run.db") as ledger:
-        Driver(
-            ledger=ledger,
-            space=space,
-            strategy=Unique(RandomStrategy(space, 1), [], []),
-            rejections=[],
-            executor=executor,
-            fidelity=full,
-            stop=Stop(seconds=200.0, repeating=True),
-            clock=clock,
-            keep_best=lambda _trial, _weights: None,
-            observer=Observer(),
-            repeats=Repeats(full, 8, space.limits, None, 200.0),
-        ).run()
+        search_at_random(ledger, executor, Stop(seconds=200.0, repeating=True), Observer(), seed=1)
     assert not executor.starts
 
 
@@ -585,26 +580,14 @@ def test_repeats_that_would_not_end_are_not_begun(tmp_path: Path, monkeypatch: p
     """One that took longer than thought leaves too little for the next."""
     monkeypatch.setattr(driving, "GRACE", 0.0)
     clock = FakeClock()
-    executor, space, full = Simulated(1, clock), SPACE.fit(IMAGE), Fidelity(1, 7)
+    executor = Simulated(1, clock)
 
     class Late(Observer):
         def trial_finished(self, trial: Trial, best: Trial | None) -> None:
             clock.now += 15.0 * (trial.number == 15)
 
     with Ledger(tmp_path / "run.db", {}) as ledger:
-        Driver(
-            ledger=ledger,
-            space=space,
-            strategy=Unique(RandomStrategy(space, 0), [], []),
-            rejections=[],
-            executor=executor,
-            fidelity=full,
-            stop=Stop(seconds=180.0),
-            clock=clock,
-            keep_best=lambda _trial, _weights: None,
-            observer=Late(),
-            repeats=Repeats(full, 8, space.limits, None, 180.0),
-        ).run()
+        search_at_random(ledger, executor, Stop(seconds=180.0), Late(), seed=0)
     again = [time for time, job in executor.starts if job.fidelity.seed == 8]
     assert again == [150.0, 165.0]
 
