@@ -232,6 +232,17 @@ def test_predict_passes_over_broken_files(
     assert "None of the 1 files" in failed.stderr
 
 
+def test_predict_prints_names_that_are_not_utf_8(finished: Path, photos: Path, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/\xff.png"
+    shutil.copy(photos / "above" / "0.PNG", os.fsdecode(name))
+    command = [sys.executable, "-m", "gcnas", "predict", str(finished), os.fsdecode(name)]
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    for options in ([], ["--csv", "-"]):
+        done = subprocess.run([*command, *options], capture_output=True, env=strict)
+        assert done.returncode == 0, done.stderr
+        assert name in done.stdout
+
+
 def test_predict_finds_all_files_first(
     finished: Path, photos: Path, run_gcnas: RunGcnas, tmp_path: Path
 ) -> None:

@@ -161,6 +161,7 @@ def test_images_are_mixed_in_long_final_trainings_unless_told_not_to(tmp_path: P
     assert plain.metrics["mixed"] == 0
     assert plain.metrics["epochs"] == MIXED_FROM
     assert gcnas.finalize(run, data=data, final_epochs=MIXED_FROM - 1).metrics["mixed"] == 0
+    assert gcnas.resume(run, data=data, mixing=True).metrics["mixed"] > 0.9
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,8 @@ def test_time_is_kept_for_the_onnx_file(
 def test_what_decides_a_training_cannot_change(result: Result) -> None:
     with pytest.raises(ConfigurationError, match="cannot change seed"):
         gcnas.finalize(result.run, seed=3)
+    with pytest.raises(ConfigurationError, match="cannot change precision"):
+        gcnas.resume(result.run, precision="float32")
 
 
 SHORT = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}

@@ -334,3 +334,16 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'gcnas\[ray\]'"):
         on_cluster.connect(None)
+
+
+@pytest.mark.parametrize(
+    ("began", "words"), [(None, "the cluster had a place"), (5.0, "its process was set up")]
+)
+def test_what_was_missing_when_the_search_ended_is_said(
+    monkeypatch: pytest.MonkeyPatch, began: float | None, words: str
+) -> None:
+    executor = RayExecutor.__new__(RayExecutor)
+    monkeypatch.setattr(executor, "_bounds", Bounds(), raising=False)
+    task = on_cluster._Task(job(1), frozenset("A"), end=9.0, setting_up=began)
+    assert executor._judge(task, 8.0) is None
+    assert words in str(executor._judge(task, 10.0))

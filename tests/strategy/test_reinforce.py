@@ -11,8 +11,10 @@ from tests.policy.toy import TOY, all_trajectories
 
 from gcnas.policy.gcn import GCNPolicy, GCNSettings
 from gcnas.policy.rnn import RNNPolicy
-from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
+from gcnas.records import Evaluation, EvaluationState, Limits, Proposal, Trajectory
 from gcnas.run.middleware import Unique
+from gcnas.space import InputShape
+from gcnas.space.presets import CNN
 from gcnas.strategy import StrategyState, create_strategy
 from gcnas.strategy.reinforce import LITERAL, RNN_TUNED, ReinforceSettings, ReinforceStrategy
 
@@ -214,3 +216,10 @@ def test_failures_are_no_better_than_the_worst_where_rewards_are_negative() -> N
     for each in (searcher, again):
         each.tell([Evaluation(p, EvaluationState.INFEASIBLE, error="too large") for p in failed])
         assert each.figures()[0]["reward"] == pytest.approx((-28 - 7) / 8)
+
+
+def test_a_limit_of_bytes_that_nothing_keeps_is_no_crash() -> None:
+    """Three bytes are no parameter at all; the network proposed is rejected by its size."""
+    space = CNN.fit(InputShape(1, 8, 8, 3), Limits(size=3))
+    (proposal,) = create_strategy("reinforce", space, 0).ask(1)
+    assert str(space.violation(proposal.architecture)).startswith("size")

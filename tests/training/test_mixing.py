@@ -9,7 +9,7 @@ from torch.nn import functional
 from gcnas.data import Dataset
 from gcnas.training import EpochSchedule, ImageBatches, Recipe, TimedSchedule, train
 from gcnas.training.distillation import Distillation
-from gcnas.training.mixing import Mixed, Mixer
+from gcnas.training.mixing import Batch, Mixer
 
 MIXED = Recipe(batch_size=16, mixed_from=4)
 
@@ -59,7 +59,7 @@ def test_every_batch_is_mixup_or_cutmix_with_the_share_of_its_labels() -> None:
 def test_the_loss_is_the_weighted_mean_of_both_labels() -> None:
     logits, others = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
-    targets = Mixed(torch.zeros(6, 1, 1, 1), labels, labels.flip(0), 0.3).targets(4)
+    targets = Batch(torch.zeros(6, 1, 1, 1), labels, labels.flip(0), 0.3).targets(4)
     parts = [functional.cross_entropy(logits, each, label_smoothing=0.1) for each in (labels, labels.flip(0))]
     expected = 0.3 * parts[0] + 0.7 * parts[1]
     torch.testing.assert_close(functional.cross_entropy(logits, targets, label_smoothing=0.1), expected)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from gcnas.errors import NotFiniteError, OutOfMemoryError, TimeLimitError
 from gcnas.training.batches import ImageBatches
 from gcnas.training.distillation import Distillation
-from gcnas.training.mixing import Mixed, Mixer
+from gcnas.training.mixing import Batch, Mixer
 from gcnas.training.platform import Platform
 from gcnas.training.recipe import Recipe, Schedule
 
@@ -82,9 +82,10 @@ def train(
             for images, labels in batches.training(recipe.batch_size, generator):
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate * schedule.rate(progress)
-                mixed = mixer(images, labels) if recipe.mixes(step / steps_per_epoch, progress) else None
-                mixed_steps += mixed is not None
-                loss = _step(network, optimizer, mixed or images, labels, recipe, platform, distillation)
+                mixes = recipe.mixes(step / steps_per_epoch, progress)
+                mixed_steps += mixes
+                batch = mixer(images, labels) if mixes else Batch(images, labels)
+                loss = _step(network, optimizer, batch, recipe, platform, distillation)
                 step += 1
                 progress = schedule.progress(step, steps_per_epoch)
                 _check(loss, step, progress, deadline)
@@ -98,22 +99,19 @@ def train(
 def _step(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batch: Tensor | Mixed,
-    labels: Tensor,
+    batch: Batch,
     recipe: Recipe,
     platform: Platform,
     distillation: Distillation | None,
 ) -> Tensor:
-    images = batch.images if isinstance(batch, Mixed) else batch
     with _autocast(platform):
-        logits = network(images)
+        logits = network(batch.images)
     logits = logits.float()
-    if isinstance(batch, Mixed):
-        labels = batch.targets(logits.shape[1])
+    labels = batch.targets(logits.shape[1])
     if distillation is None:
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
     else:
-        loss = distillation.loss(logits, images, labels, recipe.label_smoothing)
+        loss = distillation.loss(logits, batch.images, labels, recipe.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)

@@ -1,5 +1,7 @@
 """Two images as one: what keeps a long training from learning its images by heart."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,6 +9,30 @@ from torch.nn import functional
 
 CONCENTRATION = 0.2
 """Of the beta distribution from which mixup draws its shares; most of them are near 0 or 1."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images to learn from, and what they are.
+
+    Attributes:
+        images: ``B x C x H x W``.
+        labels: ``B``.
+        others: Labels of the images that were mixed in, ``B``; None where none were.
+        share: Of ``labels``; the rest is that of ``others``.
+    """
+
+    images: Tensor
+    labels: Tensor
+    others: Tensor | None = None
+    share: float = 1.0
+
+    def targets(self, classes: int) -> Tensor:
+        """The labels, or of mixed images the probabilities of the classes, ``B x classes``."""
+        if self.others is None:
+            return self.labels
+        first, second = (functional.one_hot(labels, classes).float() for labels in (self.labels, self.others))
+        return torch.lerp(second, first, self.share)
 
 
 class Mixer:
@@ -23,7 +49,7 @@ class Mixer:
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng([seed, 1])
 
-    def __call__(self, images: Tensor, labels: Tensor) -> "Mixed":
+    def __call__(self, images: Tensor, labels: Tensor) -> Batch:
         """A batch in which the first image is mixed with the last, the second with the last but one, and so on.
 
         Args:
@@ -39,7 +65,7 @@ class Mixer:
             mixed[:, :, rows, columns] = images[:, :, rows, columns].flip(0)
             replaced = (rows.stop - rows.start) * (columns.stop - columns.start)
             share = 1 - replaced / (images.shape[2] * images.shape[3])
-        return Mixed(mixed, labels, labels.flip(0), share)
+        return Batch(mixed, labels, labels.flip(0), share)
 
     def _rectangle(self, height: int, width: int) -> tuple[slice, slice]:
         """Of an area drawn uniformly, around a place drawn uniformly; cut off at the border."""
@@ -49,21 +75,3 @@ class Mixer:
     def _span(self, length: int, share: float) -> slice:
         centre, half = int(self._random.integers(length)), int(share * length) // 2
         return slice(max(0, centre - half), min(length, centre + half))
-
-
-class Mixed:
-    """A mixed batch.
-
-    Attributes:
-        images: ``B x C x H x W``.
-        share: Of the first label; the rest is the other's.
-    """
-
-    def __init__(self, images: Tensor, labels: Tensor, others: Tensor, share: float) -> None:
-        self.images, self.share = images, share
-        self._labels, self._others = labels, others
-
-    def targets(self, classes: int) -> Tensor:
-        """Probabilities of the classes, ``B x classes``."""
-        first, second = (functional.one_hot(labels, classes).float() for labels in (self._labels, self._others))
-        return torch.lerp(second, first, self.share)
