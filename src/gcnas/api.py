@@ -1,13 +1,9 @@
 """The whole way of the data, in a few calls: search, resume, finalize, load."""
 
-import signal
-import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from gcnas.config import RunConfig
@@ -43,8 +39,9 @@ from gcnas.report.front import accuracies
 from gcnas.result import Result
 from gcnas.run.context import Context
 from gcnas.run.costs import priced, with_costs
-from gcnas.run.driver import Clock, Driver
+from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder, default_path
+from gcnas.run.interrupts import graceful_interrupts
 from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
@@ -323,7 +320,7 @@ def run_to_the_end(
             left = _seconds_left(context, clock() - earlier)
             observer.started(folder.path, done, config.budget.trials, left, context.workers.count)
             session = open_session(context, ledger, clock, keep_best, observer)
-            with _graceful_interrupts(session.driver, observer):
+            with graceful_interrupts(session.driver, observer):
                 session.driver.run()
                 chosen = choose_trial(context, ledger, observer=observer)
                 limits = {f"max_{metric}" for metric in METRICS} & (changes or {}).keys()
@@ -427,24 +424,3 @@ def _write_tables(context: Context) -> None:
         write_trials_csv(folder.path)
         if context.config.report:
             write_report(folder.path, space=context.space)
-
-
-@contextmanager
-def _graceful_interrupts(driver: Driver, observer: Observer) -> Iterator[None]:
-    """The first interrupt lets what runs finish and delivers the best; the second stops now."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if driver.interrupted or observer.at_once:
-            driver.stop_now()
-        else:
-            driver.interrupted = True
-            observer.stopping()
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
