@@ -1,6 +1,8 @@
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +17,7 @@ import gcnas
 from gcnas import api
 from gcnas.config import RunConfig
 from gcnas.delivery import latency
-from gcnas.errors import ConfigurationError, LimitsTooTightError, RunFolderError
+from gcnas.errors import ConfigurationError, DamagedLedgerError, LimitsTooTightError, RunFolderError
 from gcnas.network import weights_bytes
 from gcnas.run import costs
 from gcnas.run.ledger import LedgerReader
@@ -198,6 +200,11 @@ def test_the_policy_that_gcnas_has_learnt(tmp_path: Path) -> None:
     assert {trial.proposal.source for trial in result.trials} > {"start"}
     trained, untrained = result.policy().state_dict(), result.policy(untrained="gcnas").state_dict()
     assert any(not torch.equal(trained[name], untrained[name]) for name in trained)
+    for state in ('{"inner": 3}', '{"policy": {}}'):
+        with closing(sqlite3.connect(result.run / "run.db")) as database, database:
+            database.execute("UPDATE strategy SET state = ?", (state,))
+        with pytest.raises(DamagedLedgerError, match="is damaged"):
+            result.policy()
 
 
 def test_run_from_before_there_were_rungs_goes_on_as_it_began(tmp_path: Path) -> None:

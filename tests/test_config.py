@@ -296,6 +296,12 @@ BOMB = "\n".join(
 )
 
 
+# Each line has twice the names of the one before it.
+MERGED = "\n".join(
+    ["a0: &a0 {x: 1}", *(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 60)), "budget: 5"]
+)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -315,6 +321,7 @@ BOMB = "\n".join(
         "warm_start: [[a]]",
         "warm_start: {a: b}",
         BOMB,
+        MERGED,
     ],
     ids=lambda text: repr(text)[:20],
 )
@@ -376,6 +383,10 @@ def test_limits_on_size_and_latency_and_a_soft_target() -> None:
         ("params=50k", Soft("params", 50_000)),
         ("latency=0.35:-0.1", Soft("latency", 0.35, -0.1)),
         ("size=1.5M:-1", Soft("size", 1_500_000, -1.0)),
+        ("macs=1000G", Soft("macs", 1e12)),
+        ("latency=0.00001", Soft("latency", 1e-5)),
+        ("macs=5M:-0.00001", Soft("macs", 5_000_000, -1e-5)),
+        ("macs=5M:-0.123456789", Soft("macs", 5_000_000, -0.123456789)),
     ],
 )
 def test_soft_targets_are_read_and_written(text: str, soft: Soft) -> None:

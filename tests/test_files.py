@@ -1,9 +1,11 @@
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from gcnas.files import write_atomically
+from gcnas.run.folder import RunFolder
 
 
 def test_errors_name_the_file_that_was_to_be_written(tmp_path: Path) -> None:
@@ -17,7 +19,19 @@ def test_content_is_replaced(tmp_path: Path) -> None:
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["weights"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_the_mask_of_the_user_holds(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "weights", b"")
+        run = RunFolder.create(tmp_path / "run")
+        run.replace(run.best, lambda fresh: (fresh / "weights").write_bytes(b"") and None)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "weights").stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE(run.best.stat().st_mode) == 0o777 & ~mask
 
 
 def test_failure_leaves_the_old_content_and_no_other_file(

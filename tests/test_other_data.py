@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sklearn.datasets import load_digits
 import gcnas
 from gcnas import api
 from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.execution import worker
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
 
@@ -128,6 +130,33 @@ def test_the_first_training_of_a_transfer_is_a_share_of_its_time(
     assert timed.amounts.epochs * images / 1_000 <= 12 / 2
     assert timed.config.budget == free.config.budget
     assert yaml.safe_load((tmp_path / "timed/config.yaml").read_text())["budget"] == "1"
+
+
+def test_a_result_is_that_of_the_last_delivery(run: Result, tmp_path: Path) -> None:
+    shutil.copytree(run.run, tmp_path / "run")
+    result = gcnas.load(tmp_path / "run")
+    model, metrics = result.model, result.metrics
+    assert result.model is model
+    gcnas.finalize(result.run, final_epochs=1, threads=1)
+    assert (metrics["epochs"], result.metrics["epochs"]) == (6, 1)
+    assert result.model is not model
+    for damaged in ("{", "[1]", "[" * 5_000):
+        (result.run / "best" / "metrics.json").write_text(damaged)
+        with pytest.raises(RunFolderError, match=r"metrics\.json cannot be read"):
+            _ = result.metrics
+        assert "accuracy" not in repr(result)
+
+
+def test_no_transfer_begins_within_a_worker(
+    run: Result, turned: Mapping[str, np.ndarray], tmp_path: Path
+) -> None:
+    worker._in_worker.set()
+    try:
+        with pytest.raises(ConfigurationError, match="__main__"):
+            gcnas.transfer(run.run, turned, out=tmp_path / "moved", **FAST)
+    finally:
+        worker._in_worker.clear()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_network_for_oblong_images_is_moved_to_oblong_images(tmp_path: Path) -> None:

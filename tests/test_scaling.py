@@ -230,6 +230,11 @@ def test_what_makes_no_sense_is_refused(run: Path, options: dict[str, Any], mess
         gcnas.scale(run, 1, **options)
 
 
+def test_a_grown_network_goes_with_no_limits(run: Path) -> None:
+    with pytest.raises(ConfigurationError, match="max_params"):
+        gcnas.finalize_scaled(run, 1, max_params="1k")
+
+
 def test_growth_far_from_2_and_events_are_told(run: Path) -> None:
     notes = Notes()
     gcnas.scale(run, 1, alpha=1.0, beta=1.0, gamma=1.0, threads=1, observer=notes)

@@ -387,18 +387,31 @@ class RunConfig(BaseModel):
             ConfigurationError: If the file is missing or does not hold names and values.
         """
         try:
-            values = yaml.safe_load(_text(path))
+            values = yaml.load(_text(path), Loader=_NoReferences)  # noqa: S506 - a safe loader, and less than that
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from error
         if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
             raise ConfigurationError(f"The configuration {path} must hold lines 'name: value'.")
-        # Only one option is a list, and lines with lists of lists by reference fill the memory once written out.
         nested = [name for name, value in values.items() if _nested(name, value)]
         if nested:
             raise ConfigurationError(
                 f"The configuration {path} must hold one value a line, but {nested[0]} has several."
             )
         return values
+
+
+class _NoReferences(yaml.SafeLoader):
+    """References to other lines are refused: with them a few hundred bytes stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next value.
+
+        Raises:
+            yaml.YAMLError: If it is a reference.
+        """
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("references to other lines (*) are not read")
+        return super().compose_node(parent, index)
 
 
 def _nested(name: str, value: Any) -> bool:

@@ -1,8 +1,13 @@
 """Writing a file so that a reader, or a crash, meets either the old content or the new one."""
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
+
+
+def beside(path: Path) -> Path:
+    """A hidden name in the same folder that nothing has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -11,19 +16,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: If the folder is missing, read-only or full; the old file is then as it was.
     """
+    temporary = beside(path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # The user's mask decides who may read it.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         error.filename = str(path)  # who reads the message knows nothing of temporary files
         raise
-    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp lets only the owner read.
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from gcnas.config import RunConfig
 from gcnas.data import Dataset
 from gcnas.delivery import Model, inherited_from, keep_donor, load_best, tell_seen
 from gcnas.errors import ConfigurationError, SpaceError
+from gcnas.execution.worker import refuse_in_worker
 from gcnas.opening import DataSource, find_space, load_data, name_of, saved_config
 from gcnas.records import Architecture
 from gcnas.result import Result
@@ -75,6 +76,7 @@ def transfer(
     Raises:
         GCNASError: One of its children, if the run has no network or the images cannot be used.
     """
+    refuse_in_worker()
     clock, observer = Clock(), observer or Observer()
     source = RunFolder.open(Path(run))
     heritage = inherited_from(source.path, freeze, fine_tune_rate)

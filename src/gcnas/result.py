@@ -1,15 +1,14 @@
 """What a search gives back."""
 
-import json
 import shlex
 from collections.abc import Iterable
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from gcnas.config import RunConfig
 from gcnas.delivery import Model, Prediction, image_files, load_best, load_model, predict_files
+from gcnas.delivery.best import read_json
 from gcnas.errors import RunFolderError
 from gcnas.policy import Policy
 from gcnas.report import FrontPoint, Reasons, front, reasons
@@ -35,12 +34,22 @@ class Result:
         self.run = run
         self._folder = RunFolder(run)
         self._space = space
+        self._model: tuple[tuple[int, int], Model] | None = None
 
-    @cached_property
+    @property
     def metrics(self) -> dict[str, Any]:
-        """Content of ``best/metrics.json``: accuracies, cost, confusion matrix; empty if nothing finished."""
+        """Content of ``best/metrics.json``: accuracies, cost, confusion matrix; empty if nothing finished.
+
+        Raises:
+            RunFolderError: If the file is damaged.
+        """
         path = self._folder.best / "metrics.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        metrics = read_json(path)
+        if not isinstance(metrics, dict):
+            raise RunFolderError(f"{path} cannot be read: it holds no names and values.")
+        return metrics
 
     @property
     def test_accuracy(self) -> float | None:
@@ -58,14 +67,22 @@ class Result:
         with LedgerReader(self._folder.ledger) as ledger:
             return ledger.trials()
 
-    @cached_property
+    @property
     def model(self) -> Model:
-        """The delivered network with its preprocessing.
+        """The delivered network with its preprocessing; read anew when another one has been delivered.
 
         Raises:
             RunFolderError: If there is none yet.
         """
-        return load_best(self._folder, self._space)
+        try:
+            entry = self._folder.best.stat()
+        except OSError:
+            return load_best(self._folder, self._space)  # which says what is missing
+        # The folder is replaced as a whole.
+        delivery = (entry.st_ino, entry.st_mtime_ns)
+        if self._model is None or self._model[0] != delivery:
+            self._model = (delivery, load_best(self._folder, self._space))
+        return self._model[1]
 
     def scaled(self, phi: int) -> Model:
         """A network that :func:`gcnas.scale` has grown.
@@ -146,10 +163,14 @@ class Result:
         return list(predict_files(model, chain.from_iterable(paths)))
 
     def __repr__(self) -> str:
+        try:
+            metrics = self.metrics
+        except RunFolderError:
+            metrics = {}
         figures = ", ".join(
-            f"{name}={self.metrics[name]}"
+            f"{name}={metrics[name]}"
             for name in ("test_accuracy", "validation_accuracy", "parameters", "multiply_adds")
-            if self.metrics.get(name) is not None
+            if metrics.get(name) is not None
         )
         return f"Result({str(self.run)!r}{', ' if figures else ''}{figures})"
 

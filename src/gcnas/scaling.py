@@ -140,11 +140,16 @@ def finalize_scaled(
         data: Where the same data is now, as for :func:`resume`.
         space: The run's space, as for :func:`resume`.
         observer: Told what happens.
-        changes: As for :func:`finalize`, for example ``final_epochs=200``.
+        changes: As for :func:`resume`, for example ``final_epochs=200``; no limits, which the sizes go beyond.
 
     Raises:
+        ConfigurationError: If a limit is given.
         RunFolderError: If there is none of this size.
     """
+    if limits := [name for name in changes if name.startswith("max_")]:
+        raise ConfigurationError(
+            f"A grown network is as large as its phi says; it goes with no limit such as {limits[0]}."
+        )
     folder = RunFolder.open(Path(run))
     with folder.locked():
         observer = observer or Observer()

@@ -34,6 +34,11 @@ def header(shape: str, descr: str = "'|u1'", body: bytes = b"") -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + body
 
 
+def raw_header(text: str) -> bytes:
+    line = text.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(line)) + line
+
+
 LABELS = npy(np.array([0, 1, 0, 1]))
 
 
@@ -57,6 +62,12 @@ HOSTILE = {
     "negative shape": ({"images": header("(-1, 8, 8)"), "labels": LABELS}, "negative"),
     "shape of no numbers": ({"images": header("('a',)"), "labels": LABELS}, "cannot be read"),
     "code in the header": ({"images": header("__import__('os').getcwd()"), "labels": LABELS}, "cannot be read"),
+    "a header that ends early": (
+        {"images": raw_header("{'descr': '<f8', 'shape': (3"), "labels": LABELS},
+        "cannot be read",
+    ),
+    "a header of lists": ({"images": raw_header("{[1]: 2}"), "labels": LABELS}, "cannot be read"),
+    "a header of numbers": ({"images": raw_header("{1: 2, 'a': 3}"), "labels": LABELS}, "cannot be read"),
     "pickle": (
         {"images": npy(np.array([[[None]]] * 4, dtype=object), allow_pickle=True), "labels": LABELS},
         "Python objects",
@@ -128,6 +139,18 @@ def test_flipped_bytes_never_escape(tmp_path: Path) -> None:
             continue
 
 
+def test_other_compressions_that_are_damaged_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("images.npy", npy(np.random.default_rng(0).integers(0, 9, (4, 80, 80))))
+        archive.writestr("labels.npy", LABELS)
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_npz(path)
+
+
 def test_text_named_npz_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_text("hello")
     with pytest.raises(DataError, match="cannot be read"):
@@ -155,7 +178,7 @@ def test_a_million_members_are_refused_before_they_are_listed(
             file.write(entry * (count // 100))
         file.write(large + locator + end)
     monkeypatch.setattr(npz.zipfile, "ZipFile", lambda _: pytest.fail("it was opened"))
-    with pytest.raises(DataError, match=r"46,000,000 bytes.*Save only images and labels"):
+    with pytest.raises(DataError, match=r"46,000,000 bytes.*Save only what is used"):
         read_npz(path)
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from tests.policy.toy import CROSSED, TOY, all_trajectories
 
-from gcnas.graph import TrajectoryBatch, encode
-from gcnas.policy.base import Policy
+from gcnas.graph import TrajectoryBatch, Vocabulary, encode
+from gcnas.policy.base import Likelihood, Policy
 from gcnas.policy.gcn import GCNPolicy, GCNSettings
 from gcnas.policy.rnn import RNNPolicy, RNNSettings
 from gcnas.records import Limits
-from gcnas.space import InputShape, SearchSpace
+from gcnas.space import InputShape, SearchSpace, SequenceSpace, token
 from gcnas.space.presets import CNN
 
 MakePolicy = Callable[[SearchSpace], Policy]
@@ -105,6 +105,21 @@ def test_gradient_equals_finite_differences(make: MakePolicy) -> None:
         assert (above - below) / 2e-5 == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.parametrize("logit", [-200.0, 17.0, 200.0])
+def test_connections_that_are_certain_leave_a_gradient(logit: float) -> None:
+    """In single precision their probabilities are 0 and 1, where the entropy has no derivative by them."""
+    batch = encode(TOY, Vocabulary(TOY), TRAJECTORIES[::97])
+    connections = torch.full(batch.connections.shape, logit, requires_grad=True)
+    types, options = (torch.zeros(mask.movedim(-1, 0).shape) for mask in (batch.type_mask, batch.option_mask))
+    likelihood = Likelihood(types, options, connections, batch)
+    likelihood.entropy.sum().backward()
+    assert connections.grad is not None
+    assert connections.grad.isfinite().all()
+    probability = torch.tensor(logit).sigmoid().double()
+    assert likelihood.entropy.isfinite().all()
+    assert (connections.grad.abs() <= abs(logit) * probability * (1 - probability) + 1e-6).all()
+
+
 def test_a_longer_batch_changes_nothing(make: MakePolicy) -> None:
     policy = unsettled(make(TOY)).double()
     short = [trajectory for trajectory in TRAJECTORIES if len(trajectory.actions) == 2][:5]
@@ -122,6 +137,25 @@ def test_entropy_of_an_even_policy(make: MakePolicy) -> None:
     entropy = policy(batch).entropy
     assert entropy.min() > 0
     assert entropy.max() <= torch.tensor(3.0).log() + 1e-6
+
+
+@pytest.mark.parametrize("window", [64, 65, 90])
+def test_wide_windows(make: MakePolicy, window: int) -> None:
+    """More connections than one number of 64 bits has flags."""
+    space = SequenceSpace("wide", (token("a"), token("b")), min_depth=88, max_depth=90, window=window)
+    trajectories = make(space).sample(2, torch.Generator().manual_seed(0))
+    layers = [action for trajectory in trajectories for action in trajectory.actions[:-1]]
+    assert {len(action.connections) for action in layers} == {window - 1}
+    assert {flag for action in layers for flag in action.connections} == {0, 1}
+    for trajectory in trajectories:
+        for place, (action, mask) in enumerate(
+            zip(trajectory.actions[:-1], trajectory.masks[:-1], strict=True)
+        ):
+            assert sum(mask.connections) == min(place, window - 1)
+            assert all(
+                allowed or not taken
+                for allowed, taken in zip(mask.connections, action.connections, strict=True)
+            )
 
 
 def test_the_real_space_under_limits(make: MakePolicy) -> None:

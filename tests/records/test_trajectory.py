@@ -12,15 +12,17 @@ from gcnas.records import STOP, Draw, LayerAction, LayerMask, Trajectory
 
 INTEGERS = st.lists(st.integers(-1, 2**40), max_size=5).map(tuple)
 FLAGS = st.lists(st.booleans(), max_size=5).map(tuple)
-ACTIONS = st.lists(st.builds(LayerAction, st.integers(STOP, 9), INTEGERS, INTEGERS), max_size=4).map(tuple)
+ACTIONS = st.lists(
+    st.builds(LayerAction, st.integers(STOP, 9), INTEGERS, INTEGERS), min_size=1, max_size=4
+).map(tuple)
 FLAG_LISTS = st.lists(FLAGS, max_size=3).map(tuple)
-MASKS = st.lists(st.builds(LayerMask, FLAGS, FLAG_LISTS, FLAGS), max_size=4).map(tuple)
+MASKS = st.builds(LayerMask, FLAGS, FLAG_LISTS, FLAGS)
 DRAWS = st.lists(st.builds(Draw, INTEGERS, INTEGERS, FLAG_LISTS, FLAGS), max_size=3).map(tuple)
 TRAJECTORIES = ACTIONS.flatmap(
     lambda actions: st.builds(
         Trajectory,
         st.just(actions),
-        MASKS,
+        st.lists(MASKS, min_size=len(actions), max_size=len(actions)).map(tuple),
         st.just(()) | st.lists(DRAWS, min_size=len(actions), max_size=len(actions)).map(tuple),
     )
 )
@@ -87,7 +89,10 @@ def test_trajectories_cannot_be_changed() -> None:
         {"actions": [[0, [1.0], []]]},
         {"actions": [[0, [], [False]]]},
         {"actions": [[0, {"1": 2}, []]]},
+        {"actions": [], "masks": []},
         {"masks": 5},
+        {"masks": VALID["masks"][:1]},
+        {"masks": VALID["masks"] * 2},
         {"masks": [["01", "01", ""]]},
         {"masks": [["012", [], ""]]},
         {"masks": [[[0, 1], [], ""]]},

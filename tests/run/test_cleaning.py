@@ -22,9 +22,9 @@ def test_leftovers(run: RunFolder) -> None:
     kept = {item.name for item in run.path.iterdir()} | {".lock"}
     (run.path / "cache").mkdir()
     (run.path / "cache" / "images.npy").write_bytes(b"x" * 1000)
-    (run.path / ".best-ab_c0123").mkdir()
-    (run.path / ".best-ab_c0123" / "weights").write_bytes(b"x" * 200)
-    (run.path / ".report.html.xyz12345").write_bytes(b"x" * 30)
+    (run.path / ".best.abcd0123").mkdir()
+    (run.path / ".best.abcd0123" / "weights").write_bytes(b"x" * 200)
+    (run.path / ".report.html.0a112345").write_bytes(b"x" * 30)
     (run.path / ".git").mkdir()
     (run.path / ".gitignore").write_text("*")
     assert delete_leftovers(run.path) == 1230

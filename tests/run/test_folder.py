@@ -295,7 +295,7 @@ def test_failing_second_rename_is_undone(
     before, rename = names(run), Path.rename
 
     def refused(path: Path, target: Path) -> Path:
-        if path.name.startswith(".best-"):
+        if path.name.startswith(".best."):
             raise OSError(errno.EXDEV, "no")
         return rename(path, target)
 

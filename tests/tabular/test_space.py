@@ -196,6 +196,16 @@ def test_names_of_types_are_made_from_meanings() -> None:
     assert [kind.name for kind in space.layer_types] == ["conv_3_3", "conv_3_3_2", "layer_3x3", "layer"]
 
 
+def test_many_names_of_one_stem(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ", ".join(f"k{number}: {chr(0xAC00 + number)}" for number in range(400))
+    layer = f"  - {{name: a, kind: layer, choices: {{{words}}}}}\n"
+    names = [kind.name for kind in _space(layer).layer_types]
+    assert names == ["layer", *(f"layer_{number}" for number in range(2, 401))]
+    monkeypatch.setattr("gcnas.tabular.layout.MAX_TYPES", 399)
+    with pytest.raises(ConfigurationError, match="at most 399 kinds"):
+        _space(layer)
+
+
 @pytest.mark.parametrize("key", ["", "a", "aaa", "ac", "a b"])
 def test_keys_that_do_not_fit(key: str) -> None:
     with pytest.raises(SpaceError):

@@ -1,6 +1,8 @@
 import gzip
 import hashlib
 import math
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -92,9 +94,34 @@ def test_damaged_and_hostile_files(tmp_path: Path) -> None:
     (tmp_path / "cut.csv.gz").write_bytes(whole[:-12])
     (tmp_path / "binary.csv").write_bytes(bytes(range(128, 256)))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "square.npz").read_bytes()[:200])
-    for name in ("objects.npz", "square.npz", "unequal.npz", "cut.csv.gz", "binary.csv", "cut.npz", "none.csv"):
+    with zipfile.ZipFile(tmp_path / "header.npz", "w") as archive:
+        for name in ("key", "score", "test", "seconds"):
+            text = b"{[1]: 2}".ljust(117) + b"\n"
+            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)
+    names = ("objects", "square", "unequal", "cut", "header")
+    for name in (*(f"{stem}.npz" for stem in names), "cut.csv.gz", "binary.csv", "none.csv"):
         with pytest.raises(DataError, match=name):
             load_table(tmp_path / name, DESCRIPTION)
+
+
+def test_archives_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {"score": [1], "test": [1], "seconds": [1]}
+    np.savez(tmp_path / "many.npz", key=np.array(["00"]), **columns, **{f"c{i}": [0] for i in range(100)})
+    np.savez_compressed(tmp_path / "bomb.npz", key=np.zeros(100_000, "S8"), **columns)
+    np.savez(tmp_path / "long.npz", key=np.zeros(100_000), **columns)
+    monkeypatch.setattr("gcnas.data.npz.MAX_DIRECTORY", 1_000)
+    monkeypatch.setattr("gcnas.data.npz.RATIO_FROM", 2**19)
+    monkeypatch.setattr("gcnas.tabular.columns.MAX_ROWS", 99_999)
+    for name, message in (("many", "list of the arrays"), ("bomb", "would unpack"), ("long", "at most 99,999")):
+        with pytest.raises(DataError, match=message):
+            load_table(tmp_path / f"{name}.npz", DESCRIPTION)
+
+
+def test_texts_of_bytes_are_texts(tmp_path: Path) -> None:
+    rows = [line.split(",") for line in TEXT.split()]
+    columns = dict(zip(rows[0], np.array(rows[1:]).T, strict=True))
+    np.savez(tmp_path / "a.npz", **{name: np.char.encode(column, "utf-8") for name, column in columns.items()})
+    assert load_table(tmp_path / "a.npz", DESCRIPTION).best == load_table(_write(tmp_path), DESCRIPTION).best
 
 
 def test_another_file_than_the_one_that_was_checked(tmp_path: Path) -> None:

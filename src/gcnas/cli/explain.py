@@ -74,7 +74,7 @@ def explain(
         console.print(
             f"\n[bold]{number}. {step.type.chosen}[/] {step.type.probability:.2f}  {_ranked(step.type.options)}"
         )
-        if drawn and step.composition:
+        if drawn and step.type.chosen != "STOP":
             console.print(f"   composition graph: {escape(_composition(drawn[number - 1]))}", style="dim")
             console.print(f"   parameter graph:   {_parameters(drawn[number - 1])}", style="dim")
         for belief in step.others:

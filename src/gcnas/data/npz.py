@@ -1,13 +1,15 @@
 """``.npz`` files from strangers: sizes are checked before anything is unpacked, and nothing is unpickled."""
 
 import io
+import lzma
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -34,15 +36,16 @@ _END_BYTES = 76 + _RECORD + 2**16
 _MAX_HEADER = 10_000
 DAMAGED = (
     OSError, EOFError, ValueError, SyntaxError, RuntimeError, NotImplementedError, struct.error, zlib.error,
-    zipfile.BadZipFile, OverflowError, RecursionError,
+    zipfile.BadZipFile, OverflowError, RecursionError, TypeError, tokenize.TokenError, lzma.LZMAError,
 )  # fmt: skip
 """What reading a damaged archive raises."""
 
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """What an array says about itself: bytes of numbers, bytes before them, whether it has objects."""
+    """What an array says about itself: its shape, bytes of numbers, bytes before them, whether it has objects."""
 
+    shape: tuple[int, ...]
     bytes: int
     offset: int
     objects: bool
@@ -55,8 +58,7 @@ def read_npz(path: Path) -> Source:
         DataError: The file is damaged, too large, pickled, or has no images and labels.
     """
     try:
-        _check_directory(path)
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, checked_archive(file, path) as archive:
             members = {i.filename[:-4]: i for i in archive.infolist() if i.filename.endswith(".npy")}
             selection = select(members)
             _check_sizes(archive, {name: members[name] for name in selection.used}, path)
@@ -68,26 +70,30 @@ def read_npz(path: Path) -> Source:
     return read_arrays(arrays, selection, path.stem, "npz")
 
 
-def _check_directory(path: Path) -> None:
-    """Refuse a list of members so long that reading it alone would fill the memory.
+def checked_archive(file: BinaryIO, path: Path) -> zipfile.ZipFile:
+    """Open an archive, but not if its list of members is so long that reading it alone would fill the memory.
 
     The record at the end says how long it is (APPNOTE.TXT of the zip format, 4.3.14 and 4.3.16).
+
+    Raises:
+        DataError: If the list is too long.
+        zipfile.BadZipFile: If it is no archive.
     """
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _END_BYTES))
-        end = file.read()
+    file.seek(max(0, file.seek(0, io.SEEK_END) - _END_BYTES))
+    end = file.read()
     plain = end[-_RECORD:-18] == b"PK\5\6" and end[-2:] == b"\0\0"
     place = len(end) - _RECORD if plain else end.rfind(b"PK\5\6")
     if not 0 <= place <= len(end) - _RECORD:
-        return  # no archive, as zipfile will say
+        return zipfile.ZipFile(file)  # no archive, as this will say
     size = int.from_bytes(end[place + 12 : place + 16], "little")
     if end[place - 20 : place - 16] == b"PK\6\7" and end[place - 76 : place - 72] == b"PK\6\6":
         size = int.from_bytes(end[place - 36 : place - 28], "little")
     if size > MAX_DIRECTORY:
         raise DataError(
             f"The list of the arrays in {path} takes {size:,} bytes; more than {MAX_DIRECTORY:,} are not read. "
-            "Save only images and labels in it."
+            "Save only what is used in it."
         )
+    return zipfile.ZipFile(file)
 
 
 def _check_sizes(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path) -> None:
@@ -105,16 +111,26 @@ def _check_sizes(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], 
                 f"'{name}' in {path} claims {header.bytes:,} bytes but holds "
                 f"{info.file_size - header.offset:,}: the file is damaged."
             )
-        if info.file_size > RATIO_FROM and info.file_size > MAX_RATIO * max(info.compress_size, 1):
-            raise DataError(
-                f"'{name}' in {path} would unpack to {info.file_size // max(info.compress_size, 1)} times "
-                f"its size, more than images do ({MAX_RATIO}). Save it with numpy.savez if it is genuine."
-            )
+        check_ratio(info, path)
         total += header.bytes
     if total > MAX_BYTES:
         raise DataError(
             f"Arrays may take {MAX_BYTES / 2**30:g} GiB in memory; those in {path} take "
             f"{total / 2**30:.1f} GiB. Save smaller images, or a folder of image files."
+        )
+
+
+def check_ratio(info: zipfile.ZipInfo, path: Path) -> None:
+    """Refuse an array that unpacks to far more than its size.
+
+    Raises:
+        DataError: If it does.
+    """
+    if info.file_size > RATIO_FROM and info.file_size > MAX_RATIO * max(info.compress_size, 1):
+        raise DataError(
+            f"'{info.filename.removesuffix('.npy')}' in {path} would unpack to "
+            f"{info.file_size // max(info.compress_size, 1)} times its size, more than {MAX_RATIO} are not read. "
+            "Save it with numpy.savez if it is genuine."
         )
 
 
@@ -136,7 +152,7 @@ def read_header(file: IO[bytes]) -> ArrayHeader:
     shape, _, dtype = read(io.BytesIO(prefix + file.read(length)), max_header_size=_MAX_HEADER)
     if any(side < 0 for side in shape):
         raise ValueError("the shape of an array is negative")
-    return ArrayHeader(math.prod(shape) * dtype.itemsize, 8 + size + length, dtype.hasobject)
+    return ArrayHeader(shape, math.prod(shape) * dtype.itemsize, 8 + size + length, dtype.hasobject)
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:

@@ -73,7 +73,18 @@ def node_features(growth: Growth) -> list[float]:
 
 
 def encode(space: SearchSpace, vocabulary: Vocabulary, trajectories: Sequence[Trajectory]) -> TrajectoryBatch:
-    """Turn trajectories into tensors."""
+    """Turn trajectories into tensors.
+
+    Raises:
+        SpaceError: If one has decisions or masks that are not those of the space.
+    """
+    try:
+        return _encode(space, vocabulary, trajectories)
+    except (LookupError, RuntimeError, ValueError) as error:
+        raise SpaceError(f"A trajectory does not fit the space {space.name!r}: {error}.") from error
+
+
+def _encode(space: SearchSpace, vocabulary: Vocabulary, trajectories: Sequence[Trajectory]) -> TrajectoryBatch:
     steps = max(len(trajectory.actions) for trajectory in trajectories)
     batch = empty_batch(vocabulary, len(trajectories), steps)
     for row, trajectory in enumerate(trajectories):

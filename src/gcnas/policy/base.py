@@ -51,7 +51,8 @@ class Likelihood:
         types = batch.present & (batch.type_mask.sum(-1) > 1)
         options = self._used & (batch.option_mask.sum(-1) > 1)
         probability = torch.sigmoid(self.connections)
-        edges = nn.functional.binary_cross_entropy(probability, probability, reduction="none")
+        # Of logits: the derivative by a probability is infinite where that is 0 or 1.
+        edges = nn.functional.binary_cross_entropy_with_logits(self.connections, probability, reduction="none")
         total = _only(_entropy(self.types), types) + _only(_entropy(self.options), options) + _only(edges, free)
         decisions = types.sum(1) + options.sum((1, 2)) + free.sum((1, 2))
         return total / decisions.clamp(min=1)

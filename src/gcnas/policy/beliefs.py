@@ -15,7 +15,8 @@ class Belief:
 
     Attributes:
         name: ``type``, the name of a hyper-parameter, or ``reads node j``.
-        options: Names of the open options with their probabilities, the most probable first.
+        options: Names of the open options with their probabilities, the most probable first. Designs by people may
+            pass where masks are closed; what they took is not among them then.
         chosen: Name of the option that was taken.
     """
 
@@ -26,7 +27,7 @@ class Belief:
     @property
     def probability(self) -> float:
         """Probability of the option that was taken."""
-        return dict(self.options)[self.chosen]
+        return dict(self.options).get(self.chosen, 0.0)
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,12 @@ class StepBeliefs:
     Attributes:
         type: The type, or STOP.
         others: Hyper-parameters and connections; empty for STOP.
-        composition: Edges of the composition graph that end in the new node.
-        window: Nodes of the parameter graph that the new node may read, after deletion beyond m.
+        window: Nodes of the parameter graph that the new node may read, after deletion beyond m; those that it does
+            read where the space gives the connections.
     """
 
     type: Belief
     others: tuple[Belief, ...]
-    composition: tuple[int, ...]
     window: tuple[int, ...]
 
 
@@ -63,7 +63,6 @@ def beliefs(policy: Policy, trajectory: Trajectory) -> list[StepBeliefs]:
     for step, (action, mask) in enumerate(zip(trajectory.actions, trajectory.masks, strict=True)):
         kind = _belief("type", names, types[step].tolist(), mask.types, names[action.type])
         others: list[Belief] = []
-        nodes = [step]
         if action.type != STOP:
             choices = space.layer_types[action.type].choices
             slots = policy.vocabulary.slots[action.type]
@@ -73,15 +72,21 @@ def beliefs(policy: Policy, trajectory: Trajectory) -> list[StepBeliefs]:
                 options = tuple(str(option) for option in choice.options)
                 others.append(_belief(choice.name, options, heads[step, head].tolist(), flags, options[index]))
             for offset, (flag, taken) in enumerate(zip(mask.connections, action.connections, strict=True)):
-                if flag:
-                    node, probability = step - 1 - offset, float(edges[step, offset])
+                if flag or taken:
+                    node, probability = step - 1 - offset, float(edges[step, offset]) if flag else 0.0
                     answers = (("yes", probability), ("no", 1 - probability))
                     ranked = tuple(sorted(answers, key=lambda answer: -answer[1]))
                     others.append(Belief(f"reads node {node}", ranked, "yes" if taken else "no"))
-                    nodes += [node] if taken else []
-        window = tuple(range(step, max(-1, step - space.window), -1))
-        steps.append(StepBeliefs(kind, tuple(others), tuple(nodes) if action.type != STOP else (), window))
+        steps.append(StepBeliefs(kind, tuple(others), _window(policy, step)))
     return steps
+
+
+def _window(policy: Policy, step: int) -> tuple[int, ...]:
+    """Nodes that the node after this step may read, the newest first."""
+    given = policy.vocabulary.given
+    if given is not None and step < len(given):
+        return tuple(step + 1 - distance for distance in given[step])
+    return tuple(range(step, max(-1, step - policy.space.window), -1))
 
 
 def _belief(

@@ -111,10 +111,15 @@ class MaskTables:
 
 _STOP = LayerAction(STOP)
 
+_BITS = 62
+"""Flags that fit into one number of 64 bits."""
+
 
 def _flags(connections: Tensor) -> list[tuple[int, ...]]:
     """The rows of a table of zeros and ones (M, J); equal rows are one object."""
     places = range(connections.shape[1])
+    if len(places) > _BITS:
+        return _rows(connections.int())
     powers = torch.tensor([1 << place for place in places], dtype=torch.int64)
     codes: list[int] = (connections.to(torch.int64) * powers).sum(1).tolist()
     rows = {code: tuple(code >> place & 1 for place in places) for code in set(codes)}

@@ -1,6 +1,7 @@
 """The soft reward of MnasNet: accuracy, weighed by how far a cost is from its target."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from gcnas.records.limits import METRICS, Cost
 
@@ -38,4 +39,10 @@ class Soft:
         return float(accuracy * (max(value, 1e-9) / self.target) ** self.weight)
 
     def __str__(self) -> str:
-        return f"{self.metric}={self.target:.12g}:{self.weight:g}"
+        return f"{self.metric}={_plain(self.target)}:{_plain(self.weight)}"
+
+
+def _plain(number: float) -> str:
+    """All digits that tell it from its neighbours, without an exponent: what options are read from."""
+    text = format(Decimal(repr(number)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

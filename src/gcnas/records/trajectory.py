@@ -98,6 +98,8 @@ class Trajectory:
         try:
             actions = [_items(action) for action in _items(data["actions"])]
             masks = [_items(mask) for mask in _items(data["masks"])]
+            if not actions or len(masks) != len(actions):
+                raise ValueError(f"{len(actions)} actions cannot have {len(masks)} masks")
             overwritten = _items(data.get("overwritten", []))
             if overwritten and len(overwritten) != len(actions):
                 raise ValueError(

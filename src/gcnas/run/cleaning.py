@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gcnas.run.folder import RunFolder
 
-_TEMPORARY = re.compile(r"\..+[.-][a-z0-9_]{8}|\.run\.db\..+")
-"""Names that this program gives to what it has not finished, by ``tempfile`` for the most part."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}|\.run\.db\..+")
+"""Names that this program gives to what it has not finished."""
 
 
 def delete_leftovers(path: Path) -> int:

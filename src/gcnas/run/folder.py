@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gcnas.errors import GCNASError, RunFolderError
-from gcnas.files import write_atomically
+from gcnas.files import beside, write_atomically
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -166,11 +166,10 @@ class RunFolder:
         Raises:
             RunFolderError: If the disk refuses; then the old folder stays.
         """
-        fresh = None
+        fresh = beside(self.path / target.name)
         try:
-            fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=self.path))
+            fresh.mkdir()
             fill(fresh)
-            fresh.chmod(0o755)
             for file in fresh.iterdir():
                 _sync(file)
             target.parent.mkdir(exist_ok=True)
@@ -181,8 +180,7 @@ class RunFolder:
                 f"'gcnas resume {shlex.quote(str(self.path))}' goes on."
             ) from error
         finally:
-            if fresh is not None:
-                shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _put_aside(path: Path) -> Path:

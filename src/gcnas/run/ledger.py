@@ -79,6 +79,11 @@ class LedgerReader:
             self._connection.close()
             raise
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
     def _check_version(self) -> None:
         with self._reading():
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])

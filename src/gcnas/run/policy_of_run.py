@@ -3,7 +3,7 @@
 from gcnas.config import RunConfig, stream_seed
 from gcnas.errors import ConfigurationError
 from gcnas.policy import Policy
-from gcnas.run.ledger import LedgerReader
+from gcnas.run.ledger import LedgerReader, damage
 from gcnas.run.searcher import create_searcher
 from gcnas.space import InputShape, SearchSpace
 from gcnas.strategy import StrategyState, create_strategy
@@ -22,6 +22,7 @@ def policy_of_run(ledger: LedgerReader, config: RunConfig, space: SearchSpace, s
 
     Raises:
         ConfigurationError: If the strategy has no policy.
+        DamagedLedgerError: If what is stored does not fit the policy.
     """
     fitted = space.fit(InputShape(**ledger.meta()["image"]), config.limits)
     if strategy is None:
@@ -36,6 +37,7 @@ def policy_of_run(ledger: LedgerReader, config: RunConfig, space: SearchSpace, s
     state = ledger.strategy_state()
     if strategy is None and state.values:
         # The outermost middleware with a state of its own is that of the references.
-        values = state.values["inner"] if config.references else state.values
-        searcher.load_state_dict(StrategyState(values, state.tensors))
+        with damage(ledger.path):
+            values = state.values["inner"] if config.references else state.values
+            searcher.load_state_dict(StrategyState(values, state.tensors))
     return searcher.policy

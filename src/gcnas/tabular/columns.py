@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gcnas.data.npz import DAMAGED, read_header
+from gcnas.data.npz import DAMAGED, check_ratio, checked_archive, read_header
 from gcnas.errors import DataError
 
 MAX_BYTES = 2**30
@@ -71,6 +71,8 @@ def read_columns(content: bytes, names: Sequence[str], path: Path) -> dict[str, 
         return _csv_columns(content.decode("utf-8-sig"), names, path)
     except (*DAMAGED, csv.Error, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"{path} cannot be read as CSV, CSV.gz or npz: {error}.") from None
+    except MemoryError:
+        raise DataError(f"{path} takes more memory than there is.") from None
 
 
 def _csv_columns(text: str, names: Sequence[str], path: Path) -> dict[str, list[str]]:
@@ -103,7 +105,7 @@ def _position(header: Sequence[str], name: str, path: Path) -> int:
 
 
 def _npz_columns(content: bytes, names: Sequence[str], path: Path) -> dict[str, list[str]]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with checked_archive(io.BytesIO(content), path) as archive:
         members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
         columns = {}
         for name in names:
@@ -120,13 +122,17 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> list
         header = read_header(file)
     if header.objects or header.bytes + header.offset != info.file_size or info.file_size > MAX_BYTES:
         raise DataError(f"{info.filename} in {path} is damaged, too large, or holds Python objects.")
-    with archive.open(info) as file:
-        array = np.lib.format.read_array(file, allow_pickle=False)
-    if array.ndim != 1 or len(array) > MAX_ROWS or array.dtype.kind not in "USiuf":
+    check_ratio(info, path)
+    if len(header.shape) != 1 or header.shape[0] > MAX_ROWS:
         raise DataError(
             f"{info.filename} in {path} must be a list of at most {MAX_ROWS:,} numbers or texts, but has the "
-            f"shape {array.shape} and the type {array.dtype}."
+            f"shape {header.shape}."
         )
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
-    return [str(value) for value in array.tolist()]
+    with archive.open(info) as file:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind not in "USiuf":
+        raise DataError(
+            f"{info.filename} in {path} must be a list of numbers or texts, but has the type {array.dtype}."
+        )
+    values = array.tolist()
+    return [value.decode() for value in values] if array.dtype.kind == "S" else [str(value) for value in values]

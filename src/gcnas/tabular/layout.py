@@ -15,6 +15,9 @@ from gcnas.tabular.key import KeyCode, Site, Slot
 CHAIN_WINDOW = 4
 """m of a chain whose description does not say how far a policy sees."""
 
+MAX_TYPES = 1_000
+"""Most kinds of layers."""
+
 Options: TypeAlias = tuple[HyperparameterValue, ...]
 
 
@@ -154,19 +157,25 @@ def _codes(groups: Sequence[_Group]) -> dict[tuple[str, tuple[Options, ...]], in
     for group in groups:
         for meaning in group.meanings:
             codes.setdefault((meaning, group.options), len(codes))
+    if len(codes) > MAX_TYPES:
+        raise ConfigurationError(
+            f"A table has at most {MAX_TYPES:,} kinds of layers, but this has {len(codes):,}."
+        )
     return codes
 
 
 def _names(codes: dict[tuple[str, tuple[Options, ...]], int]) -> list[str]:
-    names: list[str] = []
+    names: dict[str, None] = {}
+    numbers: dict[str, int] = {}
     for meaning, _ in codes:
         word = re.sub(r"[^a-z0-9]+", "_", meaning.lower()).strip("_")[:34] or "layer"
         stem = word if word[0].isalpha() else f"layer_{word}"[:34]
-        number = 1
+        number = numbers.get(stem, 1)
         while (name := stem if number == 1 else f"{stem}_{number}") in names:
             number += 1
-        names.append(name)
-    return names
+        numbers[stem] = number
+        names[name] = None
+    return list(names)
 
 
 def _type(name: str, options: tuple[Options, ...]) -> Token:
