@@ -40,10 +40,10 @@ demo: $(READY) ## search a small network for scikit-learn's digits; result in ru
 	$(BIN)/gcnas search digits --budget $(DEMO_BUDGET) --max-params 60k --seed 0 --out runs/demo --overwrite $(DEMO_ARGS)
 
 test: $(READY) ## run the tests except those marked slow
-	$(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slow" $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup -m "not slow" $(TEST_ARGS)
 
 test-all: $(READY) ## run all tests
-	$(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup $(TEST_ARGS)
 
 lint: $(READY) ## check style, types and the direction of imports; changes nothing
 	$(BIN)/ruff check $(CODE)

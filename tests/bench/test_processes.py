@@ -257,5 +257,5 @@ def test_processes_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 def _is_running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:  # gone, before it was opened or since
         return False

@@ -87,7 +87,7 @@ PRINTING = """
 import time
 from gcnas.cli.display import create_display
 with create_display() as display:
-    for number in range(3):
+    for number in range(10):
         display.note(f"line {number}")
         time.sleep(0.3)
 print("unseen")

@@ -75,6 +75,8 @@ def do(deed: str, given: Job) -> None:
                 print("a lot to say " * 1_000, flush=True)
         case "slow":
             time.sleep(0.5)
+        case "slower":
+            time.sleep(2.0)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from gcnas.run.observer import Observer
 from gcnas.run.trial import Trial
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+pytestmark = pytest.mark.xdist_group("ray")
+"""Two clusters at once are slow to start on a small machine."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,7 +70,7 @@ def test_results_come_whole_and_every_failure_costs_its_candidate_only(cluster: 
     shares: list[tuple[int, float]] = []
     with begin(cluster, on_progress=lambda trial, share: shares.append((trial, share))) as executor:
         assert (executor.capacity, executor.isolated, executor.wait()) == (2, True, [])
-        deeds = ("score", "raise", "not finite", "hard exit", "segfault", "slow")
+        deeds = ("score", "raise", "not finite", "hard exit", "segfault", "slower")
         jobs = [job(number, deed) for number, deed in enumerate(deeds, start=1)]
         outcomes = run(executor, *jobs)
         assert executor.wait(0.0) == []
@@ -80,7 +82,7 @@ def test_results_come_whole_and_every_failure_costs_its_candidate_only(cluster: 
         "not finite": "not-finite",
         "hard exit": "crash",
         "segfault": "crash",
-        "slow": None,
+        "slower": None,
     }
     assert "no such layer" in str(outcomes[2].evaluation.error)
     assert "died" in str(outcomes[4].evaluation.error)
@@ -96,6 +98,32 @@ def test_setting_a_process_up_takes_no_time_of_its_candidate(cluster: Any) -> No
         assert run(executor, job(1, seconds=0.5))[1].evaluation.score == 0.01
     with begin(cluster, Late(60.0), bounds=Bounds(start=0.5)) as executor:
         assert "was not set up after 0 s" in str(run(executor, job(1))[1].evaluation.error)
+
+
+def test_news_that_come_late_are_not_lost() -> None:
+    """Who reads the board clears it, so an answer that nobody waited for would be the only one."""
+    asked: list[str] = []
+    late = iter((True, True, False, False))
+
+    def get(answer: str, timeout: float) -> dict[int, float]:
+        assert answer == asked[-1]
+        if next(late):
+            raise ray.exceptions.GetTimeoutError
+        return {}
+
+    def read() -> str:
+        asked.append(f"answer {len(asked)}")
+        return asked[-1]
+
+    executor = RayExecutor.__new__(RayExecutor)
+    executor._ray = SimpleNamespace(get=get, exceptions=ray.exceptions)
+    executor._board = SimpleNamespace(read=SimpleNamespace(remote=read))
+    executor._reading, executor._tasks = None, {}
+    counts = []
+    for _ in range(4):
+        executor._look()
+        counts.append(len(asked))
+    assert counts == [1, 1, 1, 2]
 
 
 def test_folders_of_killed_processes_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ SPACE = SearchSpace("own", (Plain(), Deadly(), Endless(), Greedy()), min_depth=1
 @pytest.fixture
 def meter(images: Dataset, tmp_path: Path) -> Iterator[tuple[SignalMeter, ApartMeter]]:
     near = SignalMeter(SPACE, images, BOTH, 5)
-    apart = ApartMeter(near, tmp_path, limit=1.0)
+    apart = ApartMeter(near, tmp_path, limit=4.0)
     yield near, apart
     apart.close()
 

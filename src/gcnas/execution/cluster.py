@@ -267,6 +267,7 @@ class RayExecutor(Executor):
         )
         self._tasks: dict[Any, _Task] = {}
         self._problem: GCNASError | None = None
+        self._reading: Any = None
         self._closed = False
 
     def __enter__(self) -> "RayExecutor":
@@ -397,10 +398,13 @@ class RayExecutor(Executor):
     def _look(self) -> None:
         """Read the board, and cancel what is beyond its bounds."""
         now = time.monotonic()
+        if self._reading is None:
+            self._reading = self._board.read.remote()
         try:
-            news = self._ray.get(self._board.read.remote(), timeout=10 * LOOK_SECONDS)
+            news = self._ray.get(self._reading, timeout=10 * LOOK_SECONDS)
+            self._reading = None
         except self._ray.exceptions.GetTimeoutError:
-            news = {}  # a busy machine; the next look will tell
+            news = {}  # a busy machine; the next look waits for the same answer, which nobody gets twice
         except self._ray.exceptions.RayError as error:
             raise WorkerError(f"The Ray cluster is gone: {_first_line(error)}") from error
         for ref, task in self._tasks.items():
