@@ -128,6 +128,9 @@ def test_the_first_training_of_a_transfer_is_a_share_of_its_time(
     assert more == {"seconds": 12.0}
     assert 1 <= timed.amounts.epochs < free.amounts.epochs
     assert timed.amounts.epochs * images / 1_000 <= 12 / 2
+    final = timed.amounts.final_epochs
+    assert timed.amounts.most_final_epochs(timed=True) == 2 * final
+    assert free.amounts.most_final_epochs(timed=True) == free.amounts.final_epochs
     assert timed.config.budget == free.config.budget
     assert yaml.safe_load((tmp_path / "timed/config.yaml").read_text())["budget"] == "1"
 

@@ -104,7 +104,9 @@ def _begun(
         return new_context(config, dataset, space, folder)
     timed = new_context(config.changed(budget=f"{seconds}s"), dataset, space, folder)
     write_text(folder.config, config.to_yaml())
-    return replace(timed, config=config, amounts=Amounts(timed.amounts.epochs, timed.amounts.final_epochs))
+    amounts = timed.amounts
+    kept = Amounts(amounts.epochs, amounts.final_epochs, stretched=amounts.stretched)
+    return replace(timed, config=config, amounts=kept)
 
 
 def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[str, Any]) -> RunConfig:

@@ -167,6 +167,7 @@ def test_images_are_mixed_in_long_final_trainings_unless_told_not_to(tmp_path: P
 @pytest.mark.parametrize(
     ("options", "passes"),
     [({"budget": "5s"}, 600), ({"budget": "5s", "final_epochs": 7}, 7), ({"budget": 1}, 300)],
+    ids=["clock", "clock and passes", "trials"],
 )
 def test_passes_go_on_while_the_wall_clock_has_time(
     options: dict[str, Any], passes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +184,9 @@ def test_passes_go_on_while_the_wall_clock_has_time(
         "digits", out=tmp_path / "r", epochs=1, workers=1, threads=1, onnx=False, report=False, **options
     )
     assert most == [passes]
+    for seconds in (20.0, None):
+        gcnas.finalize(tmp_path / "r", seconds=seconds)
+    assert most[1:] == [passes, min(passes, 300)]
 
 
 @pytest.mark.parametrize(

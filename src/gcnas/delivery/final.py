@@ -18,7 +18,6 @@ from gcnas.errors import CandidateError, ExportError, RunFolderError, SearchFail
 from gcnas.export import CHECKED_IMAGES, onnx_bytes
 from gcnas.export.onnx_extra import INSTALL, missing_packages
 from gcnas.network import Network
-from gcnas.run.amounts import STRETCH
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
 from gcnas.run.trial import Trial
@@ -271,18 +270,10 @@ def _train(
             "rate": heritage.rate,
         }
     # Images that the frozen training drew are not drawn again in the same order.
-    log = learn(
-        recipe=recipe, schedule=clock.schedule(_most_epochs(context, seconds)), seed=seed + bool(frozen)
-    )
+    most = context.amounts.most_final_epochs(timed=seconds is not None)
+    log = learn(recipe=recipe, schedule=clock.schedule(most), seed=seed + bool(frozen))
     facts["mixed"] = round(log.mixed, 2)
     return _Trained(network, log.epochs + frozen, facts=facts)
-
-
-def _most_epochs(context: Context, seconds: float | None) -> int:
-    """Passes over the images that the final training may make."""
-    config, epochs = context.config, context.amounts.final_epochs
-    chosen_by_clock = config.final_epochs is None and config.budget.seconds is not None
-    return STRETCH * epochs if seconds is not None and chosen_by_clock else epochs
 
 
 def _student(

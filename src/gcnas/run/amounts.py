@@ -58,6 +58,7 @@ class Amounts:
         candidate_seconds: Time limit of one candidate; None for none.
         speed: Images a second of the first reference in a worker; None where it was not measured.
         final_speed: The same with all threads of the run; None where it was not measured or is no other.
+        stretched: Whether a final training goes on to :data:`STRETCH` times its passes while its wall clock lasts.
     """
 
     epochs: int
@@ -66,6 +67,15 @@ class Amounts:
     candidate_seconds: float | None = None
     speed: float | None = None
     final_speed: float | None = None
+    stretched: bool = False
+
+    def most_final_epochs(self, timed: bool) -> int:
+        """Passes that a final training may make.
+
+        Args:
+            timed: Whether it has a wall clock.
+        """
+        return STRETCH * self.final_epochs if timed and self.stretched else self.final_epochs
 
 
 def choose_amounts(
@@ -123,7 +133,8 @@ def _amounts(
         affordable = search_seconds / of_worker * speed / images
         epochs = min(epochs, max(1, int(affordable)))
     limit = config.candidate_seconds or search_seconds * LONGEST_CANDIDATE
-    return Amounts(epochs, final_epochs, search_seconds, limit, speed, final_speed)
+    stretched = config.final_epochs is None
+    return Amounts(epochs, final_epochs, search_seconds, limit, speed, final_speed, stretched)
 
 
 def _clamp(value: float, bounds: tuple[int, int]) -> int:

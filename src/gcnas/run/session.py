@@ -133,6 +133,7 @@ def known_context(
         stop.candidate_seconds,
         amounts.speed,
         amounts.final_speed,
+        config.final_epochs is None and (amounts.stretched or config.budget.seconds is not None),
     )
     context = Context(config, folder, dataset, fitted, platform, amounts)
     check_setup(context)
