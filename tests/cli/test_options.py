@@ -5,6 +5,7 @@ from typer.main import get_command
 from gcnas.cli.app import app
 from gcnas.cli.options import seconds_of
 from gcnas.errors import ConfigurationError
+from gcnas.run.context import MIXED_FROM
 
 
 def helps() -> dict[str, str]:
@@ -36,3 +37,9 @@ def test_a_time_in_seconds() -> None:
 def test_what_is_no_time_is_said_to_be_none(text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"--time is a time such as 90s or 10m, but got '{text}'"):
         seconds_of(text)
+
+
+def test_the_passes_from_which_images_are_mixed_are_those_of_the_help() -> None:
+    told = [text for name, text in helps().items() if name.endswith(" mixing")]
+    assert len(told) > 2
+    assert all(f"of {MIXED_FROM} passes and more" in text for text in told)
