@@ -66,6 +66,14 @@ DESIGNS: dict[str, list[Row]] = {
     "vgg": [conv(24), POOL, conv(48), POOL, conv(64), POOL, conv(48)],
     "vgg-half": [conv(16), POOL, conv(32), POOL, conv(48), POOL, conv(32)],
     "vgg-half-wide": [conv(16), POOL, conv(32), POOL, conv(64), POOL, conv(64)],
+    "vgg-half-swish": [
+        conv(16, **SWISH), POOL, conv(32, **SWISH), POOL, conv(64, **SWISH), POOL, conv(64, **SWISH),
+    ],
+    "vgg-separable": [
+        conv(16), POOL, conv(32), POOL, separable(96), separable(128), POOL, separable(128),
+    ],
+    "pool-residual": [POOL, residual(32), POOL, conv(64), POOL, conv(64)],
+    "pool-resnet8": [POOL, residual(24), residual(32, 2), residual(48, 2)],
     "pool-vgg": [POOL, conv(48), POOL, conv(64), POOL, conv(64)],
     "pool-vgg-deep": [POOL, conv(24), conv(48), POOL, conv(64), POOL, conv(48)],
     "vgg-first": [conv(32), POOL, conv(48), POOL, conv(64), conv(64, kernel_size=1)],
@@ -119,7 +127,7 @@ def run_one(name: str, seed: int, seconds: float, output: Path) -> None:
         network = build_seeded(space, architecture, dataset, platform, seed)
         batches = training.ImageBatches(dataset.train_and_validation(), platform, here.recipe.augmentation)
         schedule = training.TimedSchedule(seconds, 10_000)
-        log = training.train(network, batches, here.recipe, schedule, platform, seed=seed)
+        log = training.train(network, batches, here.final_recipe, schedule, platform, seed=seed)
         accuracy = here.test(network)
     facts = (name, seed, seconds, round(log.epochs, 1), cost.parameters, cost.multiply_adds)
     append(output, COLUMNS, (*facts, round(accuracy, 4)))

@@ -1,13 +1,15 @@
 """Do cheap signals help the strategy `gcnas`? On tables with published ones.
 
-    python benchmarks/signals.py tables --seeds 20
-    python benchmarks/signals.py summary
+    python benchmarks/signals.py tables --seeds 50
+    python benchmarks/signals.py tables --seeds 50 --without-sizes
+    python benchmarks/signals.py summary [--without-sizes]
 
 `tables` runs `gcnas` and `gcnas:signals` on the three data sets of NAS-Bench-201 with 150 queries, paired seeds from
 100 on, one process and one thread. The signals are the columns `nwot` and `synflow` of NAS-Bench-Suite-Zero (those of
 CIFAR-10 for CIFAR-100 too). Cells without a row there take the one of a cell of the same isomorphism class, and have no
-signals where there is none. One row a run goes to `benchmarks/results/signals.csv`; runs that are there already are
-not run again, and `summary` prints it.
+signals where there is none. The tables also tell the sizes of networks, which `gcnas` looks at, unless
+`--without-sizes` leaves them out. One row a run goes to `benchmarks/results/signals_with_sizes.csv`, or without them to
+`signals.csv`; runs that are there already are not run again, and `summary` prints them.
 
 The data are read from the folder in GCNAS_DATA or `../shared/data`.
 """
@@ -68,11 +70,14 @@ def joined(folder: Path) -> Path:
     return path
 
 
-def table(name: str, path: Path) -> Table:
-    """A built-in table whose description names signals too."""
+def table(name: str, path: Path, sizes: bool) -> Table:
+    """A built-in table whose description names signals too, and sizes if wanted."""
     prefix, description = SPACES[name], Description.parse(built_in()[name], name)
     signals = (f"{prefix}_nwot", f"{prefix}_synflow")
-    return load_table(path, description.model_copy(update={"signals": signals, "sha256": None}))
+    changes: dict[str, object] = {"signals": signals, "sha256": None}
+    if not sizes:
+        changes |= {"parameters": None, "multiply_adds": None}
+    return load_table(path, description.model_copy(update=changes))
 
 
 def run(problem: Table, arm: str, seed: int) -> list[object]:
@@ -86,11 +91,11 @@ def run(problem: Table, arm: str, seed: int) -> list[object]:
     return [found.space, arm, seed, len(found.queries), int(regret[-1] <= 0), *figures, seconds]
 
 
-def search_tables(seeds: int, out: Path) -> None:
+def search_tables(seeds: int, sizes: bool, out: Path) -> None:
     """Run all arms, a seed after the other, and print what comes of it."""
     with tempfile.TemporaryDirectory() as folder:
         path = joined(Path(folder))
-        problems = {name: table(name, path) for name in SPACES}
+        problems = {name: table(name, path, sizes) for name in SPACES}
     done = set()
     if out.exists():
         with out.open(newline="") as file:
@@ -138,13 +143,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["tables", "summary"])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--without-sizes", action="store_true")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    out = options.results / ("signals.csv" if options.without_sizes else "signals_with_sizes.csv")
     if options.part == "tables":
-        search_tables(options.seeds, options.results / "signals.csv")
+        search_tables(options.seeds, not options.without_sizes, out)
     else:
-        summarise(options.results / "signals.csv")
+        summarise(out)
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ def finalize(
         observer: Told what happens.
         distill: A teacher: ``"larger"`` (the network grown to about four times its multiply-adds, trained first),
             ``"ensemble"`` (the run's three best, likewise), ``"trial=N"``, ``"phi=N"``, another run folder, an ONNX
-            file, or a module that maps images ``B x C x H x W`` in [0, 1] to logits.
+            file, or a module that maps images ``B x C x H x W`` in [0, 1] to logits: itself, or as ``"FILE.py:NAME"``.
         temperature: Of the distillation; None chooses on validation.
         distill_weight: Share of the teacher in the loss; None chooses on validation.
         init_from: A run folder or a safetensors file whose weights are taken over where they fit.

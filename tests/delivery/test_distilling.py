@@ -116,6 +116,34 @@ def test_a_users_module_teaches(run: Path) -> None:
     assert float(confusion[:, 0].sum() / confusion.sum()) > 0.95
 
 
+OWN_FILE = """
+import torch
+
+class Bright(torch.nn.Module):
+    def forward(self, images):
+        return torch.nn.functional.one_hot(torch.zeros(len(images), dtype=torch.int64), 10) * 20.0 - 10.0
+
+TEACHER, NUMBER = Bright(), 5
+"""
+
+
+def test_a_module_in_a_users_file_teaches(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN_FILE)
+    metrics = finalized(run, distill=f"{file}:TEACHER", temperature=1.0, distill_weight=1.0)
+    assert metrics["distillation"]["teacher"] == f"{file}:TEACHER"
+    confusion = torch.tensor(metrics["test_confusion"])
+    assert float(confusion[:, 0].sum() / confusion.sum()) > 0.95
+    for name, message in (("NUMBER", "it is int"), ("Bright", "it is type"), ("NOBODY", "it is NoneType")):
+        with pytest.raises(ConfigurationError, match=message):
+            finalized(run, distill=f"{file}:{name}")
+    file.write_text("1 / 0")
+    with pytest.raises(ConfigurationError, match="ZeroDivisionError"):
+        finalized(run, distill=f"{file}:TEACHER")
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        finalized(run, distill=f"{tmp_path / 'none.py'}:TEACHER")
+
+
 @pytest.mark.parametrize("shape", [("n", 1, 8, 8), (1, 3, 12, 10)])
 def test_a_float_onnx_file_of_another_tool_teaches(
     run: Path, tmp_path: Path, shape: tuple[str | int, ...]

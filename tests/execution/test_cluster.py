@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 from tests.execution.deeds import Broken, Deeds, Late, job
+from typer.testing import CliRunner
 
 import gcnas
+from gcnas.cli.app import app
 from gcnas.config import RunConfig
 from gcnas.errors import ConfigurationError, DataError, WorkerError
 from gcnas.execution import Job, Needs, Outcome, RayExecutor, cluster_worker, worker
@@ -25,6 +27,7 @@ from gcnas.execution.cluster_worker import Sent
 from gcnas.execution.worker import Done, refuse_in_worker
 from gcnas.execution.worker_process import Bounds
 from gcnas.records import EvaluationState
+from gcnas.run import rungs
 from gcnas.run.observer import Observer
 from gcnas.run.trial import Trial
 
@@ -200,6 +203,79 @@ class Killer(Observer):
             node = self._cluster.worker_nodes.copy().pop()
             # Beside the search, so that it is going on when the node dies.
             threading.Thread(target=self._cluster.remove_node, args=(node, False)).start()
+
+
+class Hanging:
+    """A setup whose first job says where it is, and never ends; the others do.
+
+    Args:
+        told: File that holds the node.
+        again: Whether all jobs hang.
+    """
+
+    def __init__(self, told: Path, again: bool) -> None:
+        self._told, self._again = told, again
+
+    def __call__(self, tell: Any) -> Any:
+        def evaluate(given: Job) -> Any:
+            first = not self._told.exists()
+            if first or self._again:
+                self._told.write_text(ray.get_runtime_context().get_node_id())
+                time.sleep(600)
+            return 0.5, {"pid": os.getpid()}, None
+
+        return evaluate
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_lost_node_was_at_is_repeated(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """On another node; a candidate whose nodes are lost time and again counts as failed."""
+    monkeypatch.setattr(on_cluster, "LOST_NODES", 1)
+    told, outcomes = tmp_path / "node", []
+    with begin(cluster, Hanging(told, again)) as executor:
+        executor.submit(job(1))
+        waiting = threading.Thread(target=lambda: outcomes.extend(executor.wait()))
+        waiting.start()
+        for _ in range(1 + again):
+            while not told.exists() or not told.read_text():
+                time.sleep(0.1)
+            (victim,) = (node for node in cluster.worker_nodes if node.node_id == told.read_text())
+            if again:
+                told.unlink()
+            cluster.remove_node(victim, allow_graceful=False)
+            cluster.add_node(num_cpus=1)
+        waiting.join(120)
+    (outcome,) = outcomes
+    if again:
+        assert "Its node was lost 2 times" in str(outcome.evaluation.error)
+    else:
+        assert outcome.evaluation.score == 0.5
+    cluster.wait_for_nodes()
+
+
+@pytest.mark.slow
+def test_a_search_by_command_climbs_rungs_on_the_cluster(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default strategy and checkpoints that go to the nodes and come back; resumed, it goes on there."""
+    monkeypatch.setattr(rungs, "LEAST_STEPS", 1)
+    run = tmp_path / "run"
+    few = ["--final-epochs", "1", "--threads", "1", "--no-onnx", "--no-report"]
+    asked = ["search", "digits", "--out", run, "--budget", "9", "--epochs", "3", "--max-params", "20k", *few]
+    began = CliRunner().invoke(app, [*map(str, asked), "--executor", "ray", "--address", cluster.address])
+    assert began.exit_code == 0, began.output
+    trials = gcnas.load(run).trials
+    assert len(trials) == 9
+    assert any(trial.continues for trial in trials)
+    assert RunConfig.from_yaml(run / "config.yaml")["executor"] == "ray"
+    again = CliRunner().invoke(app, ["resume", str(run), "--budget", "11"])
+    assert again.exit_code == 0, again.output
+    trials = gcnas.load(run).trials
+    assert (len(trials), {trial.evaluation.state for trial in trials}) == (11, {EvaluationState.COMPLETE})
+    assert not ray.is_initialized()
 
 
 @pytest.mark.slow

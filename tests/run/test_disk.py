@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.execution.deeds import Deeds, job
 from tests.run.conftest import MakeTrial, SmallDisk
 from tests.run.killing import trials_of
 from tests.run.killing_digits import usable
 from tests.run.test_kill import COMMAND
 from tests.run.toy import read_run, run_toy
+from torch import nn
 
 from gcnas import api
 from gcnas.data import load, store
@@ -22,6 +24,7 @@ from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
 from gcnas.run.trial import Trial
+from gcnas.training.checkpoint import load_checkpoint, save_checkpoint
 
 # --- full
 
@@ -123,12 +126,24 @@ def test_best_without_room_keeps_the_old_one(small_disk: SmallDisk) -> None:
     assert {item.name for item in folder.path.iterdir()} == {"best", "logs"}
 
 
+def test_a_checkpoint_without_room_is_left_out(small_disk: SmallDisk) -> None:
+    """The one that was there stays whole."""
+    torch.manual_seed(0)
+    network, path = nn.Linear(64, 64), small_disk.path / "checkpoints" / "1.safetensors"
+    assert save_checkpoint(network, 1.0, path)
+    small_disk.fill()
+    assert not save_checkpoint(network, 2.0, path)
+    assert not save_checkpoint(network, 2.0, path.with_name("2.safetensors"))
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+    assert load_checkpoint(nn.Linear(64, 64), path, before=9) == 1.0
+
+
 def test_best_without_room_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**_: object) -> str:
+    def refuse(*_: object, **__: object) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     folder = RunFolder.create(tmp_path / "run")
-    monkeypatch.setattr("gcnas.run.folder.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("gcnas.run.folder.Path.mkdir", refuse)
     with pytest.raises(RunFolderError, match=r"No space left.*Make room"):
         folder.replace(folder.best, lambda _: None)
 

@@ -17,7 +17,7 @@ from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Trial
 
 TRIALS = 8
-SEARCH = f"search digits --budget {TRIALS} --epochs 3 --final-epochs 1 --resolution 8 --threads 1 --no-report".split()
+SEARCH = f"search digits --budget {TRIALS} --epochs 3 --final-epochs 1 --resolution 8 --threads 1".split()
 
 # The memory format is timed when a run begins, and two formats round differently: a fixed one for all runs here.
 COMMAND = """
@@ -65,12 +65,14 @@ def left_behind(folder: Path) -> dict[str, Any]:
         for column in ("seconds", "elapsed", "attempts"):
             del row[column]
     metrics = json.loads((folder / "best" / "metrics.json").read_text())
+    report = (folder / "report.html").read_text()
     metrics = {name: value for name, value in metrics.items() if name != "seconds" and "latency" not in name}
     with LedgerReader(folder / "run.db") as ledger:
         state = ledger.strategy_state()
         return {
             "table": rows,
             "metrics": metrics,
+            "report": (report.endswith("</html>\n"), f"{100 * metrics['test_accuracy']:.1f}" in report),
             "onnx": (folder / "best" / "model.onnx").read_bytes(),
             "weights": (folder / "best" / "weights.safetensors").read_bytes(),
             "rejections": ledger.rejections(),
@@ -85,6 +87,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     found = left_behind(folder)
     assert len(found["table"]) == TRIALS
     assert found["metrics"]["state"] == "final"
+    assert found["report"] == (True, True)
     # The same holds where candidates go on from checkpoints.
     assert any(row["continues"] and float(row["trained_epochs"]) < 3 for row in found["table"])
     return found

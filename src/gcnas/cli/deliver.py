@@ -61,7 +61,8 @@ def finalize(
             "--distill",
             metavar="TEACHER",
             help="Learn from a teacher too: larger (the network grown four times, trained first), ensemble (the run's "
-            "best, trained first), trial=N, phi=N, a run folder, an .onnx file.",
+            "best, trained first), trial=N, phi=N, a run folder, an .onnx file, FILE.py:NAME (any module; the file is "
+            "executed).",
         ),
     ] = None,
     temperature: Annotated[

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from gcnas.config import RunConfig
 from gcnas.delivery.best import Model, load_best, load_model
-from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
 from gcnas.export.onnx_teacher import OnnxTeacher
 from gcnas.records import Architecture, Limits
 from gcnas.run.context import Context
@@ -21,6 +21,7 @@ from gcnas.run.folder import RunFolder
 from gcnas.run.recommendation import contenders
 from gcnas.run.trial import Trial, decisive
 from gcnas.space import SearchSpace, load_space
+from gcnas.space.load import execute, in_file
 from gcnas.space.scaling import Coefficients, scale_architecture
 from gcnas.training.distillation import Ensemble, Teacher
 
@@ -70,7 +71,8 @@ def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Tr
 
     Args:
         given: ``larger``, ``ensemble``, ``trial=N``, ``phi=N``, an ONNX file, a run folder (or one in its
-            ``scaled``), or from Python a module that maps ``B x C x H x W`` in [0, 1] to logits.
+            ``scaled``), or a module that maps ``B x C x H x W`` in [0, 1] to logits: itself, or as ``FILE.py:NAME``,
+            which is executed.
         context: The run whose network learns.
         trial: The trial of that network.
         trials: Those of the run.
@@ -84,6 +86,8 @@ def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Tr
         given = copy.deepcopy(given) if isinstance(given, nn.Module) else given
         return Known(type(given).__name__, _checked(_frozen(given, context), type(given).__name__, context))
     text = str(given)
+    if (place := in_file(text)) is not None:
+        return Known(text, _checked(_frozen(_in_file(*place), context), text, context))
     if text == ENSEMBLE:
         return _ensemble(context, trials)
     if text == LARGER:
@@ -104,9 +108,26 @@ def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Tr
     if (path / "run.db").is_file():
         return Known(text, _checked(_run(path, context), text, context))
     raise ConfigurationError(
-        f"A teacher is 'larger', 'ensemble', 'trial=N', 'phi=N', a run folder or an .onnx file, but got {text!r}, "
-        "which is none of them."
+        f"A teacher is 'larger', 'ensemble', 'trial=N', 'phi=N', a run folder, an .onnx file or FILE.py:NAME, but got "
+        f"{text!r}, which is none of them."
     )
+
+
+def _in_file(path: Path, name: str) -> Teacher:
+    """A module that a user's file makes.
+
+    Raises:
+        ConfigurationError: If the file cannot be executed, or has no such module.
+    """
+    try:
+        module: Any = getattr(execute(path), name, None)
+    except SpaceError as error:
+        raise ConfigurationError(f"{path}:{name} cannot teach. {error}") from error
+    if not callable(module) or isinstance(module, type):
+        raise ConfigurationError(
+            f"{path} must define {name} as a module that maps images to logits, but it is {type(module).__name__}."
+        )
+    return cast("Teacher", module)
 
 
 def _ensemble(context: Context, trials: Sequence[Trial]) -> ToTrain:

@@ -24,27 +24,32 @@ def load_space(reference: str) -> SearchSpace:
     """
     if reference in PRESETS:
         return PRESETS[reference]
-    path_text, separator, name = reference.rpartition(":")
-    if not separator or not path_text.endswith(".py") or not name.isidentifier():
+    if (place := in_file(reference)) is None:
         raise SpaceError(
             f"A space is one of {sorted(PRESETS)} or FILE.py:NAME, for example my_space.py:SPACE, but got "
             f"{reference!r}."
         )
-    path = Path(path_text)
-    if not path.is_file():
-        raise SpaceError(f"The file of the space does not exist: {path}.")
+    path, name = place
     space = getattr(execute(path), name, None)
     if not isinstance(space, SearchSpace):
         raise SpaceError(f"{path} must define {name} = SearchSpace(...), but {name} is {type(space).__name__}.")
     return space
 
 
+def in_file(reference: str) -> tuple[Path, str] | None:
+    """File and variable of ``FILE.py:NAME``; None if it has another form."""
+    path, separator, name = reference.rpartition(":")
+    return (Path(path), name) if separator and path.endswith(".py") and name.isidentifier() else None
+
+
 def execute(path: Path) -> object:
     """Execute a Python file as a module of its own; name only files that you trust.
 
     Raises:
-        SpaceError: If it raises, or is no Python file.
+        SpaceError: If it does not exist, raises, or is no Python file.
     """
+    if not path.is_file():
+        raise SpaceError(f"The file does not exist: {path}.")
     module_name = f"{MODULE_PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
