@@ -73,7 +73,6 @@ DESIGNS: dict[str, list[Row]] = {
         conv(16), POOL, conv(32), POOL, separable(96), separable(128), POOL, separable(128),
     ],
     "pool-residual": [POOL, residual(32), POOL, conv(64), POOL, conv(64)],
-    "pool-resnet8": [POOL, residual(24), residual(32, 2), residual(48, 2)],
     "pool-vgg": [POOL, conv(48), POOL, conv(64), POOL, conv(64)],
     "pool-vgg-deep": [POOL, conv(24), conv(48), POOL, conv(64), POOL, conv(48)],
     "vgg-first": [conv(32), POOL, conv(48), POOL, conv(64), conv(64, kernel_size=1)],

@@ -5,7 +5,8 @@
 else is as in a real run: proposals, limits, duplicates, ledger, ``best/`` at every improvement; and one in which
 every candidate is an improvement. Start (with the data at hand), tables and report are counted, the final training
 is not. Memory: the resident set of one process (seed 0) that trains 500 candidates for an epoch each on 300 images
-of 8x8 pixels, after every 50. Targets: at most 20 ms a candidate, at most 30 MB more after 500 than after 50.
+of 8x8 pixels, after every 50. The strategy is `random`; what others take is in `strategy_growth.py`. Targets: at most
+20 ms a candidate, at most 30 MB more after 500 than after 50.
 """
 
 import argparse
@@ -34,7 +35,9 @@ from gcnas.training.candidate import TrainedCandidate, build_seeded, weights_of
 
 RESULTS = Path(__file__).resolve().parent / "results" / "overhead.csv"
 COLUMNS = "measurement seed candidates figure value unit".split()
-OPTIONS: dict[str, Any] = {"epochs": 1, "final_epochs": 1, "threads": 1, "max_params": 100_000, "resolution": 8}
+OPTIONS: dict[str, Any] = {
+    "strategy": "random", "epochs": 1, "final_epochs": 1, "threads": 1, "max_params": 100_000, "resolution": 8,
+}  # fmt: skip
 
 Row = tuple[str, int, int, str, float, str]
 
@@ -51,9 +54,9 @@ class Instant:
 
     rising = False
 
-    def __init__(self, space: Any, dataset: Any, recipe: Any, platform: Any) -> None:
+    def __init__(self, space: Any, dataset: Any, recipe: Any, platform: Any, donor: Any = None) -> None:
         self.space, self.dataset, self.platform, self.count = space, dataset, platform, 0
-        del recipe
+        del recipe, donor
 
     def __call__(self, architecture: Architecture, fidelity: Fidelity, *_: Any) -> TrainedCandidate:
         """A candidate with its initial weights."""
@@ -115,7 +118,7 @@ def measured_parts(watch: Stopwatch) -> Iterator[None]:
 def measure_time(name: str, trainer: type[Instant], candidates: int, seed: int) -> list[Row]:
     """One run with instant evaluations."""
     watch = Stopwatch()
-    with tempfile.TemporaryDirectory() as folder, patch("gcnas.run.session.CandidateTrainer", trainer):
+    with tempfile.TemporaryDirectory() as folder, patch("gcnas.run.evaluating.CandidateTrainer", trainer):
         start = time.perf_counter()
         with measured_parts(watch):
             out = Path(folder) / "run"

@@ -69,6 +69,7 @@ CASES = [
     *(f"nb201:random:{workers}:2000" for workers in (1, 10, 100, 1_000)),
     *(f"nb201:gcnas:{workers}:60" for workers in (1, 10)),
     "nb201:gcnas:100:150",
+    "nb201:gcnas:1000:1500",
     "cnn:gcnas:10:80",
     "cnn:random:1000:100000",
 ]
