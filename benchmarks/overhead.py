@@ -183,7 +183,7 @@ def main() -> None:
         rows += measure_time("time", Instant, arguments.candidates, seed)
     rows += measure_time("time, all improvements", Rising, arguments.candidates, arguments.seeds[0])
     with arguments.out.open("w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(rows)
     for row in rows:
