@@ -34,7 +34,7 @@ class Result:
         self.run = run
         self._folder = RunFolder(run)
         self._space = space
-        self._model: tuple[tuple[int, int], Model] | None = None
+        self._model: tuple[tuple[int, bytes], Model] | None = None
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -74,12 +74,12 @@ class Result:
         Raises:
             RunFolderError: If there is none yet.
         """
+        best = self._folder.best
         try:
-            entry = self._folder.best.stat()
+            # The folder is replaced as a whole.
+            delivery = (best.stat().st_ino, (best / "metrics.json").read_bytes())
         except OSError:
             return load_best(self._folder, self._space)  # which says what is missing
-        # The folder is replaced as a whole.
-        delivery = (entry.st_ino, entry.st_mtime_ns)
         if self._model is None or self._model[0] != delivery:
             self._model = (delivery, load_best(self._folder, self._space))
         return self._model[1]
