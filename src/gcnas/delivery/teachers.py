@@ -87,7 +87,7 @@ def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Tr
         return Known(type(given).__name__, _checked(_frozen(given, context), type(given).__name__, context))
     text = str(given)
     if (place := in_file(text)) is not None:
-        return Known(text, _checked(_frozen(_in_file(*place), context), text, context))
+        return Known(text, _checked(_frozen(_module_of(*place), context), text, context))
     if text == ENSEMBLE:
         return _ensemble(context, trials)
     if text == LARGER:
@@ -113,7 +113,7 @@ def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Tr
     )
 
 
-def _in_file(path: Path, name: str) -> Teacher:
+def _module_of(path: Path, name: str) -> Teacher:
     """A module that a user's file makes.
 
     Raises:
