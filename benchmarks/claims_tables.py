@@ -61,10 +61,12 @@ def arrow(folder: Path, experiment: str, measure: str, base: str | None, arm: st
 
 def rewritten(text: str, folder: Path) -> str:
     """The page with the cells of its marked tables replaced."""
-    lines, mark, header = text.split("\n"), None, list[str]()
+    lines, header = text.split("\n"), list[str]()
+    mark: tuple[str, str, str | None] | None = None
     for index, line in enumerate(lines):
         if found := MARK.fullmatch(line.strip()):
-            mark, header = found.groups(), []
+            experiment, measure, base = found.groups()
+            mark, header = (experiment, measure, base), []
         elif mark is not None and line.startswith("|"):
             cells = [part.strip() for part in line.strip("|").split("|")]
             if not header:

@@ -2,8 +2,9 @@
 
 ``python benchmarks/designs.py --jobs 2`` trains each design for the same wall clock (one thread) with the recipe of the
 final training on 4,000 CIFAR-10 images and measures it on 5,000 others. All 9,000 are from the first 40,000 of the
-training images, outside those of ``product.py``'s set ``cifar8000``; no benchmark's test image is among them. A row
-that stands in the result file is not run again. The data are read from the folder in GCNAS_DATA or ``../shared/data``.
+training images, outside those of ``product.py``'s set ``cifar8000``; no benchmark's test image is among them. With
+``--set fashion`` 5,000 training images of Fashion-MNIST and 10,000 others, outside those of ``product.py``. A row that
+stands in the result file is not run again. The data are read from the folder in GCNAS_DATA or ``../shared/data``.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from gcnas.space import SearchSpace
 from gcnas.training.candidate import build_seeded
 
 RESULTS = Path(__file__).resolve().parent / "results" / "designs.csv"
-COLUMNS = "design seed seconds epochs parameters multiply_adds accuracy".split()
+COLUMNS = "set design seed seconds epochs parameters multiply_adds accuracy".split()
 
 Row = tuple[str, dict[str, Any]]
 
@@ -48,8 +49,8 @@ def separable(filters: int, stride: int = 1, kernel_size: int = 3, **values: Any
 
 
 POOL: Row = ("max_pool", {})
-SWISH = {"activation": "hard_swish"}
-SE = {"squeeze_excite": 0.25}
+SWISH: dict[str, Any] = {"activation": "hard_swish"}
+SE: dict[str, Any] = {"squeeze_excite": 0.25}
 
 DESIGNS: dict[str, list[Row]] = {
     "resnet8": [residual(16), residual(32, 2), residual(64, 2)],
@@ -95,29 +96,48 @@ def build(space: SearchSpace, design: list[Row]) -> Architecture:
     return growth.architecture
 
 
-def prepare(folder: Path) -> Path:
-    """The images as a file with splits."""
+def cifar() -> dict[str, np.ndarray]:
+    """Training and other images of CIFAR-10."""
     images = np.concatenate([sheet(DATA / "cifar10" / f"train_{number:02d}.webp") for number in range(40)])
     labels = np.load(DATA / "cifar10" / "labels.npz")["train_labels"]
     order = np.random.RandomState(0).permutation(40_000)
-    train, test = order[8_000:12_000], order[12_000:17_000]
-    path = folder / "designs.npz"
+    return split(images, labels, order[8_000:12_000], order[12_000:17_000])
+
+
+def fashion() -> dict[str, np.ndarray]:
+    """Training and other images of Fashion-MNIST."""
+    arrays = np.load(DATA / "fashion_mnist.npz")
+    order = np.random.RandomState(0).permutation(60_000)
+    return split(arrays["train_images"], arrays["train_labels"], order[5_000:10_000], order[10_000:20_000])
+
+
+def split(images: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, np.ndarray]:
+    """Some images to train with, and some to measure with."""
     arrays = {"train_images": images[train], "train_labels": labels[train]}
-    np.savez(path, allow_pickle=False, **arrays, test_images=images[test], test_labels=labels[test])
+    return arrays | {"test_images": images[test], "test_labels": labels[test]}
+
+
+SETS = {"cifar": cifar, "fashion": fashion}
+
+
+def prepare(folder: Path, name: str = "cifar") -> Path:
+    """The images as a file with splits."""
+    path = folder / f"{name}.npz"
+    np.savez(path, allow_pickle=False, **SETS[name]())
     return path
 
 
-def scene(folder: Path, seed: int) -> Scene:
+def scene(folder: Path, seed: int, name: str = "cifar") -> Scene:
     """The images, the space within the limits of ResNet-8, one thread."""
-    parameters, multiply_adds = LIMITS["cifar"]
-    data, limits = str(prepare(folder)), {"max_params": parameters, "max_macs": multiply_adds}
-    return Scene.set(data, folder, seed=seed, threads=1, **limits)
+    parameters, multiply_adds = LIMITS[name]
+    limits = {"max_params": parameters, "max_macs": multiply_adds}
+    return Scene.set(str(prepare(folder, name)), folder, seed=seed, threads=1, **limits)
 
 
-def run_one(name: str, seed: int, seconds: float, output: Path) -> None:
+def run_one(images: str, name: str, seed: int, seconds: float, output: Path) -> None:
     """Train one design and append its row."""
     with tempfile.TemporaryDirectory() as folder:
-        here = scene(Path(folder), seed)
+        here = scene(Path(folder), seed, images)
         space, dataset, platform = here.space, here.dataset, here.platform
         architecture = build(space, DESIGNS[name])
         cost = space.cost(architecture)
@@ -128,13 +148,14 @@ def run_one(name: str, seed: int, seconds: float, output: Path) -> None:
         schedule = training.TimedSchedule(seconds, 10_000)
         log = training.train(network, batches, here.final_recipe, schedule, platform, seed=seed)
         accuracy = here.test(network)
-    facts = (name, seed, seconds, round(log.epochs, 1), cost.parameters, cost.multiply_adds)
+    facts = (images, name, seed, seconds, round(log.epochs, 1), cost.parameters, cost.multiply_adds)
     append(output, COLUMNS, (*facts, round(accuracy, 4)))
 
 
 def main() -> None:
     """Read the command line, run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=list(SETS), default="cifar")
     parser.add_argument("--designs", nargs="+", choices=list(DESIGNS), default=list(DESIGNS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--seconds", type=float, default=120.0)
@@ -143,14 +164,14 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help="run the first design in this process")
     given = parser.parse_args()
     if given.here:
-        run_one(given.designs[0], given.seeds[0], given.seconds, given.out)
+        run_one(given.set, given.designs[0], given.seeds[0], given.seconds, given.out)
         return
-    done = {(row["design"], int(row["seed"]), float(row["seconds"])) for row in rows(given.out)}
+    done = {(row["set"], row["design"], int(row["seed"]), float(row["seconds"])) for row in rows(given.out)}
     jobs = [
-        ("--designs", name, "--seeds", seed, "--seconds", given.seconds, "--out", given.out)
+        ("--set", given.set, "--designs", name, "--seeds", seed, "--seconds", given.seconds, "--out", given.out)
         for seed in given.seeds
         for name in given.designs
-        if (name, seed, given.seconds) not in done
+        if (given.set, name, seed, given.seconds) not in done
     ]
     run_each(__file__, jobs, given.jobs)
 

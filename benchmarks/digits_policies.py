@@ -112,7 +112,7 @@ def main() -> None:
     done = finished(arguments.out)
     jobs = [(s, seed) for seed in arguments.seeds for s in arguments.strategies if (s, seed) not in done]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for rows in pool.map(lambda job: run_one(*job, arguments.candidates), jobs):
+        for rows in pool.map(lambda job: run_one(job[0], job[1], arguments.candidates), jobs):
             append(arguments.out, rows)
             print(f"{rows[0]['strategy']} seed {rows[0]['seed']}: best {rows[-1]['best_so_far']}", flush=True)
     summarise(arguments.out)

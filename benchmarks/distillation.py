@@ -40,8 +40,8 @@ COLUMNS = (
     "set seed arm epochs teacher temperature weight test_accuracy teacher_validation parameters multiply_adds "
     "teacher_multiply_adds seconds teacher_seconds"
 ).split()
-LIMITS = {"max_params": "25k", "max_macs": "3M"}
-COEFFICIENTS = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
+LIMITS: dict[str, Any] = {"max_params": "25k", "max_macs": "3M"}
+COEFFICIENTS: dict[str, Any] = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
 
 Row = dict[str, Any]
 

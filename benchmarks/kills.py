@@ -29,7 +29,7 @@ COLUMNS = "space way seed runs driver worker both trials crashed lost doubled di
 
 
 def rows(space: str, seed: int, tallies: dict[str, Tally], seconds: float) -> list[list[object]]:
-    found = []
+    found: list[list[object]] = []
     for way, t in tallies.items():
         victims = [t.kills[name] for name in ("driver", "worker", "both")]
         different = "" if t.different is None else t.different

@@ -29,8 +29,7 @@ DATA = {
     "pneumonia_xray_balanced.npz": (True, range(1)),
     "flowers": (True, range(3)),
 }
-COLUMNS = ("data", "seed", "plain_accuracy", "mirrored_accuracy", "ratio", "threshold", "mirror")
-COLUMNS += ("expected", "seconds")
+COLUMNS = "data seed plain_accuracy mirrored_accuracy ratio threshold mirror expected seconds".split()
 
 
 def main() -> None:

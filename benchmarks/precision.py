@@ -90,7 +90,7 @@ def _milliseconds(network: nn.Module, space: SearchSpace) -> list[float]:
     pixels = (255 * images).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     labels = torch.arange(64).remainder(shape.classes).numpy()
     times: dict[bool, list[float]] = {False: [], True: []}
-    network = network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for _ in range(STEPS + 1):
         for autocast, found in times.items():
             platform = training.Platform("cpu", 1, channels_last=True, autocast=autocast)
@@ -115,15 +115,15 @@ def summarize() -> None:
         print(*key, f"{statistics.median(values):.2f} times ({min(values):.2f} to {max(values):.2f})")
     found = {(r["set"], r["network"], r["precision"], r["seed"]): r for r in rows(FOLDER / "precision.csv")}
     pairs = defaultdict(list)
-    for (name, network, precision, seed), row in found.items():
+    for (name, network, precision, number), row in found.items():
         if precision == "bfloat16":
-            pairs[name, network].append((found[name, network, "float32", seed], row))
-    for key, both in pairs.items():
+            pairs[name, network].append((found[name, network, "float32", number], row))
+    for where, both in pairs.items():
         single, half = ([float(pair[i]["accuracy"]) for pair in both] for i in (0, 1))
         speed = [float(b["images_per_second"]) / float(a["images_per_second"]) for a, b in both]
         change = [100 * (b - a) for a, b in zip(single, half, strict=True)]
         print(
-            *key,
+            *where,
             f"{statistics.mean(single):.3f} and {statistics.mean(half):.3f}, points {statistics.mean(change):+.2f} "
             f"({', '.join(f'{c:+.2f}' for c in change)}), {statistics.median(speed):.2f} times the images a second",
         )

@@ -241,7 +241,7 @@ def build_hand_made(arm: str, scene: Scene, limits: tuple[int, int], seed: int) 
             growth = growth.add(space.encode_layer(block, index + 1))
         architecture = growth.architecture
     else:
-        architecture = {"resnet8": resnet8, "vgg": vgg}[arm](space)
+        architecture = resnet8(space) if arm == "resnet8" else vgg(space)
     return build_seeded(space, architecture, scene.dataset, scene.platform, seed)
 
 

@@ -102,7 +102,8 @@ def _drawn(runs: list[Run], generator: np.random.Generator) -> np.ndarray:
     """:func:`with_restarts` of runs drawn with replacement."""
     values = np.array([(int(run["queries"]), int(run["found"])) for run in runs], dtype=float)
     queries, found = values[generator.integers(len(runs), size=(DRAWS, len(runs)))].sum(1).T
-    return np.divide(queries, found, out=np.full(DRAWS, np.inf), where=found > 0)
+    ratios: np.ndarray = np.divide(queries, found, out=np.full(DRAWS, np.inf), where=found > 0)
+    return ratios
 
 
 def _number(value: float | None) -> str:

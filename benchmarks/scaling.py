@@ -164,13 +164,13 @@ class Watch(Observer):
     parts: dict[str, float] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     largest: int = 0
-    finished: int = 0
+    done: int = 0
 
     def trial_finished(self, trial: Trial, best: Trial | None) -> None:
         """Look at the time."""
         del trial, best
-        self.finished += 1
-        if self.finished % (self.evaluations // 10) == 0:
+        self.done += 1
+        if self.done % (self.evaluations // 10) == 0:
             self.tenths.append(self.executor.driver_seconds)
 
     def time(self, owner: Any, *names: str) -> None:

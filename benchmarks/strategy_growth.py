@@ -34,8 +34,8 @@ def result(proposal: Proposal) -> Evaluation:
 def measure(name: str, known: list[Evaluation], seed: int) -> dict[str, Any]:
     """Time of a query after these evaluations."""
     strategy = create_strategy(name, SPACE, seed)
-    for start in range(0, len(known), 100):
-        strategy.tell(known[start : start + 100])
+    for first in range(0, len(known), 100):
+        strategy.tell(known[first : first + 100])
     for proposal in strategy.ask(8):
         strategy.tell([result(proposal)])
     times = []

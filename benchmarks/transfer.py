@@ -80,7 +80,7 @@ class Pair:
 
     source: Callable[[int], Any]
     target: Callable[[int, int], Arrays]
-    limits: dict[str, str]
+    limits: dict[str, Any]
     source_epochs: int
 
 
