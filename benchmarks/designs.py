@@ -70,6 +70,10 @@ DESIGNS: dict[str, list[Row]] = {
     "vgg-half-swish": [
         conv(16, **SWISH), POOL, conv(32, **SWISH), POOL, conv(64, **SWISH), POOL, conv(64, **SWISH),
     ],
+    "vgg-half-head": [
+        conv(16, **SWISH), POOL, conv(32, **SWISH), POOL, conv(64, **SWISH), POOL, conv(64, **SWISH),
+        conv(128, kernel_size=1, **SWISH),
+    ],
     "vgg-separable": [
         conv(16), POOL, conv(32), POOL, separable(96), separable(128), POOL, separable(128),
     ],

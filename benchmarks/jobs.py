@@ -25,7 +25,7 @@ def append(path: Path, columns: Sequence[str], row: Sequence[object]) -> None:
         if fresh:
             writer.writerow(columns)
         writer.writerow(row)
-    print(*row, flush=True)
+    print(" ".join(map(str, row)), flush=True)  # whole, also beside other jobs
 
 
 def run_each(script: str, jobs: Sequence[Sequence[object]], processes: int) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +8,10 @@ from torch.nn import functional
 
 from gcnas.data import Split
 from gcnas.training import EpochSchedule, ImageBatches, Platform, Recipe, train
-from gcnas.training.distillation import Distillation, Ensemble
+from gcnas.training.distillation import AsTrained, Distillation, Ensemble
 
 CPU = Platform("cpu", threads=1, channels_last=False)
-IMAGES, LABELS = torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
+IMAGES, LABELS = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
 
 
 def logits(seed: int) -> torch.Tensor:
@@ -50,6 +52,24 @@ def test_an_ensemble_is_the_mean_of_probabilities() -> None:
     images = torch.rand(4, 1, 8, 8)
     mean = torch.stack([functional.softmax(member(images), 1) for member in members]).mean(0)
     torch.testing.assert_close(functional.softmax(Ensemble(members)(images), 1), mean)
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_a_network_of_ours_teaches_in_what_training_computes(autocast: bool) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(64, 3))
+    kinds: list[torch.dtype] = []
+    for module in network:
+        module.register_forward_hook(lambda _, __, y: kinds.append(y.dtype))
+    with torch.no_grad():
+        plain = network(IMAGES)
+        kinds.clear()
+        found = AsTrained(network, replace(CPU, autocast=autocast))(IMAGES)
+    dense = torch.bfloat16 if autocast else torch.float32
+    # Depthwise convolutions are slower in bfloat16.
+    assert kinds == [dense, torch.float32, torch.float32, dense]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, plain, atol=0.02, rtol=0.02)
+    assert not any("forward" in vars(module) for module in network)
 
 
 def test_training_follows_the_teacher_on_the_very_batch_and_leaves_it_alone() -> None:

@@ -23,7 +23,7 @@ from gcnas.run.trial import Trial, decisive
 from gcnas.space import SearchSpace, load_space
 from gcnas.space.load import execute, in_file
 from gcnas.space.scaling import Coefficients, scale_architecture
-from gcnas.training.distillation import Ensemble, Teacher
+from gcnas.training.distillation import AsTrained, Ensemble, Teacher
 
 ENSEMBLE, LARGER, TRIAL, PHI = "ensemble", "larger", "trial=", "phi="
 
@@ -204,7 +204,7 @@ def _space_of(folder: RunFolder, context: Context) -> SearchSpace:
 
 def _model(model: Model, path: Path, context: Context) -> Teacher:
     _same_classes(model.class_names, str(path), context)
-    return _frozen(_Resized(model.network, model.image_shape), context)
+    return _frozen(_Resized(AsTrained(model.network, context.platform), model.image_shape), context)
 
 
 def _onnx(path: Path, context: Context) -> Teacher:
@@ -257,7 +257,8 @@ def _frozen(teacher: Callable[[Tensor], Tensor], context: Context) -> Teacher:
 
 def taught_by(members: Sequence[nn.Module], context: Context) -> Teacher:
     """Trained networks as a teacher."""
-    return _frozen(members[0] if len(members) == 1 else Ensemble(members), context)
+    fast = [AsTrained(member, context.platform) for member in members]
+    return _frozen(fast[0] if len(fast) == 1 else Ensemble(fast), context)
 
 
 class _Resized(nn.Module):

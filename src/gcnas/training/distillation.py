@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gcnas.training.platform import Platform, depthwise_in_single
+
 Teacher: TypeAlias = Callable[[Tensor], Tensor]
 """Maps images ``B x C x H x W`` in [0, 1] to logits ``B x classes``."""
 
@@ -50,6 +52,29 @@ class Distillation:
         )
         hard = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
         return (1 - self.weight) * hard + self.weight * t * t * soft
+
+
+class AsTrained(nn.Module):
+    """A network of ours as a teacher: it computes as training does, in bfloat16 where that is faster.
+
+    Shapes:
+        - images: (batch, channels, height, width)
+        - output: (batch, classes), in single precision
+
+    Args:
+        network: Gives logits.
+        platform: The device and its settings.
+    """
+
+    def __init__(self, network: nn.Module, platform: Platform) -> None:
+        super().__init__()
+        self.network, self._platform = network, platform
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits."""
+        with self._platform.computing(), depthwise_in_single(self.network, self._platform):
+            logits: Tensor = self.network(images)
+        return logits.float()
 
 
 class Ensemble(nn.Module):

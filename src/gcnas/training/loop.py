@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from gcnas.errors import NotFiniteError, OutOfMemoryError, TimeLimitError
 from gcnas.training.batches import ImageBatches
 from gcnas.training.distillation import Distillation
 from gcnas.training.mixing import Batch, Mixer
-from gcnas.training.platform import Platform
+from gcnas.training.platform import Platform, depthwise_in_single
 from gcnas.training.recipe import Recipe, Schedule
 
 FINITE_CHECK_STEPS = 10
@@ -77,7 +76,7 @@ def train(
     steps_per_epoch = max(1, len(batches) // recipe.batch_size + (len(batches) % recipe.batch_size > 1))
     step, progress, loss = 0, schedule.progress(0, steps_per_epoch), torch.zeros(())
     network.train()
-    with memory_errors(), _depthwise_in_single(network, platform):
+    with memory_errors(), depthwise_in_single(network, platform):
         while progress < 1:
             for images, labels in batches.training(recipe.batch_size, generator):
                 for group in optimizer.param_groups:
@@ -104,7 +103,7 @@ def _step(
     platform: Platform,
     distillation: Distillation | None,
 ) -> Tensor:
-    with _autocast(platform):
+    with platform.computing():
         logits = network(batch.images)
     logits = logits.float()
     labels = batch.targets(logits.shape[1])
@@ -181,31 +180,6 @@ def _measurement(confusion: np.ndarray, loss: float) -> Measurement:
         loss=loss,
         confusion=confusion,
     )
-
-
-def _autocast(platform: Platform) -> torch.autocast:
-    kind = platform.device.split(":")[0]
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=platform.autocast)
-
-
-@contextmanager
-def _depthwise_in_single(network: nn.Module, platform: Platform) -> Iterator[None]:
-    """On a CPU, depthwise convolutions in single precision: in bfloat16 they are slower."""
-    convolutions: list[nn.Conv2d] = []
-    if platform.autocast and platform.device == "cpu":
-        convolutions += [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
-    for convolution in convolutions:
-        convolution.forward = partial(_in_single, convolution)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for convolution in convolutions:
-            del convolution.forward
-
-
-def _in_single(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    with torch.autocast("cpu", enabled=False):
-        return type(convolution).forward(convolution, x.float())
 
 
 @contextmanager

@@ -5,11 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gcnas.errors import ConfigurationError
 
@@ -49,6 +50,10 @@ class Platform:
     def memory_format(self) -> torch.memory_format:
         """Memory format of modules and batches."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def computing(self) -> torch.autocast:
+        """The context in which training computes."""
+        return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.autocast)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form, kept in the ledger so that a resumed run computes the same."""
@@ -105,6 +110,26 @@ def has_bfloat16() -> bool:
     # Older versions of PyTorch do not tell.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextmanager
+def depthwise_in_single(network: nn.Module, platform: Platform) -> Iterator[None]:
+    """On a CPU, depthwise convolutions in single precision: in bfloat16 they are slower."""
+    convolutions: list[nn.Conv2d] = []
+    if platform.autocast and platform.device == "cpu":
+        convolutions += [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    for convolution in convolutions:
+        convolution.forward = partial(_in_single, convolution)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for convolution in convolutions:
+            del convolution.forward
+
+
+def _in_single(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        return type(convolution).forward(convolution, x.float())
 
 
 @contextmanager
