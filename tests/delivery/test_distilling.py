@@ -10,7 +10,7 @@ from torch import nn
 
 import gcnas
 from gcnas.data import Preprocessing
-from gcnas.delivery import final
+from gcnas.delivery import distilling, final
 from gcnas.errors import ConfigurationError, ExportError
 from gcnas.result import Result
 from gcnas.run.observer import Observer
@@ -74,6 +74,31 @@ def test_given_settings_are_kept_and_runs_are_equal(run: Path) -> None:
     assert (run / "best/weights.safetensors").read_bytes() == weights
     finalized(run)
     assert (run / "best/weights.safetensors").read_bytes() != weights
+
+
+class Bar(Notes):
+    """Keeps the progress as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shares: list[float] = []
+
+    def final_progress(self, share: float) -> None:
+        self.shares.append(share)
+
+
+@pytest.mark.parametrize("length", [{"final_epochs": 2}, {"seconds": 6.0}])
+def test_the_training_of_teachers_is_a_part_of_the_progress(run: Path, length: Own) -> None:
+    bar = Bar()
+    options = length | {"onnx": False, "report": False, "temperature": 4.0, "distill_weight": 0.9}
+    assert "distillation" in gcnas.finalize(run, distill="larger", observer=bar, **options).metrics
+    assert bar.shares == sorted(bar.shares)
+    assert bar.shares[0] < 0.1
+    assert bar.shares[-1] == pytest.approx(1.0)
+    share = distilling.TEACHER_SHARE
+    teaching = [each for each in bar.shares if each <= share]
+    assert teaching[-1] == pytest.approx(share)
+    assert share < bar.shares[len(teaching)] < share + 0.1
 
 
 @pytest.mark.slow

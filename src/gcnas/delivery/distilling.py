@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -61,10 +62,12 @@ class Taught:
     Attributes:
         distillation: Teacher, temperature and weight.
         facts: What reports say about it.
+        share: Of the whole final training that is behind.
     """
 
     distillation: Distillation
     facts: Mapping[str, Any]
+    share: float
 
 
 def prepare(
@@ -97,7 +100,11 @@ def prepare(
     else:
         observer.note(f"The teacher is trained first: {found.name}.")
         share = None if seconds is None else seconds * TEACHER_SHARE / len(found.networks)
-        teacher = taught_by([_teacher(context, found, name, share) for name in found.networks], context)
+        members = []
+        for index, name in enumerate(found.networks):
+            moved = partial(_moved, observer, index / len(found.networks), len(found.networks))
+            members.append(_teacher(context, found, name, share, moved))
+        teacher = taught_by(members, context)
     grid = list(
         product(
             TEMPERATURES if lesson.temperature is None else (lesson.temperature,),
@@ -113,10 +120,18 @@ def prepare(
     return Taught(
         chosen,
         facts | {"settings": [[s.temperature, s.weight, score] for s, score in tried]},
+        TEACHER_SHARE * isinstance(found, ToTrain) + CHOICE_SHARE * (len(settings) > 1),
     )
 
 
-def _teacher(context: Context, found: ToTrain, name: str, seconds: float | None) -> Network:
+def _moved(observer: Observer, behind: float, parts: int, progress: float) -> None:
+    """Show the training of one of the networks that teach as a part of the whole."""
+    observer.final_progress(TEACHER_SHARE * (behind + progress / parts))
+
+
+def _teacher(
+    context: Context, found: ToTrain, name: str, seconds: float | None, on_step: Callable[[float], None]
+) -> Network:
     seed = stream_seed(context.config.seed, f"teacher {name}") % 2**31
     network = build_seeded(found.space, found.networks[name], context.dataset, context.platform, seed)
     if context.donor is not None:
@@ -125,7 +140,15 @@ def _teacher(context: Context, found: ToTrain, name: str, seconds: float | None)
         context.dataset.train_and_validation(), context.platform, context.recipe.augmentation
     )
     epochs = context.amounts.final_epochs
-    train(network, batches, context.final_recipe, _schedule(epochs, seconds), context.platform, seed=seed)
+    train(
+        network,
+        batches,
+        context.final_recipe,
+        _schedule(epochs, seconds),
+        context.platform,
+        seed=seed,
+        on_step=on_step,
+    )
     return network
 
 

@@ -243,17 +243,18 @@ def _train(
     clock = _Clock(None if seconds is None else seconds - _reserve(seconds, onnx=context.config.onnx))
     recipe, heritage, distillation = context.final_recipe, refinement.heritage, None
     facts: dict[str, Any] = {}
+    behind = 0.0
     if refinement.lesson is not None and teacher is not None:
         student = partial(_student, context, trial, heritage, seed)
         taught = prepare(refinement.lesson, teacher, context, lambda: student()[0], clock.left, observer)
-        distillation, facts["distillation"] = taught.distillation, taught.facts
+        distillation, behind, facts["distillation"] = taught.distillation, taught.share, taught.facts
     network, inheritance = _student(context, trial, heritage, seed)
     learn = partial(
         train,
         network,
         ImageBatches(context.dataset.train_and_validation(), context.platform, recipe.augmentation),
         platform=context.platform,
-        on_step=observer.final_progress,
+        on_step=lambda progress: observer.final_progress(behind + (1 - behind) * progress),
         distillation=distillation,
     )
     frozen = 0.0
