@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from tests.run.conftest import MakeTrial
@@ -71,6 +72,20 @@ def test_references_come_first_and_in_order(proposals: list[Proposal]) -> None:
     assert all(TOY.decode(p.trajectory.actions) == p.architecture for p in mixed)
     strategy.tell([complete(proposal) for proposal in mixed])
     assert names_of([e.proposal for e in inner.told]) == names_of(mixed)  # it learns from them as well
+
+
+def test_the_strategy_hears_of_designs_that_are_under_way() -> None:
+    class Hearing(Learner):
+        heard: ClassVar[list[list[Proposal]]] = []
+
+        def expect(self, proposals: Sequence[Proposal]) -> None:
+            self.heard.append(list(proposals))
+
+    references = [proposal.architecture for proposal in RandomStrategy(TOY, 5).ask(2)]
+    strategy = Unique(ReferencesFirst(Hearing(TOY), TOY, references), [], [])
+    first, second, third = strategy.ask(1), strategy.ask(2), strategy.ask(1)
+    assert Hearing.heard == [first, second[:1]]
+    assert third
 
 
 def test_references_go_on_after_loading(proposals: list[Proposal]) -> None:

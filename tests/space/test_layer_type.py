@@ -3,7 +3,9 @@ from typing import ClassVar
 import pytest
 
 from gcnas.errors import SpaceError
+from gcnas.records import HyperparameterValue
 from gcnas.space import Choice, LayerType, Shape
+from gcnas.space.layer_type import Values
 from gcnas.space.presets.cnn import Conv2d
 
 
@@ -123,6 +125,19 @@ def test_the_rules_are_the_users_to_give() -> None:
     for rule in (Nothing().output_shape, Nothing().cost, Nothing().build):
         with pytest.raises(NotImplementedError):
             rule(Shape(1, 2, 2), {})
+
+
+def test_a_stride_that_is_never_1_needs_a_canonical_form() -> None:
+    with pytest.raises(SpaceError, match=r"\(2, 4\), without 1.*override canonical"):
+        type("Down", (LayerType,), {"stride": Choice(2, 4)})
+
+    class Down(LayerType):
+        stride = Choice(2, 4)
+
+        def canonical(self, shape: Shape, values: Values) -> dict[str, HyperparameterValue] | None:
+            return dict(values) if shape.allows(int(values["stride"])) else None
+
+    assert Down().canonical(Shape(1, 2, 2), {"stride": 4}) is None
 
 
 def test_a_stride_without_room_is_1_by_default() -> None:

@@ -69,6 +69,45 @@ def test_half_of_the_first_networks_are_edits_of_the_best_design_known() -> None
         assert sum(new != old for new, old in pairs) == 1
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_edits_of_designs_under_way_come_when_these_are_known(resumed: bool) -> None:
+    """With several workers the strategy is asked for more before the first design is told."""
+    strategy = GCNASStrategy(CELL, 0, QUICK)
+    designs = RandomStrategy(CELL, 1).ask(2)
+    best = max(designs, key=lambda p: cell_reward(p.architecture))
+    strategy.expect(designs)
+    early = strategy.ask(2)
+    strategy.tell([complete(designs[0], cell_reward(designs[0].architecture))])
+    early += strategy.ask(1)
+    if resumed:
+        state, strategy = strategy.state_dict(), GCNASStrategy(CELL, 0, QUICK)
+        strategy.load_state_dict(state)
+    strategy.tell([complete(designs[1], cell_reward(designs[1].architecture))])
+    late = strategy.ask(5)
+    assert [p.source for p in early] == ["start"] * 3
+    assert [p.source for p in late] == ["start"] + ["edit"] * 4
+    for edited in late[1:]:
+        pairs = zip(edited.trajectory.actions, best.trajectory.actions, strict=True)
+        assert sum(new != old for new, old in pairs) == 1
+
+
+def test_first_networks_and_the_last_ones_keep_limits_that_are_no_masks() -> None:
+    space = CNN.fit(InputShape(3, 32, 32, 10), Limits(activations=66_000))
+    strategy = GCNASStrategy(space, 0, QUICK)
+    first = strategy.ask(8)
+    assert [p.source for p in first] == ["start"] * 8
+    assert all(space.violation(p.architecture) is None for p in [*first, *strategy._left()])
+    free = GCNASStrategy(CNN.fit(InputShape(3, 32, 32, 10)), 0, QUICK).ask(8)
+    assert not all(space.violation(p.architecture) is None for p in free)
+
+
+@pytest.mark.parametrize("name", ["gcnas", "reinforce"])
+def test_the_random_numbers_of_gpus_stay_as_they_are(name: str) -> None:
+    with patch("torch.cuda.manual_seed_all") as seeded:
+        create_strategy(name, CELL, 0)
+    seeded.assert_not_called()
+
+
 def test_the_first_edits_are_those_of_the_best_and_not_of_the_longest_trained() -> None:
     strategy = GCNASStrategy(CELL, 0, QUICK)
     worse, best = sorted(RandomStrategy(CELL, 1).ask(2), key=lambda p: cell_reward(p.architecture))

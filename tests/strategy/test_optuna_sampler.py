@@ -142,6 +142,25 @@ def test_a_resumed_study_goes_on_as_one_that_never_stopped(tmp_path: Path) -> No
     assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
 
 
+def test_what_chance_draws_does_not_depend_on_what_it_drew_before(tmp_path: Path) -> None:
+    """The first trials, parameters that come late, and one of more values than the strategy takes."""
+
+    def objective(trial: Trial) -> float:
+        x, many = trial.suggest_float("x", 0, 1), trial.suggest_categorical("many", range(1_500))
+        if trial.number < 2:
+            raise optuna.TrialPruned
+        return x + many + (trial.suggest_float("late", 0, 1) if trial.number > 3 else 0)
+
+    whole = study_of(quick(), objective, 6)
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    study_of(quick(), objective, 1, storage=storage, study_name="table")
+    for count in (4, 1):
+        resumed = optuna.load_study(study_name="table", storage=storage, sampler=quick())
+        resumed.optimize(objective, n_trials=count)
+    assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
+    assert len({trial.params["x"] for trial in whole.trials}) == 6
+
+
 def test_threads() -> None:
     def wide(trial: Trial) -> float:
         """Of so many networks that chance, which is not seeded in threads, draws none twice."""

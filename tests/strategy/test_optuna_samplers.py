@@ -3,6 +3,11 @@ import pytest
 from optuna.samplers import BaseSampler
 
 from gcnas.errors import ConfigurationError
+from gcnas.records import Cost, Limits
+from gcnas.space import Choice, InputShape, LayerType, SearchSpace, Shape
+from gcnas.space.layer_type import Values
+from gcnas.space.presets import CNN
+from gcnas.space.presets.cnn import Conv2d
 from gcnas.strategy import OPTUNA, STRATEGIES, create_strategy
 from gcnas.strategy.optuna_samplers import SAMPLERS, UNSUITABLE
 from gcnas.testing.strategy import SEARCHED, made_up
@@ -42,3 +47,31 @@ def test_an_unsuitable_sampler_is_an_error_that_says_why(name: str) -> None:
 def test_an_unknown_sampler_is_an_error_that_lists_the_others() -> None:
     with pytest.raises(ConfigurationError, match=r"'optuna:nsga3'.*but got 'optuna:magic'"):
         create_strategy("optuna:magic", SEARCHED, 0)
+
+
+class Pool(LayerType):
+    """With names that the adapter has for itself."""
+
+    name = "pool"
+    type = Choice("max", "avg", "min")
+    connection2 = Choice(1, 2)
+
+    def output_shape(self, shape: Shape, values: Values) -> Shape:
+        return shape
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        return Cost()
+
+
+def test_hyper_parameters_may_be_called_like_what_the_adapter_decides() -> None:
+    space = SearchSpace("own", (Conv2d(), Pool()), max_depth=4).fit(InputShape(3, 16, 16, 4))
+    strategy = create_strategy("optuna:tpe", space, 0)
+    for _ in range(14):
+        (proposal,) = strategy.ask(1)
+        strategy.tell([made_up(proposal)])
+
+
+def test_a_layer_that_breaks_a_limit_ends_the_network() -> None:
+    space = CNN.fit(InputShape(3, 32, 32, 10), Limits(parameters=20_000, multiply_adds=2_000_000))
+    drawn = create_strategy("optuna:random", space, 0).ask(30)
+    assert sum(space.violation(proposal.architecture) is None for proposal in drawn) >= 10

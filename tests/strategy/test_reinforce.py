@@ -16,7 +16,7 @@ from gcnas.run.middleware import Unique
 from gcnas.space import InputShape
 from gcnas.space.presets import CNN
 from gcnas.strategy import StrategyState, create_strategy
-from gcnas.strategy.reinforce import LITERAL, RNN_TUNED, ReinforceSettings, ReinforceStrategy
+from gcnas.strategy.reinforce import LITERAL, RNN_TUNED, Baseline, ReinforceSettings, ReinforceStrategy
 
 TUNING = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "tune_rivals.csv"
 WANTED = ((0, (1, 0)), (1, (0,)), (0, (0, 1)))
@@ -223,3 +223,13 @@ def test_a_limit_of_bytes_that_nothing_keeps_is_no_crash() -> None:
     space = CNN.fit(InputShape(1, 8, 8, 3), Limits(size=3))
     (proposal,) = create_strategy("reinforce", space, 0).ask(1)
     assert str(space.violation(proposal.architecture)).startswith("size")
+
+
+@pytest.mark.parametrize("reward", [0.0, 0.1, 0.3, 0.7, 0.9125])
+def test_equal_rewards_teach_nothing(reward: float) -> None:
+    baseline = Baseline(ReinforceSettings(normalise=True))
+    rewards = torch.full((8,), reward, dtype=torch.float64)
+    assert baseline.advantages(rewards).tolist() == [0.0] * 8
+    # Nor does their size, of nothing, make those of the next batch large.
+    later = baseline.advantages(rewards + torch.linspace(-0.1, 0.1, 8, dtype=torch.float64))
+    assert float(later.square().mean().sqrt()) == pytest.approx(1.0)

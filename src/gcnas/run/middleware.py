@@ -31,6 +31,10 @@ class Middleware(Strategy):
         """Tell the inner strategy."""
         self._inner.tell(evaluations)
 
+    def expect(self, proposals: Sequence[Proposal]) -> None:
+        """Pass them on."""
+        self._inner.expect(proposals)
+
     def figures(self) -> list[dict[str, float]]:
         """Figures of the inner strategy."""
         return self._inner.figures()
@@ -69,6 +73,8 @@ class ReferencesFirst(Middleware):
         """References that are left, then the strategy's."""
         first, self._left = self._left[:n], self._left[n:]
         self._proposed += [proposal.fingerprint for proposal in first]
+        if first:
+            self._inner.expect(first)
         return first if len(first) == n else first + self._inner.ask(n - len(first))
 
     def state_dict(self) -> StrategyState:

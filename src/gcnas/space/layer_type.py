@@ -69,6 +69,11 @@ class LayerType:
             raise SpaceError(f"The options of merge are 'add' and 'concat', but got {options[MERGE]}.")
         if not all(isinstance(stride, int) and stride >= 1 for stride in options.get("stride", ())):
             raise SpaceError(f"The options of stride are whole numbers from 1, but got {options['stride']}.")
+        if 1 not in options.get("stride", (1,)) and cls.canonical is LayerType.canonical:
+            raise SpaceError(
+                f"The options of stride of {cls.name} are {options['stride']}, without 1, which a stride acts as where "
+                "the size allows no other. Add 1, or override canonical: None makes such a layer vanish."
+            )
 
     def output_shape(self, shape: Shape, values: Values) -> Shape:
         """Shape of the output, given the shape of the (merged) input.

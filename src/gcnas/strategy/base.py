@@ -52,6 +52,9 @@ class Strategy(ABC):
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Learn what became of earlier proposals."""
 
+    def expect(self, proposals: Sequence[Proposal]) -> None:  # noqa: B027
+        """Hear of proposals by others that are under way and will be told; nothing by default."""
+
     def figures(self) -> list[dict[str, float]]:
         """Figures of what was learnt since the last call, one entry for each update; none by default."""
         return []

@@ -168,7 +168,7 @@ class GCNASStrategy(Strategy):
         self._generator = torch.Generator().manual_seed(seed)
         self._chance = RandomStrategy(space, seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed those of GPUs too
             self.policy = policy(space)
             tokens = Tokens(space)
             self._signals = Signals(signals)
@@ -181,6 +181,8 @@ class GCNASStrategy(Strategy):
         self._elites: dict[int, Trajectory] = {}
         self._proposed: set[str] = set()
         self._started = False
+        self._expected: set[str] = set()
+        self._owed = 0
         self._turn = 0
         self._rounds: list[ImitationFigures] = []
 
@@ -203,6 +205,11 @@ class GCNASStrategy(Strategy):
         for evaluation in evaluations:
             self._experience.add(evaluation)
             self._proposed.add(evaluation.proposal.fingerprint)
+            self._expected.discard(evaluation.proposal.fingerprint)
+
+    def expect(self, proposals: Sequence[Proposal]) -> None:
+        """Wait for designs by people with the edits of the best of them."""
+        self._expected.update(proposal.fingerprint for proposal in proposals)
 
     def figures(self) -> list[dict[str, float]]:
         """Figures of the policy's learning, one entry for each round since the last call."""
@@ -215,6 +222,10 @@ class GCNASStrategy(Strategy):
             self._started = True
             if first := self._new(self._first()):
                 return first
+        if self._owed and not self._expected:
+            owed, self._owed = self._owed, 0
+            if edits := self._new(self._edited(owed)):
+                return edits
         if len(self._experience.best(2)) < 2:
             return self._new(self._chance.ask(2)) or self._new(self._left()[:2])
         if self._history is not None:
@@ -227,19 +238,22 @@ class GCNASStrategy(Strategy):
 
     def _left(self) -> list[Proposal]:
         """What many random draws find that was not proposed before."""
-        return self._new(self._chance.ask(LAST_DRAWS), mark=False)
+        return self._allowed(self._new(self._chance.ask(LAST_DRAWS), mark=False))
 
     def _first(self) -> list[Proposal]:
         """What earlier runs found, then edits of the best design that is known, and a Latin design.
 
-        Half of the Latin design is chosen by its signals, where there are any, else by its sizes, where they are known
-        and the settings say so: larger networks tend to be better.
+        The edits come later where designs are under way, as with several workers. Half of the Latin design is chosen by
+        its signals, where there are any, else by its sizes, where they are known and the settings say so: larger
+        networks tend to be better.
         """
         s = self.settings
         # Earlier runs may mislead: a warm start knows all that a cold one would know.
         inherited = self._new(self._inherited(), mark=False)[: s.inherited]
-        first = self._edited(min(s.edited, s.start // 2))
-        count = s.start - len(first)
+        edited = min(s.edited, s.start // 2)
+        self._owed = edited if self._expected else 0
+        first = [] if self._owed else self._edited(edited)
+        count = s.start - len(first) - self._owed
         by_size = s.large and self._experience.sized
         chosen = count // 2 if self._signals.count or by_size else 0
         design = [*inherited, *first, *self._latin(count - chosen)]
@@ -262,8 +276,14 @@ class GCNASStrategy(Strategy):
         return self._new(allowed, mark=False)[:count]
 
     def _latin(self, count: int) -> list[Proposal]:
-        design = latin(self._space, count, self._random, CONNECTION_RATE)
-        return [self._proposal(trajectory, START) for trajectory in design]
+        """That many networks; where limits are no masks, others in place of those that break one."""
+        found: list[Proposal] = []
+        for _ in range(self.settings.drawn):
+            design = latin(self._space, count - len(found), self._random, CONNECTION_RATE)
+            found += self._allowed(self._proposal(trajectory, START) for trajectory in design)
+            if len(found) == count:
+                break
+        return found
 
     def _promising(self, drawn: list[Proposal]) -> list[Proposal]:
         """Different networks by the mean of their signals, the best first, or by the mean rank of their sizes.
@@ -437,6 +457,8 @@ class GCNASStrategy(Strategy):
             "chance": self._chance.state_dict().values,
             "queue": [[p.trajectory.to_json(), p.source] for p in self._queue],
             "started": self._started,
+            "expected": sorted(self._expected),
+            "owed": self._owed,
             "turn": self._turn,
         }
         tensors = {f"policy.{name}": t for name, t in self.policy.state_dict().items()}
@@ -457,6 +479,7 @@ class GCNASStrategy(Strategy):
         trajectories = [(Trajectory.from_json(data), source) for data, source in values["queue"]]
         self._queue = deque(self._proposal(trajectory, source) for trajectory, source in trajectories)
         self._started, self._turn = bool(values["started"]), int(values.get("turn", 0))
+        self._expected, self._owed = set(values.get("expected", ())), int(values.get("owed", 0))
         digits = state.tensors["proposed"].astype(np.uint64).tobytes().hex()
         self._proposed = {digits[start : start + 16] for start in range(0, len(digits), 16)}
         self._experience.load(under("experience.", state.tensors))

@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,13 @@ class GCNASSampler(BaseSampler):
             raise ValueError(f"n_startup_trials must be at least 1, but got {n_startup_trials}.")
         self._seed = _drawn() if seed is None else seed
         self._startup, self._ignore_failed = n_startup_trials, ignore_failed
-        self._independent = independent_sampler or RandomSampler(seed=seed)
+        self._independent = independent_sampler
         self._settings = settings or GCNASSettings()
 
     def reseed_rng(self) -> None:
         """Draw another seed for parameters that were not seen before; proposals have one for each trial anyway."""
-        self._independent.reseed_rng()
+        if self._independent is not None:
+            self._independent.reseed_rng()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """All parameters of the complete trials, each with the range it had last.
@@ -99,7 +101,12 @@ class GCNASSampler(BaseSampler):
             ValueError: If the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+        sampler = self._independent
+        if sampler is None:
+            # The same for a trial whatever was drawn before, so that a resumed study goes on as it would have.
+            digest = sha256(f"{self._seed} {trial.number} {param_name}".encode()).digest()
+            sampler = RandomSampler(seed=int.from_bytes(digest[:4], "big"))
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -124,7 +131,8 @@ class GCNASSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Nothing but what the independent sampler does."""
-        self._independent.after_trial(study, trial, state, values)
+        if self._independent is not None:
+            self._independent.after_trial(study, trial, state, values)
 
     def _sample(
         self, study: Study, number: int, search_space: Mapping[str, BaseDistribution]
@@ -169,8 +177,7 @@ class GCNASSampler(BaseSampler):
         settings = replace(self._settings, start=0)
         strategy = GCNASStrategy(space.space, seed, settings)
         strategy.tell(known)
-        # The first ask may be answered by the first design, which is empty here.
-        return strategy.ask(len(settings.picks)) or strategy.ask(len(settings.picks))
+        return strategy.ask(len(settings.picks))
 
 
 def _values(trial: FrozenTrial, space: StudySpace) -> dict[str, Any]:

@@ -252,7 +252,13 @@ class Parameters:
                 _open_at(space, tokens, place) if isinstance(space, SequenceSpace) else _all_at(tokens, place)
             )
         ]
-        names = ("type", *tokens.names, *(f"connection{distance}" for distance in range(2, space.window + 1)))
+        connections = [f"connection{distance}" for distance in range(2, space.window + 1)]
+        taken = {"type", *connections}
+        names = (
+            "type",
+            *(f"{name} of the layer" if name in taken else name for name in tokens.names),
+            *connections,
+        )
         self._names = [f"{place}.{name}" for place in range(1, space.max_depth + 1) for name in names]
 
     def depth(self, trial: Trial) -> int:
@@ -279,7 +285,10 @@ class Parameters:
                 self._draw(trial, record, connected + slot) if flag else 0
                 for slot, flag in enumerate(mask.connections)
             )
-            growth = growth.add(LayerAction(code, options, connections), mask)
+            longer = growth.add(LayerAction(code, options, connections), mask)
+            if not longer.affordable and growth.type_mask()[-1]:
+                break  # as other strategies do: the masks look at one decision at a time
+            growth = longer
         return growth.stop()
 
     def _draw(self, trial: Trial, record: Record, column: int) -> int:

@@ -21,6 +21,9 @@ from gcnas.strategy.optimizer_state import load_moments, moments
 
 SOURCE = "policy"
 
+EQUAL = 1e-9
+"""Rewards that differ by this share of themselves only are equal."""
+
 
 @dataclass(frozen=True)
 class ReinforceSettings:
@@ -98,12 +101,14 @@ class Baseline:
         self.mean = s.baseline_decay * before + (1 - s.baseline_decay) * mean
         advantages = rewards - before
         if not s.normalise:
-            return advantages
+            return advantages.float()
         size = float(advantages.square().mean().sqrt())
-        if self.deviation is not None:
+        if self.deviation:
             size = s.baseline_decay * self.deviation + (1 - s.baseline_decay) * size
+        if size <= EQUAL * float(rewards.abs().max()):  # nothing but rounding tells the rewards apart
+            return torch.zeros_like(advantages).float()
         self.deviation = size
-        return advantages / max(size, 1e-8)
+        return (advantages / size).float()
 
 
 class ReinforceStrategy(Strategy):
@@ -130,7 +135,7 @@ class ReinforceStrategy(Strategy):
         self._space = space
         self.settings = settings or ReinforceSettings()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed those of GPUs too
             self.policy = policy(space)
         self._generator = torch.Generator().manual_seed(seed)
         self._optimizer = torch.optim.Adam(self.policy.parameters(), lr=self.settings.learning_rate)
@@ -157,7 +162,7 @@ class ReinforceStrategy(Strategy):
             self._updates.append(self._learn(batch))
 
     def _learn(self, told: Sequence[tuple[Trajectory, float]]) -> Update:
-        rewards = torch.tensor([reward for _, reward in told])
+        rewards = torch.tensor([reward for _, reward in told], dtype=torch.float64)
         baseline = float(rewards.mean()) if self._baseline.mean is None else self._baseline.mean
         advantages = self._baseline.advantages(rewards)
         batch = encode(self._space, self.policy.vocabulary, [trajectory for trajectory, _ in told])

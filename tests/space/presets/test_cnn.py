@@ -92,7 +92,7 @@ def test_cost_of_an_inverted_bottleneck() -> None:
 
 def test_cost_of_an_inverted_bottleneck_without_its_extras() -> None:
     found = cost("inverted_bottleneck", filters=24)
-    assert found == Cost(16 * 9 + 32 + 16 * 24 + 48, (16 * 9 + 16 * 24) * 108, 2 * 16 * 108)
+    assert found == Cost(16 * 9 + 32 + 16 * 24 + 48, (16 * 9 + 16 * 24) * 108, 16 * 108)
 
 
 def test_cost_of_a_residual_block() -> None:

@@ -91,7 +91,9 @@ class InvertedBottleneck(_Convolutional):
             weights = 2 * squeezed * inner.channels
             parts += [Cost(weights + squeezed + inner.channels, weights)]
         parts += [_convolution(inner, self.output_shape(shape, values), 1)]
-        return _sum(*parts, activations=hidden.numbers + inner.numbers)
+        # Without an expansion, what the depthwise convolution reads is the layer's input.
+        expanded = hidden.numbers if values["expansion"] > 1 else 0
+        return _sum(*parts, activations=expanded + inner.numbers)
 
 
 class ResidualBlock(_Convolutional):
