@@ -59,3 +59,11 @@ def test_readers_see_the_old_content_until_the_new_is_whole(
     monkeypatch.setattr("gcnas.files.os.fsync", lambda _: seen.append(path.read_bytes()))
     write_atomically(path, b"new")
     assert seen[0] == b"old"
+
+
+@pytest.mark.parametrize("path", [".", "/", ""])
+def test_a_path_without_a_name_is_a_folder(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IsADirectoryError):
+        write_atomically(Path(path), b"")
+    assert not list(tmp_path.iterdir())

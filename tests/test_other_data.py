@@ -113,6 +113,24 @@ def test_a_transfer_that_was_killed_goes_on_as_it_was_begun(
     assert asked[1:] == [None]  # another budget is another clock
 
 
+def test_a_transfer_that_was_killed_before_its_first_training_goes_on_as_one(
+    run: Result, turned: Mapping[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "moved"
+    with monkeypatch.context() as context:
+        context.setattr(api, "open_session", killed)
+        with pytest.raises(KeyboardInterrupt):
+            gcnas.transfer(run.run, turned, out=out, **FAST)
+    resumed = gcnas.resume(out, data=turned)
+    assert [trial.proposal.source for trial in resumed.trials] == ["transferred"]
+    assert resumed.model.architecture == run.model.architecture
+    # What is searched from there has the designs of the space again.
+    assert "reference" in {t.proposal.source for t in gcnas.resume(out, data=turned, budget=2).trials}
+
+
 def test_the_first_training_of_a_transfer_is_a_share_of_its_time(
     run: Result, turned: Mapping[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import torch
 
 import gcnas
 from gcnas.data import Dataset
+from gcnas.delivery import scaling
 from gcnas.delivery.scaling import Scaler
 from gcnas.errors import (
     ConfigurationError,
@@ -292,3 +293,46 @@ def test_failed_trainings_of_the_grid_are_tried_again(
         assert len(trained) > 2
     with pytest.raises(LimitsTooTightError, match="parameters 100"):
         gcnas.scale(copy, 1, max_params=100, threads=1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        '{"scaled_from": []}',
+        (
+            '{"scaled_from": [1], "phi": 1, "resolution": 1, "validation_accuracy": 1, "scaled_seconds": 1, '
+            '"validation_balanced_accuracy": 1}'
+        ),
+        (
+            '{"scaled_from": {"trial": 1e999}, "phi": 1, "resolution": 1, "validation_accuracy": 1, '
+            '"scaled_seconds": 1, "validation_balanced_accuracy": 1}'
+        ),
+    ],
+)
+def test_damaged_grown_networks_are_an_error(run: Path, tmp_path: Path, content: str) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.rmtree(copy / "scaled", ignore_errors=True)
+    (copy / "scaled/phi-1").mkdir(parents=True)
+    (copy / "scaled/phi-1/metrics.json").write_text(content)
+    with pytest.raises(RunFolderError, match=r"phi-1 is damaged.*gcnas scale"):
+        gcnas.finalize_scaled(copy, 1, threads=1)
+
+
+def test_a_grown_network_without_its_figures_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text('{"scaled_from": {"phi": 1}, "validation_accuracy": 0.5}')
+    with pytest.raises(RunFolderError, match=r"is damaged.*scaled_seconds"):
+        scaling._known(tmp_path, {"phi": 1})
+    assert scaling._known(tmp_path, {"phi": 2}) is None
+
+
+@pytest.mark.parametrize("rows", ["[7]", "[[]]", "[{}]", '[{"accuracy": 0.5}]', '[{"accuracy": {}}]', "5"])
+def test_a_damaged_grid_is_an_error(run: Path, tmp_path: Path, rows: str) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    fingerprint = json.loads((copy / "best/metrics.json").read_text())["fingerprint"]
+    (copy / "scaled").mkdir(exist_ok=True)
+    key = json.dumps({"fingerprint": fingerprint, "epochs": 1})
+    (copy / "scaled/grid.json").write_text(f'{{"for": {key}, "rows": {rows}}}')
+    with pytest.raises(RunFolderError, match=r"grid\.json is damaged"):
+        gcnas.scale(copy, 1, grid_epochs=1, threads=1)

@@ -1,5 +1,6 @@
 """Writing a file so that a reader, or a crash, meets either the old content or the new one."""
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -14,8 +15,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replace the content of a file at one instant, and make sure that it is on the disk.
 
     Raises:
-        OSError: If the folder is missing, read-only or full; the old file is then as it was.
+        OSError: If the folder is missing, read-only or full, or the path is that of a folder such as ``.``; the old
+            file is then as it was.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = beside(path)
     try:
         # The user's mask decides who may read it.

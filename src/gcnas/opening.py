@@ -6,11 +6,11 @@ from typing import Any, TypeAlias
 
 from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
-from gcnas.delivery import kept_donor
+from gcnas.delivery import kept_donor, kept_transfer, transferable
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.run.context import Context
 from gcnas.run.folder import RunFolder, write_text
-from gcnas.run.ledger import Ledger, LedgerReader
+from gcnas.run.ledger import Ledger, LedgerReader, damage
 from gcnas.run.observer import Observer
 from gcnas.run.past import kept_past, read_past
 from gcnas.run.session import known_context
@@ -73,12 +73,15 @@ def same_data(folder: RunFolder, data: DataSource | None) -> Dataset:
 
     Raises:
         ConfigurationError: If they were arrays and are not given.
+        DamagedLedgerError: If the ledger does not say which they were.
         RunFolderError: If they are others now.
     """
     config = saved_config(folder)
     dataset = load_data(config, _data_of(config, folder, data), folder)
     with LedgerReader(folder.ledger) as ledger:
-        known = ledger.meta()["data"]["fingerprint"]
+        meta = ledger.meta()
+    with damage(folder.ledger):
+        known = str(meta["data"]["fingerprint"])
     if dataset.fingerprint != known:
         raise RunFolderError(
             f"The data of {folder.path} has changed since the run began (or this version reads it otherwise); "
@@ -139,7 +142,10 @@ def reopen(
     found_space = find_space(saved, space)
     dataset = load_data(config, source, folder)
     with Ledger(folder.ledger) as ledger:
-        meta = ledger.meta()
+        meta, begun = ledger.meta(), bool(ledger.trials())
+    if config.init_from is not None and not begun and (transferred := kept_transfer(folder)) is not None:
+        # Stopped before its first training, a transfer goes on as one.
+        found_space = transferable(transferred, found_space)
     context = known_context(config, dataset, found_space, folder, meta, observer)
     if config.init_from is not None:
         context = replace(context, donor=kept_donor(folder))

@@ -1,25 +1,22 @@
 """A delivered network for other images: its layers are taken over, its head is new."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gcnas.api import run_to_the_end
 from gcnas.config import RunConfig
 from gcnas.data import Dataset
-from gcnas.delivery import Model, inherited_from, keep_donor, load_best, tell_seen
-from gcnas.errors import ConfigurationError, SpaceError
+from gcnas.delivery import Model, inherited_from, keep_donor, load_best, tell_seen, transferable
+from gcnas.errors import ConfigurationError
 from gcnas.execution.worker import refuse_in_worker
 from gcnas.opening import DataSource, find_space, load_data, name_of, saved_config
-from gcnas.records import Architecture
 from gcnas.result import Result
 from gcnas.run.amounts import Amounts
 from gcnas.run.context import Context
 from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder, default_path, write_text
 from gcnas.run.observer import Observer
-from gcnas.run.recommendation import TRANSFERRED
 from gcnas.run.session import new_context
 from gcnas.space import SearchSpace
 from gcnas.training import torch_as_it_was
@@ -85,13 +82,13 @@ def transfer(
     model = load_best(source, found_space)
     tuning = {"freeze": heritage.freeze, "fine_tune_rate": heritage.rate}
     config = _config(saved, model, str(run), name_of(data), options | tuning)
-    found_space = replace(found_space, references={TRANSFERRED: partial(_moved, model.architecture)})
+    found_space = transferable(model.architecture, found_space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.begun():
         dataset = load_data(config, data, folder)
         context = _begun(config, dataset, found_space, folder, seconds)
         context = replace(context, donor=heritage.donor)
-        keep_donor(folder, heritage.donor)
+        keep_donor(folder, heritage.donor, model.architecture)
         tell_seen(heritage.donor, dataset, observer.note)
         return run_to_the_end(context, clock, observer, seconds=seconds)
 
@@ -125,16 +122,3 @@ def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[s
     # Only squares can be asked for; the new images then have the resolution that they are found to have.
     shape = {"resolution": height if height == width else None, "fidelity": "full"}
     return RunConfig.create(**(kept | shape | options | fixed))
-
-
-def _moved(architecture: Architecture, space: SearchSpace) -> Architecture:
-    """The architecture in a space for other images, where it may take another canonical form.
-
-    Raises:
-        SpaceError: If it does not fit.
-    """
-    layers = enumerate(architecture.layers, start=1)
-    moved = space.decode([space.encode_layer(layer, index) for index, layer in layers])
-    if (problem := space.violation(moved)) is not None:
-        raise SpaceError(f"The network cannot be transferred: {problem}.")
-    return moved

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from tests.run.toy import TOY
 
+from gcnas.cli import display as showing
 from gcnas.cli.display import ROWS, LiveDisplay, StoppedError, create_display
 from gcnas.records import Evaluation, EvaluationState, Fidelity
 from gcnas.run.trial import Trial
@@ -62,6 +63,21 @@ def test_many_candidates_do_not_fill_the_screen(display: LiveDisplay) -> None:
         display.trial_started(pending(number))
     assert len(bars(display)) == ROWS
     assert any("and 56 more" in line for line in shown(display))
+
+
+def test_a_trial_may_finish_while_the_table_is_drawn(
+    display: LiveDisplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The screen is refreshed by a thread of its own."""
+    first, second = (finished(pending(number), 1.0) for number in (1, 2))
+    display.trial_finished(first, first)
+
+    def score(_: Trial) -> str:
+        display.trial_finished(second, first)
+        return "0.5"
+
+    monkeypatch.setattr(showing, "_score", score)
+    assert shown(display)[1].split()[0] == "1"
 
 
 def test_a_network_that_is_trained_again_is_marked(display: LiveDisplay) -> None:

@@ -1,19 +1,24 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save
+from torch import nn
 
 from gcnas.data import load as load_data
-from gcnas.delivery import load_best
+from gcnas.delivery import best, heritage, load_best
+from gcnas.delivery.packing import unpack
 from gcnas.errors import ExportError, GCNASError, RunFolderError
-from gcnas.records import Limits
+from gcnas.records import Architecture, Cost, Limits
 from gcnas.result import Result
 from gcnas.run.folder import RunFolder
 from gcnas.run.recommendation import recommend
-from gcnas.space import SearchSpace
-from gcnas.space.presets import CNN
+from gcnas.space import InputShape, SearchSpace, Shape, Values
+from gcnas.space.extension import Extension
+from gcnas.space.presets import CNN, cnn
 
 
 @pytest.fixture
@@ -98,4 +103,119 @@ def test_preprocessing_for_other_images_is_refused(folder: RunFolder) -> None:
 def test_a_number_of_thousands_of_digits_is_damage(folder: RunFolder) -> None:
     (folder.best / "metrics.json").write_text('{"classes": ' + "1" * 5_000 + "}")
     with pytest.raises(RunFolderError, match="cannot be read"):
+        load_best(folder, CNN)
+
+
+class Crashing(cnn.Conv2d):
+    """A type of a user whose next version does not work any more."""
+
+    name = "conv2d"
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        raise KeyError("filters")
+
+
+class Other(cnn.Conv2d):
+    name = "conv2d"
+
+    def build(self, shape: Shape, values: Values) -> nn.Module:
+        raise RuntimeError("It has changed.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [(Crashing, "KeyError: 'filters'"), (Other, "RuntimeError: It has changed")]
+)
+def test_a_network_that_cannot_be_built_any_more_is_an_error(
+    folder: RunFolder, kind: type[cnn.Conv2d], message: str
+) -> None:
+    space = SearchSpace("cnn", (kind(),), max_depth=3, window=2)
+    fitted = space.fit(InputShape(1, 8, 8, 10))
+    layer = fitted.layer("conv2d", inputs=(0,))
+    document = json.loads((folder.best / "architecture.json").read_text())
+    document |= {"space_fingerprint": fitted.fingerprint, **Architecture((layer,)).to_json()}
+    (folder.best / "architecture.json").write_text(json.dumps(document))
+    with pytest.raises(RunFolderError, match=f"The network in .*best cannot be built: .*{message}"):
+        load_best(folder, space)
+    packed = {
+        "image": document["image"],
+        "space_fingerprint": fitted.fingerprint,
+        "architecture": Architecture((layer,)).to_json(),
+        "preprocessing": json.loads((folder.best / "preprocessing.json").read_text()),
+        "classes": [],
+        "weights": {},
+    }
+    with pytest.raises(RunFolderError, match=r"packed model cannot be built: .*It has changed"):
+        unpack(packed, SearchSpace("cnn", (Other(),), max_depth=3, window=2))
+
+
+def test_an_extension_with_odd_options_is_an_error(folder: RunFolder) -> None:
+    document = json.loads((folder.best / "architecture.json").read_text())
+    extension = {"max_depth": 9, "window": 3, "stem": {"filters": 16, "doubled_above": []}}
+    extension["options"] = {"conv2d": {"filters": ["many"]}}
+    space = Extension.from_json(extension).apply(CNN).fit(InputShape(**document["image"]))
+    layer = space.layer("conv2d", inputs=(0,), filters="many")
+    document |= {"extension": extension, "space_fingerprint": space.fingerprint}
+    document |= Architecture((layer,)).to_json()
+    (folder.best / "architecture.json").write_text(json.dumps(document))
+    with pytest.raises(RunFolderError, match=r"The network in .*best cannot be built: TypeError"):
+        load_best(folder, CNN)
+
+
+def deliver_another(folder: RunFolder) -> None:
+    """Replace the delivered network by one that names its classes otherwise and has zeros in its head."""
+
+    def fill(fresh: Path) -> None:
+        shutil.copytree(folder.best, fresh, dirs_exist_ok=True)
+        weights = load_file(fresh / "weights.safetensors")
+        weights["head.linear.bias"] = torch.zeros_like(weights["head.linear.bias"])
+        (fresh / "weights.safetensors").write_bytes(save(weights))
+        metrics = json.loads((fresh / "metrics.json").read_text())
+        metrics["classes"] = [f"new {name}" for name in metrics["classes"]]
+        (fresh / "metrics.json").write_text(json.dumps(metrics))
+
+    folder.replace(folder.best, fill)
+
+
+def test_a_network_that_is_replaced_while_it_is_read_is_read_again(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check, calls = best.check_size, []
+
+    def replaced(*args: Any) -> None:
+        if not calls:
+            deliver_another(folder)
+        calls.append(args)
+        check(*args)
+
+    monkeypatch.setattr(best, "check_size", replaced)
+    model = load_best(folder, CNN)
+    assert len(calls) == 2
+    assert model.class_names[0] == "new 0"
+    assert not model.network.head.linear.bias.any()
+
+
+def test_weights_to_take_over_that_are_replaced_meanwhile_are_read_again(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, calls = heritage.read_safetensors, []
+
+    def replaced(path: Path) -> dict[str, torch.Tensor]:
+        weights = read(path)
+        if not calls:
+            deliver_another(folder)
+        calls.append(path)
+        return weights
+
+    monkeypatch.setattr(heritage, "read_safetensors", replaced)
+    donor = heritage.read_donor(folder.path)
+    assert donor.classes is not None
+    assert donor.classes[0] == "new 0"
+    assert not donor.weights["head.linear.bias"].any()
+
+
+def test_a_network_that_is_replaced_again_and_again_is_an_error(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best, "check_size", lambda *_: deliver_another(folder))
+    with pytest.raises(RunFolderError, match="again and again"):
         load_best(folder, CNN)

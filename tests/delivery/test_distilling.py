@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,18 @@ def test_the_network_itself_grown_teaches(run: Path) -> None:
     assert found is not None, teacher
     assert 2.5 < float(found[1]) / own < 6
     assert notes.notes[0] == f"The teacher is trained first: {teacher}."
+    assert metrics["distillation"]["teacher_epochs"] == [2.0]
+    assert not any("passes only" in note for note in notes.notes)
+
+
+def test_a_teacher_with_hardly_any_training_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, notes = distilling.train, Notes()
+    monkeypatch.setattr(
+        distilling, "train", lambda *args, **options: replace(train(*args, **options), epochs=0.123)
+    )
+    metrics = finalized(run, notes, distill="larger", temperature=2.0, distill_weight=0.5)
+    assert metrics["distillation"]["teacher_epochs"] == [0.12]
+    assert any(note.startswith("The teacher had time for 0.12 passes only") for note in notes.notes)
 
 
 def test_what_cannot_be_grown_has_no_larger_teacher(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +81,14 @@ def test_what_cannot_be_grown_has_no_larger_teacher(run: Path, monkeypatch: pyte
 def test_given_settings_are_kept_and_runs_are_equal(run: Path) -> None:
     options = {"distill": "trial=1", "temperature": 3.0, "distill_weight": 0.4}
     facts = finalized(run, **options)["distillation"]
-    assert facts == {"teacher": "trial 1", "temperature": 3.0, "weight": 0.4, "settings": []}
+    expected = {
+        "teacher": "trial 1",
+        "teacher_epochs": [2.0],
+        "temperature": 3.0,
+        "weight": 0.4,
+        "settings": [],
+    }
+    assert facts == expected
     weights = (run / "best/weights.safetensors").read_bytes()
     finalized(run, **options)
     assert (run / "best/weights.safetensors").read_bytes() == weights
@@ -118,6 +138,17 @@ def test_another_run_and_its_onnx_file_teach_the_same(run: Path, result: Result)
     assert by_run["distillation"]["teacher"] == str(result.run)
     # The file takes bytes, so that it sees the same images up to rounding.
     assert by_run["test_accuracy"] == pytest.approx(by_file["test_accuracy"], abs=0.06)
+
+
+class Raising(nn.Module):
+    """A teacher that does not want to."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise self.error
 
 
 class Bright(nn.Module):
@@ -203,6 +234,9 @@ def test_a_float_onnx_file_of_another_tool_teaches(
         ({"freeze": 2}, "name --init-from"),
         ({"distill": nn.Linear(8, 10)}, "must give logits|cannot take images"),
         ({"distill": nn.Sequential(nn.Flatten(), nn.Linear(64, 7))}, "must give logits"),
+        ({"distill": Raising(KeyError("pixels"))}, "cannot take images.*KeyError: 'pixels'"),
+        ({"distill": Raising(AssertionError())}, "cannot take images.*AssertionError"),
+        ({"distill": Raising(ConfigurationError("I teach no digits."))}, "^I teach no digits"),
     ],
 )
 def test_what_cannot_teach_is_said_before_anything_is_trained(

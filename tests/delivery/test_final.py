@@ -13,6 +13,7 @@ import gcnas
 from gcnas.delivery import final
 from gcnas.delivery.forms import model_onnx
 from gcnas.errors import ConfigurationError, ExportError, NotFiniteError, SearchFailedError
+from gcnas.network import Network
 from gcnas.result import Result
 from gcnas.run.context import MIXED_FROM
 from gcnas.run.ledger import LedgerReader
@@ -48,6 +49,45 @@ def test_failed_final_training_delivers_the_searched_network(
     assert result.metrics["state"] == "final"
     assert result.metrics["epochs"] is None
     assert result.test_accuracy is not None
+
+
+def test_failed_final_test_delivers_the_weights_that_are_there(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, measure = Path(shutil.copytree(result.run, tmp_path / "run")), final.measure
+    weights, calls, notes = (run / "best/weights.safetensors").read_bytes(), [], Notes()
+
+    def fail_first(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) != 2:
+            raise NotFiniteError("The validation loss is nan.")
+        return measure(*args)
+
+    options: dict[str, Any] = {"final_epochs": 1, "onnx": False, "report": False, "observer": notes}
+    monkeypatch.setattr(final, "measure", fail_first)
+    found = gcnas.finalize(run, trial=result.metrics["trial"], **options)
+    assert any("final test failed (not-finite: " in note for note in notes.notes)
+    assert (run / "best/weights.safetensors").read_bytes() == weights
+    assert found.metrics["test_accuracy"] == result.metrics["test_accuracy"]
+    with pytest.raises(SearchFailedError, match="cannot be tested"):
+        gcnas.finalize(run, trial=result.metrics["trial"], **options)
+    assert (run / "best/weights.safetensors").read_bytes() == weights
+
+
+def test_whatever_a_network_raises_when_it_is_written_costs_a_file_and_no_network(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("Only Tensors created explicitly by the user support the deepcopy protocol")
+
+    notes, run = Notes(), Path(shutil.copytree(result.run, tmp_path / "run"))
+    monkeypatch.setattr(Network, "__deepcopy__", fail, raising=False)
+    found = gcnas.finalize(run, final_epochs=1, report=False, observer=notes)
+    assert found.metrics["epochs"] == 1
+    assert not (run / "best/model.py").exists()
+    assert not (run / "best/model.onnx").exists()
+    assert "Only Tensors" in found.metrics["model_py_left_out"]
+    assert sum("is left out" in note and "Only Tensors" in note for note in notes.notes) == 2
 
 
 def test_onnx_file_is_delivered_and_reproducible(result: Result) -> None:

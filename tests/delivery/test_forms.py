@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -197,4 +198,84 @@ def test_foreign_files_are_left_alone(result: Result, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ExportError, match="already holds other files"):
         export_python(result.run / "best", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def other_network(result: Result, place: Path) -> Path:
+    """The same with other bytes in each file."""
+    for path in shutil.copytree(result.run / "best", place).iterdir():
+        path.write_bytes(path.read_bytes() + b" ")
+    return place
+
+
+def test_a_source_folder_is_replaced_as_a_whole_or_not_at_all(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, net, write = (
+        other_network(result, tmp_path / "other"),
+        tmp_path / "out" / "net",
+        forms.write_atomically,
+    )
+    export_python(result.run / "best", net)
+    before = files_of(net)
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "metrics.json":
+            raise OSError("disk full")
+        write(path, content)
+
+    monkeypatch.setattr(forms, "write_atomically", full)
+    with pytest.raises(ExportError, match="disk full"):
+        export_python(source, net)
+    assert files_of(net) == before
+    monkeypatch.undo()
+    (source / "weights.safetensors").rename(source / "weights")
+    with pytest.raises(ExportError, match="cannot be read"):
+        export_python(source, net)
+    assert files_of(net) == before
+    (source / "weights").rename(source / "weights.safetensors")
+    export_python(source, net)
+    assert files_of(net) == {name: content + b" " for name, content in before.items()}
+    assert [path.name for path in net.parent.iterdir()] == ["net"]
+
+
+def test_links_and_the_current_folder_stay(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = tmp_path / "net"
+    net.mkdir()
+    (tmp_path / "link").symlink_to(net)
+    monkeypatch.chdir(net)
+    for place, source in ((Path(), result.run / "best"), (Path(), other_network(result, tmp_path / "other"))):
+        export_python(source, place)
+        assert Path("model.py").read_bytes() == (source / "model.py").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for source in (result.run / "best", tmp_path / "other"):
+        export_python(source, Path("link"))
+        assert (net / "model.py").read_bytes() == (source / "model.py").read_bytes()
+    assert Path("link").is_symlink()
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"model_py_left_out": null}'])
+def test_a_network_without_source_and_reason_is_an_error(result: Result, tmp_path: Path, content: str) -> None:
+    source = other_network(result, tmp_path / "other")
+    (source / "model.py").unlink()
+    (source / "metrics.json").write_text(content)
+    with pytest.raises(ExportError, match=r"has no model\.py"):
+        export_python(source, tmp_path / "net")
+
+
+@pytest.mark.parametrize("form", ["torch", "python"])
+def test_a_path_without_a_name_is_an_error_in_words(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("thesis.tex").touch()
+    done = CliRunner().invoke(app, ["export", str(result.run), "-f", form, "-o", "."])
+    assert done.exit_code != 0
+    assert not isinstance(done.exception, ValueError), done.exception
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]

@@ -121,6 +121,18 @@ def test_a_run_chooses_the_same_again_unless_the_processor_is_another(
     assert choose(tmp_path) == (TRIALS[0], [])
 
 
+def test_what_was_measured_before_is_judged_by_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A better network comes later and is slow: that says nothing of one that is known to be fast enough."""
+    timed_by(monkeypatch, Stopwatch(n1=0.9))
+    first, later = made(1, 0.8, 0.8), made(2, 0.9, 0.8)
+    assert choose(tmp_path, [first]) == (first, [])
+    stopwatch = timed_by(monkeypatch, Stopwatch(n2=1.3))
+    chosen, notes = choose(tmp_path, [first, later])
+    assert chosen == first
+    assert ["Trial 2 is passed over" in note for note in notes] == [True]
+    assert stopwatch.asked == [2]
+
+
 def test_nothing_within_the_limit_is_an_error_with_the_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -56,6 +57,10 @@ def do(deed: str, given: Job) -> None:
                 time.sleep(60)
                 os._exit(0)
             print(f"child {child}", flush=True)
+            os._exit(3)
+        case "leave a program":
+            program = subprocess.Popen(["/bin/sleep", "60"])
+            print(f"child {program.pid}", flush=True)
             os._exit(3)
         case "raise":
             raise IndexError("no such layer")

@@ -1,5 +1,6 @@
 """Worker processes: whatever a candidate does to its process costs that candidate only."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,6 +192,56 @@ def test_what_a_candidate_has_forked_holds_nobody_up(begin: Begin, deed: str) ->
         os.kill(child, signal.SIGKILL)
 
 
+def test_a_program_that_a_candidate_has_started_is_killed_with_it(begin: Begin) -> None:
+    """It has not the worker's connection, so that the death of the worker is known at once."""
+    outcomes = run(begin(), job(1, "leave a program"), job(2))
+    child = int((outcomes[1].evaluation.error or "").split("child ")[1])
+    assert outcomes[2].evaluation.score == 0.02
+    assert wait_until(lambda: gone(child), 2.0)
+
+
+def test_a_result_is_told_although_no_further_worker_can_be_started(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = begin(2)
+    executor.submit(job(1))
+    executor.wait()
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    executor.submit(job(2, "slow"))
+    for number in (3, 4):
+        with pytest.raises(WorkerError, match="cannot be started"):
+            executor.submit(job(number, "slow"))
+    assert [outcome.job.trial for outcome in executor.wait()] == [2]
+    with pytest.raises(WorkerError, match="cannot be started"):
+        executor.wait()
+
+
+@pytest.mark.parametrize("refused", ["_listen", "_watch"])
+def test_without_threads_no_process_is_left(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start, begin_thread = worker_process._start, threading.Thread.start
+
+    def note(*arguments: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*arguments))
+        return started[-1]
+
+    def refuse(thread: Any) -> None:
+        if thread._target.__name__ == refused:
+            raise RuntimeError("can't start new thread")
+        begin_thread(thread)
+
+    monkeypatch.setattr(worker_process, "_start", note)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    executor = begin()
+    with pytest.raises(WorkerError, match="can't start new thread"):
+        executor.submit(job(1))
+    assert len(started) == (refused == "_listen")
+    assert all(process.returncode is not None for process in started)
+    executor.close()
+
+
 def test_a_failure_is_told_although_no_worker_can_take_its_place(
     begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +270,28 @@ def test_a_log_that_somebody_deleted_is_no_reason_to_wait_for_ever(begin: Begin,
     outcomes = run(executor, job(2, "kill"), job(3))
     assert outcomes[2].evaluation.error_kind == "crash"
     assert outcomes[3].evaluation.score == 0.03
+
+
+def test_a_log_on_a_disk_that_is_gone_holds_nobody_up(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    executor = begin()
+    run(executor, job(1))
+    log = executor._workers[0]._log
+    broken = SimpleNamespace(fileno=log.fileno, name=log.name, closed=False, close=refuse)
+    executor._workers[0]._log = broken  # type: ignore[assignment]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", refuse)
+        executor.submit(job(2, "slow"))
+        (outcome,) = executor.wait(30.0)
+        assert outcome.job.trial == 2
+        executor.submit(job(3, "kill"))
+        (outcome,) = executor.wait(30.0)
+        assert outcome.evaluation.error_kind == "crash"
+    log.close()
+    assert executor._guard.is_alive()
+    assert run(executor, job(4))[4].evaluation.score == 0.04
 
 
 def test_a_candidate_that_prints_on_and_on_fills_no_disk(

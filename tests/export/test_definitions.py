@@ -1,5 +1,6 @@
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -115,3 +116,12 @@ def test_import_lines_are_sorted() -> None:
     expected = ["import json", "import math", "from collections.abc import Sequence", "", "import torch"]
     assert import_lines(imports) == [*expected, "from torch import Tensor, nn"]
     assert "math" in sys.stdlib_module_names
+
+
+def test_a_module_without_a_source_file_is_an_export_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ModuleType("made")
+    monkeypatch.setitem(sys.modules, "made", made)  # like __main__ of a script, it has no spec
+    made.__spec__ = None
+    for name in ("made", "made.part", "nowhere_at_all.part"):
+        with pytest.raises(ExportError, match="has no source file"):
+            file_of(name)

@@ -99,6 +99,23 @@ def test_what_cannot_be_traced_is_an_export_error() -> None:
         write(Branching(), (1, 4, 4))
 
 
+class Keeping(nn.Module):
+    """Keeps what it computed, which PyTorch does not copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.last = self.scale * 2
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3)) * self.scale
+
+
+def test_what_cannot_be_copied_is_an_export_error() -> None:
+    with pytest.raises(ExportError, match="has no ONNX form: RuntimeError"):
+        write(Keeping(), (1, 4, 4))
+
+
 class Constant(nn.Module):
     def __init__(self, logits: list[float]) -> None:
         super().__init__()

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from gcnas.errors import ExportError
-from gcnas.export import save_weights, write_model_source
+from gcnas.export import save_weights, source_check, write_model_source
+from gcnas.export.source_check import TOLERANCE, relative_difference
 from gcnas.network import Network
 from gcnas.records import Architecture
 from gcnas.space import InputShape, SearchSpace
@@ -110,7 +111,21 @@ def test_only_the_blocks_used_are_copied(
 
 
 @pytest.mark.parametrize(
-    "name", ['"""', "\\", "\\N{BELL}", "'", "{}", "한국어", "a\nb", "\x00", "\udc80", "\u2028", "x" * 200]
+    "name",
+    [
+        '"""',
+        "\\",
+        "\\N{BELL}",
+        "'",
+        "{}",
+        "한국어",
+        "a\nb",
+        "\x00",
+        "\udc80",
+        "\u2028",
+        "x" * 200,
+        "👩\u200d🔬",
+    ],
 )
 def test_names_of_classes_are_data(
     name: str, network: Network, space: SearchSpace, architecture: Architecture
@@ -132,4 +147,47 @@ def test_a_copy_that_gives_other_outputs_is_noticed(
 ) -> None:
     network.layer1.activation = torch.nn.Tanh()
     with pytest.raises(ExportError, match=r"outputs of the written model\.py differ"):
+        write(network, space, architecture)
+
+
+def test_large_outputs_may_differ_by_more(
+    network: Network, space: SearchSpace, architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding is a share of a number: 1e-4 of 1000 is nothing, and 1e-4 of 1 is much."""
+    assert relative_difference(torch.tensor([1000.0, 0.001]), torch.tensor([1000.0, 0.0])) < TOLERANCE
+    assert relative_difference(torch.tensor([1.0, 0.001]), torch.tensor([1.0, 0.0])) > TOLERANCE
+    assert not relative_difference(torch.tensor([torch.nan]), torch.tensor([1.0])) <= TOLERANCE
+    with torch.no_grad():
+        network.head.linear.weight.mul_(1e6)
+    write(network, space, architecture)
+
+
+def test_images_of_the_check_are_always_the_same(
+    network: Network, space: SearchSpace, architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    difference = source_check._difference
+
+    def spy(module: torch.nn.Module, expected: torch.nn.Module, images: torch.Tensor) -> float:
+        seen.append(images)
+        return difference(module, expected, images)
+
+    monkeypatch.setattr(source_check, "_difference", spy)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        write(network, space, architecture)
+    assert torch.equal(*seen)
+
+
+@pytest.mark.parametrize("part", ["__deepcopy__", "load_state_dict"])
+def test_whatever_a_module_raises_is_an_export_error(
+    part: str, network: Network, space: SearchSpace, architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of a user's type may, for example, keep what it computed, which PyTorch does not copy."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("Only Tensors created explicitly by the user support the deepcopy protocol")
+
+    monkeypatch.setattr(torch.nn.Module, part, fail, raising=False)
+    with pytest.raises(ExportError, match=r"cannot be written as Python source: RuntimeError: Only Tensors"):
         write(network, space, architecture)

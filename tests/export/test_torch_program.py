@@ -38,3 +38,38 @@ def test_what_cannot_be_traced_is_an_export_error(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"cannot be traced by torch\.export"):
         export_program(Branching(), (1, 4, 4), tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())
+
+
+class Keeping(nn.Module):
+    """Keeps what it computed, which PyTorch does not copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.last = self.scale * 2
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.scale
+
+
+def test_what_cannot_be_copied_is_an_export_error(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"torch\.export program: RuntimeError"):
+        export_program(Keeping(), (1, 4, 4), tmp_path / "model.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+class Large(nn.Module):
+    """Adds numbers of which much is lost to rounding, in an order that depends on the number of images."""
+
+    def __init__(self, off: float) -> None:
+        super().__init__()
+        self.off = off
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((1, 2, 3))[:, None] * 1e4 + (0 if torch.compiler.is_exporting() else self.off)
+
+
+def test_rounding_is_a_share_of_large_outputs(tmp_path: Path) -> None:
+    export_program(Large(0.01), (1, 4, 4), tmp_path / "model.pt2")
+    with pytest.raises(ExportError, match="differ from the network's"):
+        export_program(Large(1.0), (1, 4, 4), tmp_path / "model.pt2")

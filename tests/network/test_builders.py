@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -62,3 +63,22 @@ def test_a_type_without_a_module_says_what_to_do() -> None:
 
     with pytest.raises(BuildError, match=r"'nothing'.*build\(self, shape, values\)"):
         layer_constructor(Nothing(), SHAPE, {})
+
+
+@pytest.mark.parametrize(
+    ("base", "option", "known"),
+    [
+        (cnn.Conv2d, {"activation": "gelu"}, "relu, hard_swish"),
+        (cnn.InvertedBottleneck, {"activation": "gelu"}, "relu, hard_swish"),
+        (cnn.MaxPool, {"kernel_size": 5}, "2, 3"),
+        (cnn.AvgPool, {"kernel_size": 5}, "2, 3"),
+    ],
+)
+def test_options_that_the_modules_do_not_know_are_named(
+    base: type[LayerType], option: dict[str, Any], known: str
+) -> None:
+    kind = base()
+    values = {choice.name: choice.options[0] for choice in kind.choices} | option
+    ((name, value),) = option.items()
+    with pytest.raises(BuildError, match=f"know no {name} {value!r}, only {known}"):
+        layer_constructor(kind, SHAPE, values)

@@ -1,5 +1,7 @@
 """Deleting leftovers and whole runs, and nothing else."""
 
+import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,19 @@ def test_run(run: RunFolder) -> None:
                 delete(run.path)
     delete_run(run.path)
     assert not run.path.exists()
+
+
+def test_a_file_that_cannot_be_deleted_is_named(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = run.path / "cache" / "images.npy"
+    cached.parent.mkdir()
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(cached))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    for delete in (delete_run, delete_leftovers):
+        with pytest.raises(RunFolderError, match=r"images\.npy cannot be deleted \(Permission denied\)"):
+            delete(run.path)
 
 
 def test_no_run(tmp_path: Path) -> None:

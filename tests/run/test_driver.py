@@ -19,6 +19,7 @@ from gcnas.errors import (
     WorkerError,
 )
 from gcnas.execution import Evaluated, Executor, Job, Outcome, SerialExecutor
+from gcnas.execution.serial import attempt
 from gcnas.records import Evaluation, EvaluationState, Fidelity, LayerAction, Limits, Proposal
 from gcnas.run import driver as driving
 from gcnas.run.checkpoints import Checkpoints
@@ -413,6 +414,54 @@ def test_stopped_while_the_strategy_learns(
     assert read_run(folder) == read_run(whole)
 
 
+class Together(Executor):
+    """Three workers whose results arrive together, in the order of their jobs."""
+
+    capacity = 3
+    isolated = True
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def wait(self, seconds: float | None = None) -> list[Outcome]:
+        jobs, self._jobs = self._jobs, []
+        return [attempt(evaluate, job) for job in jobs]
+
+
+@pytest.mark.parametrize("moment", ["ask", "tell"])
+@pytest.mark.parametrize("number", [2, 5, 10])
+def test_a_strategy_stopped_half_way_is_not_kept(tmp_path: Path, moment: str, number: int) -> None:
+    """Nor is what arrived with it settled on that: it is evaluated again, and told once."""
+
+    def watch(driver: Driver) -> None:
+        calls, original = 0, getattr(driver._strategy, moment)
+
+        def stopped(argument: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            answer = original(argument)
+            if calls == number:
+                raise KeyboardInterrupt
+            return answer
+
+        setattr(driver._strategy, moment, stopped)
+
+    folder, whole = tmp_path / "a", tmp_path / "b"
+    folder.mkdir()
+    whole.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(folder, trials=15, executor=Together(), prepare=watch)
+    known = {trial.number for trial in trials_in(folder) if trial.evaluation is not None}
+    assert len(known) < number
+    run_toy(folder, trials=15, executor=Together())
+    run_toy(whole, trials=15, executor=Together())
+    found, expected = read_run(folder), read_run(whole)
+    assert found == expected
+
+
 # --- budgets
 
 
@@ -480,6 +529,34 @@ def test_the_first_design_has_its_time_however_late_it_is(
     run_toy(tmp_path, trials=99, seconds=15, clock=clock, score=timed(clock, lambda _: 5, jobs), prepare=late)
     assert [job.seconds for job in jobs] == [8.0]  # and nothing more is searched
     assert jobs[0].after(30.0).seconds == 8.0
+
+
+@pytest.mark.parametrize("good", [2, FIRST_FAILURES, None])
+def test_a_late_search_goes_on_until_one_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int | None
+) -> None:
+    """A failure is no network; but when the first ones all fail, no time is given beyond the budget any more."""
+    clock, jobs = FakeClock(99.0), list[Job]()
+    use_clock(monkeypatch, clock)
+
+    def score(job: Job) -> Evaluated:
+        jobs.append(job)
+        return (0.5, {}, None) if job.trial == good else fail(job)
+
+    def late(driver: Driver) -> None:
+        driver._stop = replace(driver._stop, candidate_seconds=4.0, one_at_least=True)
+
+    def search() -> Trial:
+        return run_toy(tmp_path, trials=99, seconds=15, clock=clock, score=score, prepare=late)
+
+    if good is not None:
+        assert search().number == len(jobs) == good
+        return
+    for _ in range(2):
+        with pytest.raises(SearchFailedError):
+            search()
+    # What was asked for when the fifth one failed is still pending, and nothing follows it.
+    assert len(jobs) <= FIRST_FAILURES + 1
 
 
 def test_one_slow_candidate_does_not_end_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The run folder: made, found, held by one process, and its ``best`` replaced as a whole."""
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -97,6 +98,21 @@ def test_create_where_a_run_was_stopped_before_it_began(tmp_path: Path, overwrit
         RunFolder.create(first.path, overwrite=overwrite)
 
 
+def test_create_takes_over_nothing_that_another_run_has_measured(tmp_path: Path) -> None:
+    killed = RunFolder.create(tmp_path / "run")
+    with killed.locked():
+        write_text(killed.config, "data: digits\n")
+        known = names(killed)
+        old = ("latency.json", "init.safetensors", "init.json", "warm_start.json", ".latency.json.0a1b2c3d")
+        for name in old:
+            (killed.path / name).write_text("{}")
+        with pytest.raises(RunFolderError, match="Another process"):  # it may be alive
+            RunFolder.create(killed.path)
+        assert names(killed) == known | set(old)
+    RunFolder.create(killed.path)
+    assert names(killed) == known
+
+
 def test_a_run_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run")
     write_text(folder.config, "data: digits\n")
@@ -178,6 +194,15 @@ def test_lock_between_processes(run: RunFolder) -> None:
     with run.locked():  # the lock of the dead is free
         pass
     with run.locked():
+        pass
+
+
+def test_a_disk_without_locks_is_told_as_such(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(RunFolderError, match=r"No locks available.*another disk"), run.locked():
         pass
 
 
@@ -286,6 +311,38 @@ def test_kill_between_the_two_renames_is_mended(run: RunFolder, no_exchange: Non
     run.replace(run.best, fill_with(3))
     assert contents(run.best) == {"3"}
     assert not (run.path / "best.old").exists()
+
+
+def test_a_reader_mends_nothing_while_a_process_works(run: RunFolder) -> None:
+    """Which may be between its two renames."""
+    old = [run.path / "best.old", run.scaled / "phi-1.old"]
+    for kept in old:
+        kept.mkdir(parents=True)
+    with run.locked():
+        RunFolder.open(run.path)
+        assert all(kept.is_dir() for kept in old)
+    RunFolder.open(run.path)
+    assert run.best.is_dir()
+    assert (run.scaled / "phi-1").is_dir()
+    assert not any(kept.exists() for kept in old)
+
+
+def test_a_reader_that_was_faster_breaks_no_writer(
+    run: RunFolder, no_exchange: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was moved aside is back already when the second rename fails."""
+    run.replace(run.best, fill_with(1))
+    rename = Path.rename
+
+    def late(path: Path, target: Path) -> Path:
+        if path.name.startswith(".best."):
+            rename(run.path / "best.old", run.best)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with pytest.raises(RunFolderError, match="not empty"):
+        run.replace(run.best, fill_with(2))
+    assert contents(run.best) == {"1"}
 
 
 def test_failing_second_rename_is_undone(

@@ -15,14 +15,16 @@ from tests.run.toy import row
 from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
 from gcnas.delivery import finalize, write_searched
-from gcnas.errors import RunFolderError
+from gcnas.errors import DamagedLedgerError, RunFolderError
+from gcnas.opening import same_data
 from gcnas.records import Cost, Limits
 from gcnas.run.amounts import LEEWAY
 from gcnas.run.context import Context
 from gcnas.run.driver import Clock
-from gcnas.run.folder import RunFolder
+from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
+from gcnas.run.policy_of_run import policy_of_run
 from gcnas.run.repeats import TIME_SHARE
 from gcnas.run.session import (
     delivery_seconds,
@@ -169,6 +171,33 @@ def test_run_goes_on_with_what_it_began_with(begin: Callable[..., Context], data
         assert elapsed(opened) == after[-1].elapsed
         opened.event(10_000.0, "delivered", "trial 1")
         assert elapsed(opened) == 10_000.0
+
+
+def test_a_run_that_goes_on_has_its_threads(begin: Callable[..., Context], dataset: Dataset) -> None:
+    """Also where it is workers that train, and the strategy alone computes here."""
+    context = begin(threads=4, workers=2)
+    with open_ledger(context) as ledger:
+        again = known_context(context.config, dataset, CNN, context.folder, ledger.meta())
+        torch.set_num_threads(1)
+        try:
+            session = open_session(again, ledger, Clock(), lambda *_: None, Observer())
+            session.driver._executor.close()
+            assert torch.get_num_threads() == again.platform.threads == 2
+        finally:
+            torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    "facts", [{}, {"data": "odd", "image": "odd"}, {"data": {}, "image": {"channels": None}}]
+)
+def test_facts_that_are_missing_or_odd_are_damage(tmp_path: Path, facts: Mapping[str, Any]) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    write_text(folder.config, configured().to_yaml())
+    with Ledger(folder.ledger, facts) as ledger:
+        with pytest.raises(DamagedLedgerError):
+            same_data(folder, pictures())
+        with pytest.raises(DamagedLedgerError):
+            policy_of_run(ledger, configured(), CNN, "reinforce")
 
 
 def test_amounts_stay_even_where_they_were_chosen(begin: Callable[..., Context], dataset: Dataset) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from gcnas.network import Network, build
-from gcnas.records import Architecture
-from gcnas.space import InputShape, SearchSpace
+from gcnas.records import Architecture, Cost
+from gcnas.space import InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.space.presets import CNN
 from gcnas.space.presets.mobile import MOBILE
 from gcnas.training.channels import Spread
@@ -300,6 +300,61 @@ def test_odd_weights_are_no_error() -> None:
     report = inherit(heir, found, CLASSES, Donor("odd", weights))
     assert set(states(report).values()) == {FRESH}
     assert all(torch.equal(before[name], tensor) for name, tensor in heir.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"head.linear.bias": torch.tensor(1.0)},
+        {"head.linear.bias": torch.zeros(0), "head.linear.weight": torch.zeros(5, 0)},
+        {"layer1.conv.weight": torch.zeros(0, 16, 3, 3), "layer1.norm.weight": torch.zeros(0)},
+        {"layer1.conv.weight": torch.zeros(16, 0, 3, 3)},
+        {"layer1.conv.weight": torch.zeros(16, 16, 0, 0)},
+    ],
+)
+@pytest.mark.parametrize("classes", [None, CLASSES])
+def test_weights_without_numbers_are_ignored(
+    weights: dict[str, torch.Tensor], classes: tuple[str, ...] | None
+) -> None:
+    found = architecture((CONV, {"filters": 16}, [0]))
+    report = inherit(network(found, 1), found, CLASSES, Donor("odd", weights, classes))
+    assert set(states(report).values()) == {FRESH}
+
+
+class Gain(LayerType):
+    """One number for all channels, so that its weights fit however many there are."""
+
+    def output_shape(self, shape: Shape, values: Values) -> Shape:
+        return shape
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        return Cost(1, shape.numbers, shape.numbers)
+
+    def build(self, shape: Shape, values: Values) -> torch.nn.Module:
+        return torch.nn.PReLU()
+
+
+def test_what_reads_wider_layers_of_a_users_type_is_not_called_widened() -> None:
+    space = SearchSpace("gains", (*CNN.layer_types, Gain()), max_depth=4, window=3).fit(
+        InputShape(3, 16, 16, 5)
+    )
+    wide, other, gain = ("conv2d", {"filters": 24}, [0]), ("conv2d", {"filters": 16}, [0]), ("gain", {}, [1])
+    old, new = (
+        architecture(first, gain, other, ("conv2d", {"filters": 16, "merge": "concat"}, [3, 2]), space=space)
+        for first in (other, wide)
+    )
+    donor, heir = network(old, 0, space), network(new, 1, space)
+    report = inherit(heir, new, CLASSES, Donor("d", donor.state_dict(), CLASSES, inputs=inputs_of(old)))
+    assert states(report) == {
+        "stem": INHERITED,
+        "layer1": WIDENED,
+        "layer2": INHERITED,
+        "layer3": INHERITED,
+        "layer4": PARTLY,
+        "head": INHERITED,
+    }
+    images = torch.rand(2, 3, 16, 16)
+    assert not torch.allclose(heir(images), donor(images), atol=1e-3)
 
 
 def test_shares_of_copies_sum_to_one() -> None:

@@ -220,7 +220,7 @@ class LiveDisplay(PlainDisplay):
         for name in ("trial", "score", "epochs", "params", "MACs", "depth", "seconds"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("source", no_wrap=True)
-        for trial, source in self._last:
+        for trial, source in tuple(self._last):  # one that finishes meanwhile changes it
             style = "green" if self._best is not None and trial.number == self._best.number else ""
             table.add_row(
                 str(trial.number),

@@ -19,8 +19,10 @@ from gcnas.delivery.heritage import (
     inherited_from,
     keep_donor,
     kept_donor,
+    kept_transfer,
     read_donor,
     tell_seen,
+    transferable,
 )
 from gcnas.delivery.packing import pack, unpack
 from gcnas.delivery.predict import Prediction, image_files, predict_arrays, predict_files, write_predictions
@@ -46,6 +48,7 @@ __all__ = [
     "inherited_from",
     "keep_donor",
     "kept_donor",
+    "kept_transfer",
     "load_best",
     "load_model",
     "measure_forms",
@@ -54,6 +57,7 @@ __all__ = [
     "predict_files",
     "read_donor",
     "tell_seen",
+    "transferable",
     "unpack",
     "write_best",
     "write_predictions",

@@ -1,16 +1,16 @@
 """The folder ``best``: the network to use, complete and readable without this package."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from gcnas.data import Preprocessing
-from gcnas.errors import ExportError, RunFolderError
+from gcnas.errors import BuildError, ExportError, GCNASError, RunFolderError
 from gcnas.export import check_size, load_weights, save_weights, write_model_source
 from gcnas.network import Network, build
 from gcnas.records import Architecture
@@ -26,6 +26,11 @@ MAX_JSON = 10_000_000
 
 LEFT_OUT = "model_py_left_out"
 """In ``metrics.json``: why there is no ``model.py``."""
+
+READINGS = 10
+"""How often a folder is read that is replaced meanwhile."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -250,10 +255,56 @@ def load_model(path: Path, space: SearchSpace) -> Model:
         space: The space of its run, not yet fitted.
 
     Raises:
-        RunFolderError: If a file is missing or damaged.
+        RunFolderError: If a file is missing or damaged, or the network cannot be built.
         SpaceError: If the architecture is not of this space.
         ExportError: If the weights do not fit.
     """
+    return read_together(path, lambda: _load_model(path, space))
+
+
+def read_together(path: Path, read: Callable[[], T]) -> T:
+    """What is read from several files of a folder in the form of ``best``, which a running search may replace.
+
+    Args:
+        path: The folder.
+        read: Reads; it is called again where the folder was replaced meanwhile.
+
+    Raises:
+        RunFolderError: If it is replaced again and again.
+    """
+    for _ in range(READINGS):
+        before = _delivery(path)
+        try:
+            found = read()
+        except GCNASError:
+            if _delivery(path) == before:
+                raise
+        else:
+            if _delivery(path) == before:
+                return found
+    raise RunFolderError(f"{path} is replaced again and again while it is read; try once more.")
+
+
+def _delivery(path: Path) -> tuple[int, bytes] | None:
+    """What tells whether a folder is still the same: it is replaced as a whole."""
+    try:
+        with (path / "metrics.json").open("rb") as file:
+            return path.stat().st_ino, file.read(MAX_JSON)
+    except OSError:
+        return None
+
+
+def _load_model(path: Path, space: SearchSpace) -> Model:
+    try:
+        return _built_model(path, space)
+    except GCNASError:
+        raise
+    except Exception as error:  # a layer type of a user is foreign code, and a file may be another's
+        reason = str(error) if isinstance(error, BuildError) else f"{type(error).__name__}: {error}"
+        raise RunFolderError(f"The network in {path} cannot be built: {reason}") from error
+
+
+def _built_model(path: Path, space: SearchSpace) -> Model:
     document = read_json(path / "architecture.json")
     try:
         if "extension" in document:

@@ -96,15 +96,19 @@ def prepare(
         CandidateError: If the teacher, or the network with every setting, cannot be trained.
     """
     if isinstance(found, Known):
-        teacher = found.teacher
+        teacher, trained = found.teacher, {}
     else:
         observer.note(f"The teacher is trained first: {found.name}.")
         share = None if seconds is None else seconds * TEACHER_SHARE / len(found.networks)
-        members = []
+        members, passes = [], []
         for index, name in enumerate(found.networks):
             moved = partial(_moved, observer, index / len(found.networks), len(found.networks))
-            members.append(_teacher(context, found, name, share, moved))
-        teacher = taught_by(members, context)
+            member, epochs = _teacher(context, found, name, share, moved)
+            members.append(member)
+            passes.append(round(epochs, 2))
+            if epochs < 1:
+                observer.note(f"The teacher had time for {epochs:.2g} passes only; give more time, or epochs.")
+        teacher, trained = taught_by(members, context), {"teacher_epochs": passes}
     grid = list(
         product(
             TEMPERATURES if lesson.temperature is None else (lesson.temperature,),
@@ -115,7 +119,7 @@ def prepare(
     scores = [0.0] if len(settings) == 1 else _scores(settings, context, student, seconds)
     chosen = settings[scores.index(max(scores))]
     observer.note(f"Teacher: {found.name}; temperature {chosen.temperature:g}, weight {chosen.weight:g}.")
-    facts = {"teacher": found.name, "temperature": chosen.temperature, "weight": chosen.weight}
+    facts = {"teacher": found.name, **trained, "temperature": chosen.temperature, "weight": chosen.weight}
     tried = zip(settings, scores, strict=True) if len(settings) > 1 else ()
     return Taught(
         chosen,
@@ -131,7 +135,8 @@ def _moved(observer: Observer, behind: float, parts: int, progress: float) -> No
 
 def _teacher(
     context: Context, found: ToTrain, name: str, seconds: float | None, on_step: Callable[[float], None]
-) -> Network:
+) -> tuple[Network, float]:
+    """A trained network that teaches, and its passes."""
     seed = stream_seed(context.config.seed, f"teacher {name}") % 2**31
     network = build_seeded(found.space, found.networks[name], context.dataset, context.platform, seed)
     if context.donor is not None:
@@ -140,7 +145,7 @@ def _teacher(
         context.dataset.train_and_validation(), context.platform, context.recipe.augmentation
     )
     epochs = context.amounts.final_epochs
-    train(
+    log = train(
         network,
         batches,
         context.final_recipe,
@@ -149,7 +154,7 @@ def _teacher(
         seed=seed,
         on_step=on_step,
     )
-    return network
+    return network, float(log.epochs)
 
 
 def _scores(

@@ -132,9 +132,8 @@ def finalize(
         trained = _there(context, trial, grown)
     else:
         trained = _long_enough(trained, context, trial, grown, observer)
-    network = trained.network
-    test = _test(context, trial, network, log_test) if context.dataset.size_test else None
-    elapsed = trained.seconds or time.monotonic() - start
+    trained, test = _tested(trained, context, trial, grown, log_test, observer)
+    network, elapsed = trained.network, trained.seconds or time.monotonic() - start
     onnx = _onnx(context, network, observer) if context.config.onnx else None
     latency = {} if onnx is None or grown is not None else measure_latency(context, trial, onnx, observer)
     reason = write_best(
@@ -178,6 +177,35 @@ def _long_enough(
         return trained
     observer.note(f"{words}; using the weights that are there.")
     return there
+
+
+def _tested(
+    trained: _Trained,
+    context: Context,
+    trial: Trial,
+    grown: Grown | None,
+    log_test: Callable[[str], None],
+    observer: Observer,
+) -> tuple[_Trained, Measurement | None]:
+    """What was trained, with its test; where that fails, the weights of the same network that are there.
+
+    Raises:
+        SearchFailedError: If these cannot be tested either, or ``best`` holds another network.
+    """
+    if not context.dataset.size_test:
+        return trained, None
+    try:
+        return trained, _test(context, trial, trained.network, log_test)
+    except CandidateError as error:
+        observer.note(f"The final test failed ({error.kind}: {error}); using the weights that are there.")
+    there = _there(context, trial, grown)
+    try:
+        return there, _test(context, trial, there.network, log_test)
+    except CandidateError as error:
+        raise SearchFailedError(
+            f"The network of trial {trial.number} cannot be tested ({error.kind}: {error}); what is in "
+            f"{context.folder.best if grown is None else grown.path} stays as it is."
+        ) from error
 
 
 def _test(context: Context, trial: Trial, network: Network, log_test: Callable[[str], None]) -> Measurement:

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from gcnas.data import Dataset
-from gcnas.delivery.best import LEFT_OUT, Model, read_json
+from gcnas.delivery.best import LEFT_OUT, Model, read_json, read_together
 from gcnas.delivery.predict import share_correct
 from gcnas.errors import ConfigurationError, ExportError
 from gcnas.export import export_program, int8_bytes, onnx_bytes
 from gcnas.export.int8 import CALIBRATION_IMAGES
 from gcnas.export.onnx_session import OnnxClassifier
-from gcnas.files import write_atomically
+from gcnas.files import beside, write_atomically
+from gcnas.run.folder import swap
 
 PYTHON_FILES = ("model.py", "weights.safetensors", "preprocessing.json", "metrics.json")
 MAX_DROP = 2.0
@@ -144,20 +146,56 @@ def export_python(source: Path, path: Path) -> Path:
         path: The folder.
 
     Raises:
-        ExportError: If the network has no ``model.py``, or the folder holds other files or cannot be written.
+        ExportError: If the network has no ``model.py``, or the folder holds other files or cannot be written; what
+            was exported there before is then as it was.
     """
-    if not (source / "model.py").is_file():
-        reason = read_json(source / "metrics.json").get(LEFT_OUT)
-        raise ExportError(str(reason or f"{source} has no model.py."))
+    contents = read_together(source, lambda: _python_files(source))
     if path.exists() and (not path.is_dir() or any(file.name not in PYTHON_FILES for file in path.iterdir())):
         raise ExportError(f"{path} already holds other files; choose another place with --out.")
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        for name in PYTHON_FILES:
-            shutil.copyfile(source / name, path / name)
+        _write_folder(path, contents)
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error}.") from error
     return path
+
+
+def _python_files(source: Path) -> dict[str, bytes]:
+    """The files of a network as Python source.
+
+    Raises:
+        ExportError: If it has no ``model.py``, or they cannot be read.
+    """
+    if not (source / "model.py").is_file():
+        metrics = read_json(source / "metrics.json")
+        reason = metrics.get(LEFT_OUT) if isinstance(metrics, dict) else None
+        raise ExportError(str(reason or f"{source} has no model.py."))
+    try:
+        return {name: (source / name).read_bytes() for name in PYTHON_FILES}
+    except OSError as error:
+        raise ExportError(f"{source} cannot be read: {error}.") from error
+
+
+def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files as a folder; one that holds older ones is replaced as a whole.
+
+    Raises:
+        OSError: If the disk refuses; an older folder is then as it was.
+    """
+    whole = path.resolve()  # a link stays one
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    if whole.is_dir() and (not any(whole.iterdir()) or whole == Path.cwd() or whole.is_mount()):
+        # Nothing to mix up with, or a folder that cannot be another one.
+        for name, content in contents.items():
+            write_atomically(whole / name, content)
+        return
+    fresh = beside(whole)
+    try:
+        fresh.mkdir()
+        for name, content in contents.items():
+            write_atomically(fresh / name, content)
+        swap(fresh, whole, beside(whole))
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def export_zip(model: Model, path: Path) -> Path:

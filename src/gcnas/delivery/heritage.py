@@ -4,19 +4,22 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 
 from gcnas.data import Dataset
-from gcnas.delivery.best import MAX_JSON
+from gcnas.delivery.best import MAX_JSON, read_together
 from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
 from gcnas.export.safetensors_reader import read_safetensors
 from gcnas.files import write_atomically
 from gcnas.records import Architecture
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import LedgerReader
+from gcnas.run.recommendation import TRANSFERRED
+from gcnas.space import SearchSpace
 from gcnas.training import Donor
 
 FINE_TUNE_RATE = 0.3
@@ -82,13 +85,17 @@ def read_donor(path: Path) -> Donor:
             "Weights are taken over from a run folder with a best network or a .safetensors file, but "
             f"{path} is neither."
         )
-    donor = replace(_read(file, file.parent / "metrics.json", str(path)), inputs=_inputs(file))
+    donor = read_together(file.parent, lambda: _donor_of(file, str(path)))
     ledger = file.parent.parent / "run.db"
     if not ledger.is_file():
         return donor
     with suppress(RunFolderError, KeyError, TypeError), LedgerReader(ledger) as reader:
         return replace(donor, data=str(reader.meta()["data"]["fingerprint"]))
     return donor
+
+
+def _donor_of(weights: Path, name: str) -> Donor:
+    return replace(_read(weights, weights.parent / "metrics.json", name), inputs=_inputs(weights))
 
 
 def tell_seen(donor: Donor, dataset: Dataset, note: Callable[[str], None]) -> None:
@@ -105,13 +112,20 @@ def tell_seen(donor: Donor, dataset: Dataset, note: Callable[[str], None]) -> No
         )
 
 
-def keep_donor(folder: RunFolder, donor: Donor) -> None:
+def keep_donor(folder: RunFolder, donor: Donor, transferred: Architecture | None = None) -> None:
     """Copy a donor into a run folder, so that the run can go on when the donor is gone.
+
+    Args:
+        folder: The run.
+        donor: The donor.
+        transferred: Its network, if that is what the run begins with.
 
     Raises:
         RunFolderError: If the disk refuses.
     """
-    facts = {"name": donor.name, "classes": donor.classes, "inputs": donor.inputs}
+    facts: dict[str, Any] = {"name": donor.name, "classes": donor.classes, "inputs": donor.inputs}
+    if transferred is not None:
+        facts["transferred"] = transferred.to_json()
     write_text(folder.donor.with_suffix(".json"), json.dumps(facts) + "\n")
     try:
         write_atomically(folder.donor, save(dict(donor.weights)))
@@ -127,6 +141,40 @@ def kept_donor(folder: RunFolder) -> Donor:
     """
     file = folder.donor
     return _read(file, file.with_suffix(".json"), str(file))
+
+
+def kept_transfer(folder: RunFolder) -> Architecture | None:
+    """The network that a run began with, if it is a transfer.
+
+    Raises:
+        RunFolderError: If it cannot be read.
+    """
+    file = folder.donor.with_suffix(".json")
+    try:
+        if not file.is_file() or file.stat().st_size > MAX_JSON:
+            return None
+        known = json.loads(file.read_text(encoding="utf-8")).get("transferred")
+        return None if known is None else Architecture.from_json(known)
+    except (OSError, ValueError, AttributeError, RecursionError, SpaceError) as error:
+        raise RunFolderError(f"The transferred network in {file} cannot be read: {error}") from error
+
+
+def transferable(architecture: Architecture, space: SearchSpace) -> SearchSpace:
+    """A space whose only design is a network of it for other images, where that may take another canonical form."""
+    return replace(space, references={TRANSFERRED: partial(_moved, architecture)})
+
+
+def _moved(architecture: Architecture, space: SearchSpace) -> Architecture:
+    """The architecture in a fitted space.
+
+    Raises:
+        SpaceError: If it does not fit.
+    """
+    layers = enumerate(architecture.layers, start=1)
+    moved = space.decode([space.encode_layer(layer, index) for index, layer in layers])
+    if (problem := space.violation(moved)) is not None:
+        raise SpaceError(f"The network cannot be transferred: {problem}.")
+    return moved
 
 
 def _inputs(weights: Path) -> tuple[tuple[int, ...], ...] | None:

@@ -54,9 +54,10 @@ def choose_measured(
         )
         return choose(trials)
     predicted = {trial.proposal.fingerprint: trial.cost.latency for trial in trials}
+    fast = {name: taken for name, taken in _known(ledger).items() if taken <= limit}
     slow: dict[str, float] = {}
     while True:
-        best = choose([_corrected(trial, slow, predicted) for trial in trials])
+        best = choose([_corrected(trial, fast, slow, predicted) for trial in trials])
         if best is None and slow:
             least = min(slow.values())
             raise LimitsTooTightError(
@@ -76,20 +77,31 @@ def choose_measured(
         slow[best.proposal.fingerprint] = taken
 
 
-def _corrected(trial: Trial, slow: dict[str, float], predicted: dict[str, float | None]) -> Trial:
-    """A trial with what is known of its latency by now."""
-    if not slow or trial.cost.latency is None:
+def _corrected(
+    trial: Trial, fast: dict[str, float], slow: dict[str, float], predicted: dict[str, float | None]
+) -> Trial:
+    """A trial with what is known of its latency by now: its measurement, or else the corrected prediction."""
+    measured = (fast | slow).get(trial.proposal.fingerprint)
+    if trial.cost.latency is None or (measured is None and not slow):
         return trial
-    factor = median(taken / (predicted[name] or taken) for name, taken in slow.items())
-    latency = slow.get(trial.proposal.fingerprint, trial.cost.latency * max(factor, 1.0))
-    return replace(trial, cost=replace(trial.cost, latency=latency))
+    if measured is None:
+        factor = median(taken / (predicted[name] or taken) for name, taken in slow.items())
+        measured = trial.cost.latency * max(factor, 1.0)
+    return replace(trial, cost=replace(trial.cost, latency=measured))
+
+
+def _known(ledger: Ledger) -> dict[str, float]:
+    """Milliseconds that were measured on this processor, by fingerprint."""
+    facts = ledger.meta().get(KEPT, {})
+    known: dict[str, float] = (
+        facts.get("milliseconds", {}) if facts.get("processor") == processor_name() else {}
+    )
+    return known
 
 
 def _measured(context: Context, ledger: Ledger, trial: Trial, observer: Observer) -> float | None:
     """Milliseconds of a trial's network, from the ledger or measured now; None if it cannot be measured."""
-    name, here = trial.proposal.fingerprint, processor_name()
-    facts = ledger.meta().get(KEPT, {})
-    known = facts.get("milliseconds", {}) if facts.get("processor") == here else {}
+    name, known = trial.proposal.fingerprint, _known(ledger)
     if name not in known:
         try:
             taken = measured_latency(context.space, trial.proposal.architecture, context.config.latency_threads)
@@ -97,7 +109,7 @@ def _measured(context: Context, ledger: Ledger, trial: Trial, observer: Observer
             observer.note(f"The latency of trial {trial.number} is as predicted: {error}")
             return None
         known = known | {name: taken}
-        ledger.set_meta(KEPT, {"processor": here, "milliseconds": known})
+        ledger.set_meta(KEPT, {"processor": processor_name(), "milliseconds": known})
     return float(known[name])
 
 

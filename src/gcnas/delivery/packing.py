@@ -6,7 +6,7 @@ import torch
 
 from gcnas.data import Preprocessing
 from gcnas.delivery.best import Model
-from gcnas.errors import SpaceError
+from gcnas.errors import BuildError, GCNASError, RunFolderError, SpaceError
 from gcnas.network import build
 from gcnas.records import Architecture
 from gcnas.space import InputShape, SearchSpace
@@ -33,7 +33,18 @@ def unpack(packed: dict[str, Any], space: SearchSpace) -> Model:
 
     Raises:
         SpaceError: If it is not the space of the model.
+        RunFolderError: If the network cannot be built.
     """
+    try:
+        return _built(packed, space)
+    except GCNASError:
+        raise
+    except Exception as error:  # a layer type of a user is foreign code
+        reason = str(error) if isinstance(error, BuildError) else f"{type(error).__name__}: {error}"
+        raise RunFolderError(f"The network in the packed model cannot be built: {reason}") from error
+
+
+def _built(packed: dict[str, Any], space: SearchSpace) -> Model:
     fitted = space.fit(InputShape(**packed["image"]))
     if fitted.fingerprint != packed["space_fingerprint"]:
         raise SpaceError(

@@ -266,9 +266,22 @@ class Scaler:
         """Rows of an earlier grid search for the same network with the same trainings."""
         path = self.context.folder.scaled / GRID
         document = read_json(path) if path.is_file() else {}
-        same = isinstance(document, dict) and document.get("for") == self._grid_key()
-        # What failed is tried again: it may have been the memory of that day.
-        return [row for row in document["rows"] if row["accuracy"] is not None] if same else []
+        if not isinstance(document, dict) or document.get("for") != self._grid_key():
+            return []
+        try:
+            # What failed is tried again: it may have been the memory of that day.
+            return [
+                row
+                | {
+                    "fingerprint": str(row["fingerprint"]),
+                    "resolution": [int(side) for side in row["resolution"]],
+                    "accuracy": float(row["accuracy"]),
+                }
+                for row in document["rows"]
+                if row["accuracy"] is not None
+            ]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise _damaged(path, error) from error
 
     def _grid_key(self) -> dict[str, Any]:
         return {"fingerprint": self.trial.proposal.fingerprint, "epochs": self.grid_epochs}
@@ -328,15 +341,17 @@ def deliver_grown(
         kept = {name: metrics[name] for name in KEPT}
         growth = [float(origin.get(name, 1)) for name in ("alpha", "beta", "gamma")]
         trial = trial_of(int(origin["trial"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(
-            f"{path} is damaged: {error!r}. Delete it and call 'gcnas scale' again."
-        ) from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise _damaged(path, error) from error
     scaled = scale_architecture(context.space, trial.proposal.architecture, Coefficients(*growth), phi)
     large = larger_context(context, scaled, images_at)
     proposal = replace(trial.proposal, architecture=scaled.architecture)
     larger = replace(trial, proposal=proposal, cost=scaled.space.cost(scaled.architecture))
     finalize(large, larger, grown=Grown(path, scaled.extension, kept), **options)
+
+
+def _damaged(path: Path, error: Exception) -> RunFolderError:
+    return RunFolderError(f"{path} is damaged: {error!r}. Delete it and call 'gcnas scale' again.")
 
 
 def short(epochs: int) -> int:
@@ -371,7 +386,12 @@ def _known(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:
     except RunFolderError:
         return None
     same = isinstance(metrics, dict) and metrics.get("scaled_from") == origin
-    return metrics if same else None
+    if not same:
+        return None
+    if missing := [name for name in ("validation_accuracy", "scaled_seconds") if name not in metrics]:
+        raise _damaged(path, KeyError(*missing))
+    known: dict[str, Any] = metrics
+    return known
 
 
 def _reason(error: CandidateError) -> str:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from gcnas.config import RunConfig
 from gcnas.delivery.best import Model, load_best, load_model
-from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
+from gcnas.errors import ConfigurationError, GCNASError, RunFolderError, SpaceError
 from gcnas.export.onnx_teacher import OnnxTeacher
 from gcnas.records import Architecture, Limits
 from gcnas.run.context import Context
@@ -231,15 +231,17 @@ def _checked(teacher: Teacher, name: str, context: Context) -> Teacher:
     """The teacher, once it has been shown two images.
 
     Raises:
-        ConfigurationError: If its output has another shape than logits of the run's classes.
+        ConfigurationError: If it raises, or its output has another shape than logits of the run's classes.
     """
     images = torch.zeros(2, *context.dataset.image_shape, device=context.platform.device)
     try:
         with torch.no_grad():
             found = tuple(teacher(images).shape)
-    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+    except GCNASError:
+        raise
+    except Exception as error:  # a user's module is foreign code
         raise ConfigurationError(
-            f"The teacher {name} cannot take images {tuple(images.shape)} in [0, 1]: {error}"
+            f"The teacher {name} cannot take images {tuple(images.shape)} in [0, 1]: {type(error).__name__}: {error}"
         ) from error
     wanted = (2, context.space.fitted.classes)
     if found != wanted:

@@ -151,10 +151,17 @@ class ProcessExecutor(Executor):
         for slot in free[: max(0, len(self._jobs) - coming)]:
             self._start(slot)
 
-    def _start(self, slot: int) -> None:
-        if self._guard.ident is None:
-            self._guard.start()
+    def _go_on(self) -> None:
+        """Dispatch; that a worker cannot be started is told once all outcomes are given."""
         try:
+            self._dispatch()
+        except WorkerError as error:
+            self._problem = self._problem or error
+
+    def _start(self, slot: int) -> None:
+        try:
+            if self._guard.ident is None:
+                self._guard.start()
             self._workers[slot] = WorkerProcess(
                 slot,
                 self._parcels[slot],
@@ -163,7 +170,7 @@ class ProcessExecutor(Executor):
                 bounds=self._bounds,
                 report=lambda worker, message: self._messages.put((worker, message)),
             )
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # no process, or no thread
             raise WorkerError(
                 f"A worker process cannot be started: {error}. Use fewer workers, or workers=1."
             ) from error
@@ -173,7 +180,7 @@ class ProcessExecutor(Executor):
             case Ready():
                 self._deaths = 0
                 self._check_room(worker)
-                self._dispatch()
+                self._go_on()
             case NotReady(reason):
                 raise WorkerError(f"A worker process cannot be set up: {reason}")
             case Progress(trial, share):
@@ -183,7 +190,7 @@ class ProcessExecutor(Executor):
                 raise getattr(errors, kind, GCNASError)(text)
             case Done(outcome):
                 self._running -= 1
-                self._dispatch()
+                self._go_on()
                 return [outcome]
             case Ended():
                 return self._replace(worker, message)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 TIME_SHARE = 1.25
 """A candidate ends itself at its time limit, but for measuring it; at this multiple (and the grace) it is killed."""
+
+POLL_SECONDS = 0.005
+"""Between two looks at whether a worker has ended."""
 
 MAX_LOG = 2**20
 """Bytes above which the log of a worker is emptied before the next job."""
@@ -78,6 +82,7 @@ class WorkerProcess:
 
     Raises:
         OSError: If the system refuses a process, or the log.
+        RuntimeError: If it refuses a thread; no process is left then.
     """
 
     def __init__(
@@ -109,10 +114,12 @@ class WorkerProcess:
                     self._process = _start(theirs.fileno(), end, threads, self._log.fileno())
             finally:
                 os.close(end)
+            self._connection = undo.enter_context(Connection(ours.detach()))
+            undo.callback(self._process.wait)
+            undo.callback(self._kill)
+            self._listener = threading.Thread(target=self._listen, args=(parcel,), daemon=True)
+            self._listener.start()
             undo.pop_all()
-        self._connection = Connection(ours.detach())
-        self._listener = threading.Thread(target=self._listen, args=(parcel,), daemon=True)
-        self._listener.start()
 
     @property
     def ready(self) -> bool:
@@ -145,7 +152,7 @@ class WorkerProcess:
         with self._lock:
             if self._gone:
                 self._cut()
-            self._gone = self._process.poll() is not None
+            self._gone = self._poll() is not None
             if self._job is not None:
                 self._trim_log()
             if self._verdict is None and (verdict := self._judge(time.monotonic())) is not None:
@@ -158,7 +165,8 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Kill the process and free all that belongs to it."""
-        self._kill()
+        with self._lock:
+            self._kill()
         self._listener.join(timeout=1)
         if self._listener.is_alive():
             with self._lock:
@@ -167,11 +175,33 @@ class WorkerProcess:
 
     def _kill(self) -> None:
         """Kill the process and the others of its group, which it has started."""
-        if self._connection.closed:  # all is over, and its number may be another's
+        if self._process.returncode is not None:  # all is over, and its number may be another's
             return
         with suppress(OSError):  # nobody is left
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
+
+    def _poll(self) -> int | None:
+        """Its exit code, None while it lives; called with the lock held.
+
+        What it has started and left behind is killed with it.
+        """
+        if self._process.returncode is None:
+            if not _has_ended(self._process):
+                return None
+            with suppress(OSError):  # nobody is left
+                os.killpg(self._process.pid, signal.SIGKILL)
+        return self._process.poll()
+
+    def _wait(self, seconds: float) -> int | None:
+        """Its exit code; None if it lives on after so long."""
+        end = time.monotonic() + seconds
+        while True:
+            with self._lock:
+                code = self._poll()
+            if code is not None or time.monotonic() > end:
+                return code
+            time.sleep(POLL_SECONDS)
 
     def _cut(self) -> None:
         """End the connection, which a process that the worker has forked may hold open, and the processes left."""
@@ -220,29 +250,29 @@ class WorkerProcess:
         self._report(self, self._bury())
 
     def _bury(self) -> Ended:
-        try:
-            code = self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:  # it closed the connection and lives on
-            self._kill()
-            code = self._process.wait()
+        while (code := self._wait(1.0)) is None:  # it closed the connection and lives on
+            with self._lock:
+                self._kill()
         with self._lock:
             job, self._job = self._job, None
             error = self._verdict or CandidateError(f"The worker process {_words(code)}.{self._last_words()}")
             self._verdict = error
-            self._connection.close()
-            self._log.close()
-            os.close(self._life)
+            for close in (self._connection.close, self._log.close, partial(os.close, self._life)):
+                with suppress(OSError):  # a disk that is gone is no reason to wait for ever
+                    close()
         return Ended(job, time.monotonic() - self._since, error, self._ready)
 
     def _turn_log(self) -> None:
         self._trim_log()
-        self._log_start = os.fstat(self._log.fileno()).st_size
+        with suppress(OSError):
+            self._log_start = os.fstat(self._log.fileno()).st_size
 
     def _trim_log(self) -> None:
-        """Empty a log that is too long, also while a candidate prints on and on."""
-        if os.fstat(self._log.fileno()).st_size > MAX_LOG:
-            os.ftruncate(self._log.fileno(), 0)
-            self._log_start = 0
+        """Empty a log that is too long, also while a candidate prints on and on; none matters as much as the run."""
+        with suppress(OSError):
+            if os.fstat(self._log.fileno()).st_size > MAX_LOG:
+                os.ftruncate(self._log.fileno(), 0)
+                self._log_start = 0
 
     def _last_words(self) -> str:
         """What it printed during the last job, the end of it; nothing if somebody deleted the log."""
@@ -278,6 +308,15 @@ def _start(connection: int, parent: int, threads: int, output: int) -> subproces
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process has ended; its number stays its own where the system can say so without giving it free."""
+    if hasattr(os, "waitid"):
+        with suppress(ChildProcessError):  # it was waited for elsewhere
+            how = os.WEXITED | os.WNOWAIT | os.WNOHANG
+            return os.waitid(os.P_PID, process.pid, how) is not None
+    return process.poll() is not None
 
 
 def _words(code: int) -> str:

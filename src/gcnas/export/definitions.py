@@ -110,7 +110,10 @@ def file_of(module: str) -> str:
     Raises:
         ExportError: If there is none.
     """
-    spec = importlib.util.find_spec(module)
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):  # ValueError: __main__, and what was made by hand
+        spec = None
     if spec is None or spec.origin is None:
         raise ExportError(f"the module {module!r} has no source file")
     return spec.origin

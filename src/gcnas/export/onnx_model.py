@@ -15,6 +15,7 @@ from gcnas.errors import ExportError
 from gcnas.export.onnx_extra import quiet, require_onnx
 from gcnas.export.onnx_session import INPUT, OUTPUT, OnnxClassifier
 from gcnas.export.pixels_in import PixelClassifier, made_images
+from gcnas.export.refusal import refused
 
 OPSET = 20
 CHECKED_IMAGES = 64
@@ -51,15 +52,16 @@ def onnx_bytes(
         ExportError: If the extra ``onnx`` is missing, a layer has no ONNX form, or the outputs are others.
     """
     require_onnx("An ONNX file")
-    classifier = PixelClassifier(copy.deepcopy(network).cpu()).eval()
-    model = _convert(classifier, image_shape)
-    _strip(model)
     properties = {"labels": list(labels), "preprocessing": dict(preprocessing)}
-    for name, value in properties.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = name, json.dumps(value)
-    content: bytes = model.SerializeToString(deterministic=True)
-    check_onnx(content, classifier, made_images(image_shape, CHECKED_IMAGES) if images is None else images)
+    with refused("The network has no ONNX form"):
+        classifier = PixelClassifier(copy.deepcopy(network).cpu()).eval()
+        model = _convert(classifier, image_shape)
+        _strip(model)
+        for name, value in properties.items():
+            entry = model.metadata_props.add()
+            entry.key, entry.value = name, json.dumps(value)
+        content: bytes = model.SerializeToString(deterministic=True)
+        check_onnx(content, classifier, made_images(image_shape, CHECKED_IMAGES) if images is None else images)
     return content
 
 

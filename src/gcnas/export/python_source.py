@@ -10,6 +10,7 @@ from torch import nn
 from gcnas.errors import ExportError
 from gcnas.export.definitions import Definitions, Import, file_of, import_lines
 from gcnas.export.own_types import add_own_build
+from gcnas.export.refusal import refused
 from gcnas.export.source_check import check_source
 from gcnas.network import Blueprint, Constructor, Network, draw_blueprint
 from gcnas.network.builders import is_own_build
@@ -64,6 +65,13 @@ def write_model_source(
     Raises:
         ExportError: If a user's layer type cannot be written as source; the message says which and why.
     """
+    with refused("The network cannot be written as Python source"):
+        return _checked_source(network, space, architecture, classes, preprocessing)
+
+
+def _checked_source(
+    network: Network, space: SearchSpace, architecture: Architecture, classes: Sequence[str], preprocessing: str
+) -> str:
     if len(classes) != space.fitted.classes:
         raise ExportError(
             f"Each of the {space.fitted.classes} classes needs a name, but {len(classes)} names were given."
@@ -192,7 +200,8 @@ def _literal(value: Any) -> str:
     """Source of numbers, strings, and tuples and dictionaries of them."""
     if isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
-        return text if text.isprintable() else json.dumps(value)
+        # JSON would write what lies beyond 16 bits as two surrogates, which are other text in Python.
+        return text if text.isprintable() else ascii(value)
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_literal, value))}{',' * (len(value) == 1)})"
     if isinstance(value, dict):

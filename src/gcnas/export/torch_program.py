@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from gcnas.errors import ExportError
+from gcnas.export.refusal import refused
+from gcnas.export.source_check import TOLERANCE, relative_difference
 from gcnas.files import write_atomically
-
-TOLERANCE = 1e-5
 
 
 def export_program(network: nn.Module, image_shape: tuple[int, int, int], path: Path) -> None:
@@ -28,6 +28,12 @@ def export_program(network: nn.Module, image_shape: tuple[int, int, int], path: 
         ExportError: If the network cannot be traced, or the program's outputs are others.
         OSError: If the file cannot be written.
     """
+    with refused("The network cannot be written as a torch.export program"):
+        content = _checked_program(network, image_shape)
+    write_atomically(path, content)
+
+
+def _checked_program(network: nn.Module, image_shape: tuple[int, int, int]) -> bytes:
     still = copy.deepcopy(network).cpu().eval()
     images = torch.rand(3, *image_shape, generator=torch.Generator().manual_seed(0))
     batch = {0: torch.export.Dim("batch", min=1)}
@@ -43,9 +49,9 @@ def export_program(network: nn.Module, image_shape: tuple[int, int, int], path: 
     loaded = torch.export.load(io.BytesIO(buffer.getvalue())).module()
     with torch.no_grad():
         for count in (1, 3):
-            difference = (loaded(images[:count]) - still(images[:count])).abs().max().item()
+            difference = relative_difference(loaded(images[:count]), still(images[:count]))
             if not difference <= TOLERANCE:
                 raise ExportError(
                     f"The exported program's outputs differ from the network's by {difference:g}."
                 )
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -4,7 +4,7 @@ A builder gives the module's *constructor call*, a ``functools.partial``, instea
 a network makes the call, exporting one as Python source writes it down.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -75,6 +75,23 @@ def merge_constructor(merge: MergePlan) -> Constructor:
     return partial(blocks.MergeAdd, channels=channels, strides=merge.strides)
 
 
+ACTIVATIONS = ("relu", "hard_swish")
+
+
+def _known(name: str, values: Values, known: Collection[Any]) -> Any:
+    """A hyper-parameter, if its option is one that the modules here are made for.
+
+    Raises:
+        BuildError: If it is not.
+    """
+    if (option := values[name]) not in known:
+        raise BuildError(
+            f"The built-in layer types know no {name} {option!r}, only {', '.join(map(str, known))}; give a type with "
+            "other options a method build(self, shape, values) that returns a torch.nn.Module."
+        )
+    return option
+
+
 @builder(cnn.Conv2d)
 def _conv2d(shape: Shape, values: Values) -> Constructor:
     return partial(
@@ -84,7 +101,7 @@ def _conv2d(shape: Shape, values: Values) -> Constructor:
         kernel_size=values["kernel_size"],
         stride=values["stride"],
         dilation=values["dilation"],
-        activation=values["activation"],
+        activation=_known("activation", values, ACTIVATIONS),
         dropout=values["dropout"],
     )
 
@@ -97,7 +114,7 @@ def _separable_conv2d(shape: Shape, values: Values) -> Constructor:
         values["filters"],
         kernel_size=values["kernel_size"],
         stride=values["stride"],
-        activation=values["activation"],
+        activation=_known("activation", values, ACTIVATIONS),
         dropout=values["dropout"],
     )
 
@@ -113,7 +130,7 @@ def _inverted_bottleneck(shape: Shape, values: Values) -> Constructor:
         stride=values["stride"],
         expansion=values["expansion"],
         squeezed=cnn.squeezed_channels(shape.channels, ratio) if ratio else 0,
-        activation=values["activation"],
+        activation=_known("activation", values, ACTIVATIONS),
         dropout=values["dropout"],
     )
 
@@ -131,14 +148,18 @@ def _bottleneck_stage(shape: Shape, values: Values) -> Constructor:
         stride=values["stride"],
         expansion=values["expansion"],
         squeezed=squeezed if ratio else (0, 0),
-        activation=values["activation"],
+        activation=_known("activation", values, ACTIVATIONS),
     )
 
 
 @builder(mobile.Pointwise)
 def _pointwise(shape: Shape, values: Values) -> Constructor:
     return partial(
-        blocks.ConvBlock, shape.channels, values["filters"], kernel_size=1, activation=values["activation"]
+        blocks.ConvBlock,
+        shape.channels,
+        values["filters"],
+        kernel_size=1,
+        activation=_known("activation", values, ACTIVATIONS),
     )
 
 
@@ -150,7 +171,7 @@ def _residual_block(shape: Shape, values: Values) -> Constructor:
         values["filters"],
         kernel_size=values["kernel_size"],
         stride=values["stride"],
-        activation=values["activation"],
+        activation=_known("activation", values, ACTIVATIONS),
         dropout=values["dropout"],
     )
 
@@ -161,11 +182,11 @@ _PADDING: dict[int, dict[str, Any]] = {2: {"ceil_mode": True}, 3: {"padding": 1}
 
 @builder(cnn.MaxPool)
 def _max_pool(shape: Shape, values: Values) -> Constructor:  # noqa: ARG001
-    kernel_size = values["kernel_size"]
+    kernel_size = _known("kernel_size", values, _PADDING)
     return partial(nn.MaxPool2d, kernel_size, stride=2, **_PADDING[kernel_size])
 
 
 @builder(cnn.AvgPool)
 def _avg_pool(shape: Shape, values: Values) -> Constructor:  # noqa: ARG001
-    kernel_size = values["kernel_size"]
+    kernel_size = _known("kernel_size", values, _PADDING)
     return partial(nn.AvgPool2d, kernel_size, stride=2, count_include_pad=False, **_PADDING[kernel_size])

@@ -2,8 +2,11 @@
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from gcnas.errors import RunFolderError
 from gcnas.run.folder import RunFolder
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}|\.run\.db\..+")
@@ -19,11 +22,11 @@ def delete_leftovers(path: Path) -> int:
         Bytes freed.
 
     Raises:
-        RunFolderError: If it is no run folder, or a process works on it.
+        RunFolderError: If it is no run folder, a process works on it, or the system keeps a file.
     """
     folder = RunFolder.open(path)
     freed = 0
-    with folder.locked():
+    with folder.locked(), _deleting(path):
         for item in (folder.path / "cache", folder.checkpoints, *_temporary(folder.path)):
             freed += sum(file.stat().st_size for file in (item, *item.rglob("*")) if file.is_file())
             if item.is_dir():
@@ -41,8 +44,19 @@ def delete_run(path: Path) -> None:
     """Delete a run folder.
 
     Raises:
-        RunFolderError: If it is none, or a process works on it.
+        RunFolderError: If it is none, a process works on it, or the system keeps a file.
     """
     folder = RunFolder.open(path)
-    with folder.locked():
+    with folder.locked(), _deleting(path):
         shutil.rmtree(path)
+
+
+@contextmanager
+def _deleting(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunFolderError(
+            f"{error.filename or folder} cannot be deleted ({error.strerror}). Mend the permissions of its folder, "
+            "then call the same command again."
+        ) from error

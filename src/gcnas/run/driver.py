@@ -122,7 +122,7 @@ class Driver:
         self._group = Group(clock, alone=executor.capacity == 1)
         self._pruned = 0
         self._exhausted, self._repeating = False, stop.repeating
-        self._settling = self._urgent = False
+        self._settling = self._urgent = self._ahead = False
         self.interrupted = False
 
     @property
@@ -190,6 +190,8 @@ class Driver:
             except BaseException:
                 self.interrupted = True
                 for other in outcomes[index + 1 :]:
+                    if self._ahead:
+                        break
                     with suppress(Exception):  # the first error is the one to tell
                         self._settle(other)
                 with suppress(RunFolderError):
@@ -236,6 +238,8 @@ class Driver:
         previous = self.best
         self._remember(trial)
         problems: list[BaseException] = []  # raised again once the evaluation is safe
+        # What leaves this before the evaluation is in the group leaves a strategy that is not to be kept.
+        self._ahead = True
         if self._repeats is None or not self._repeats.is_repeat(trial):
             with _noted(problems):
                 self._strategy.tell([evaluation])
@@ -339,7 +343,7 @@ class Driver:
         """Whether the time left would not hold another candidate of the usual length, with the least training."""
         if self._stop.seconds is None:
             return False
-        if self._stop.one_at_least and not self._history.count:
+        if self._stop.one_at_least and not self._history.complete and self._history.count < FIRST_FAILURES:
             return False  # one network at least
         return self._clock() + self._history.usual_seconds() + reserved > self._stop.seconds
 
@@ -356,6 +360,7 @@ class Driver:
             self._drain_rejections(self._count - len(asked)),
             [(self._history.count, figures) for figures in self._strategy.figures()],
         )
+        self._ahead = False
         self._started.update(trial.number for trial in asked)
         if self._signals is not None:
             self._signals.charge(asked)
@@ -365,8 +370,8 @@ class Driver:
             self._submit(trial)
 
     def _flush(self) -> None:
-        """One transaction: what finished, what was asked, and the strategy after both."""
-        if self._group:
+        """One transaction: what finished, what was asked, and the strategy after both, if it knows no more."""
+        if self._group and not self._ahead:
             self._ledger.commit(
                 finished=self._group.finished,
                 pending=self._group.asked,

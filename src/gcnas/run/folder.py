@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import re
@@ -22,6 +23,12 @@ _BEFORE_LEDGER = re.compile(
     r"|\.(config\.yaml|latency\.json|warm_start\.json|init)\..*"
 )
 """What a run that was stopped before it had a ledger leaves behind."""
+
+_OF_THAT_RUN = re.compile(r"\.?(latency\.json|warm_start\.json|init)(\..*)?")
+"""What of it another run would take for its own."""
+
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+"""Errors of a lock that another process holds."""
 
 
 class RunFolder:
@@ -71,6 +78,7 @@ class RunFolder:
                     else "choose another folder with --out"
                 )
                 raise RunFolderError(f"{path} already holds {'a run' if is_run else 'other files'}; {hint}.")
+            folder._forget()
             folder.logs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(f"The run folder {path} cannot be made: {error}.") from error
@@ -78,17 +86,14 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """An existing run folder; a swap of ``best`` that was cut short is completed.
+        """An existing run folder; swaps of ``best`` and of grown networks that were cut short are undone.
 
         Raises:
             RunFolderError: If there is no run.
         """
         folder = cls(path)
         folder.require()
-        kept = folder.path / "best.old"
-        if kept.is_dir() and not folder.best.exists():
-            with contextlib.suppress(OSError):
-                kept.rename(folder.best)
+        folder._mend()
         return folder
 
     @contextmanager
@@ -124,6 +129,26 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
         return not self.path.exists()
 
+    def _forget(self) -> None:
+        """Delete what a run that never had a ledger has measured or copied."""
+        if self.path.exists() and any(_OF_THAT_RUN.fullmatch(item.name) for item in self.path.iterdir()):
+            with self.locked():
+                if self.ledger.exists():
+                    return  # its process was faster
+                for item in list(self.path.iterdir()):
+                    if _OF_THAT_RUN.fullmatch(item.name):
+                        item.unlink()
+
+    def _mend(self) -> None:
+        """Put back folders that a killed process moved aside; not those that a living one is replacing."""
+        kept = [self.best.with_name(f"{self.best.name}.old"), *self.scaled.glob("*.old")]
+        cut = [(old, old.with_suffix("")) for old in kept if old.is_dir() and not old.with_suffix("").exists()]
+        if cut:
+            with contextlib.suppress(RunFolderError), self.locked():
+                for old, target in cut:
+                    with contextlib.suppress(OSError):
+                        old.rename(target)
+
     def require(self) -> None:
         """See to it that there is a run.
 
@@ -138,7 +163,7 @@ class RunFolder:
         """Hold the run for this process; the lock of a process that dies is free.
 
         Raises:
-            RunFolderError: If another process holds it.
+            RunFolderError: If another process holds it, or its disk knows no locks.
         """
         try:
             descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -148,6 +173,10 @@ class RunFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
+            if error.errno not in _HELD:
+                raise RunFolderError(
+                    f"The run folder {self.path} cannot be locked ({error.strerror}); choose one on another disk."
+                ) from error
             raise RunFolderError(
                 f"Another process is working on {self.path}; wait for it, or stop it first."
             ) from error
@@ -173,7 +202,7 @@ class RunFolder:
             for file in fresh.iterdir():
                 _sync(file)
             target.parent.mkdir(exist_ok=True)
-            _swap(fresh, target, target.with_name(f"{target.name}.old"))
+            swap(fresh, target, target.with_name(f"{target.name}.old"))
         except OSError as error:
             raise RunFolderError(
                 f"{target} cannot be written: {error}. The old one is kept. Make room or mend the permissions, then "
@@ -232,7 +261,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _swap(fresh: Path, target: Path, aside: Path) -> None:
+def swap(fresh: Path, target: Path, aside: Path) -> None:
     """Put ``fresh`` in the place of ``target``; what was there ends in ``fresh`` or is deleted."""
     if not target.exists():
         fresh.rename(target)
@@ -243,7 +272,8 @@ def _swap(fresh: Path, target: Path, aside: Path) -> None:
         try:
             fresh.rename(target)
         except OSError:
-            aside.rename(target)
+            with contextlib.suppress(FileNotFoundError):  # somebody has put it back
+                aside.rename(target)
             raise
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -24,7 +24,10 @@ def policy_of_run(ledger: LedgerReader, config: RunConfig, space: SearchSpace, s
         ConfigurationError: If the strategy has no policy.
         DamagedLedgerError: If what is stored does not fit the policy.
     """
-    fitted = space.fit(InputShape(**ledger.meta()["image"]), config.limits)
+    meta = ledger.meta()
+    with damage(ledger.path):
+        image = InputShape(**{name: int(number) for name, number in meta["image"].items()})
+    fitted = space.fit(image, config.limits)
     if strategy is None:
         searcher = create_searcher(config, fitted)
     else:

@@ -72,7 +72,6 @@ def new_context(
         workers.count,
         (lambda: _reference_speed(replace(draft, platform=alone))) if alone != platform else None,
     )
-    torch.set_num_threads(platform.threads)
     context = Context(config, folder, dataset, fitted, platform, amounts)
     check_setup(context)
     write_text(folder.config, config.to_yaml())
@@ -211,6 +210,7 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         keep_best: Writes a trial's network into ``best``: called with the trial and its weights.
         observer: Told what happens.
     """
+    torch.set_num_threads(context.platform.threads)
     repeats, delivering = _repeats(context), delivery_seconds(ledger)
     if (search_seconds := context.amounts.search_seconds) is not None:
         # The clock went on while networks were delivered.

@@ -229,7 +229,7 @@ class _Heir:
 
     def _head(self, classes: tuple[str, ...]) -> None:
         known, bias = self._donor.classes, self._donor.weights.get("head.linear.bias")
-        same = bias is not None and (len(bias) == len(classes) if known is None else known == classes)
+        same = bias is not None and (bias.shape == (len(classes),) if known is None else known == classes)
         self._block("head", "head" if same else None, self._spreads[-1])
 
     def _block(self, name: str, other: str | None, reads: Spread | None) -> Spread | None:
@@ -279,7 +279,7 @@ class _Heir:
         self, name: str, other: str, parts: tuple[_Part, ...], groups: dict[str, Spread | None]
     ) -> Spread | None:
         """Take over the layers of a block, one after the other."""
-        states: set[str] = set()
+        states, given = set[str](), groups.get("in")
         unused = {key for key in self._donor.weights if key.startswith(f"{other}.")}
         for part in parts:
             prefix = f"{name}.{part.name}."
@@ -291,14 +291,14 @@ class _Heir:
         if states != {FRESH}:
             dropped = {CUT} if unused else set()
             state = next(s for s in (FRESH, CUT, WIDENED, INHERITED) if s in states | dropped)
-            state = PARTLY if state == FRESH else state
+            state = PARTLY if state == FRESH or (state == WIDENED and _guessed(name, given, groups)) else state
         self._origins.append(Origin(name, state, None if state == FRESH else other))
         return groups.get("out")
 
     def _tensor(self, key: str, donor_key: str, part: _Part, groups: dict[str, Spread | None]) -> str:
         """Take over one tensor; gives what became of it."""
         new, old = self._state[key], self._donor.weights.get(donor_key)
-        if old is None or old.ndim != new.ndim:
+        if old is None or old.ndim != new.ndim or 0 in old.shape:
             return FRESH
         if old.ndim == 0:
             new.copy_(old)
@@ -343,6 +343,13 @@ def _fitting(groups: dict[str, Spread | None], name: str, old: int, new: int) ->
     if spread is None or (spread.old, spread.new) != (old, new):
         spread = groups[name] = Spread.between(old, new)
     return spread
+
+
+def _guessed(name: str, given: Spread | None, groups: dict[str, Spread | None]) -> bool:
+    """Whether a block reads more channels than it did, and which they are copies of is known by their numbers only."""
+    reads = groups.get("in")
+    # The stem reads colours.
+    return reads is not None and reads is not given and reads.old < reads.new and name != "stem"
 
 
 def _equally_many(weights: Mapping[str, Tensor], name: str) -> bool:
