@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.export.test_onnx_model import Keeping
 from torch import Tensor, nn
 
 from gcnas.errors import ExportError
@@ -38,18 +39,6 @@ def test_what_cannot_be_traced_is_an_export_error(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"cannot be traced by torch\.export"):
         export_program(Branching(), (1, 4, 4), tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())
-
-
-class Keeping(nn.Module):
-    """Keeps what it computed, which PyTorch does not copy."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(1))
-        self.last = self.scale * 2
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images * self.scale
 
 
 def test_what_cannot_be_copied_is_an_export_error(tmp_path: Path) -> None:

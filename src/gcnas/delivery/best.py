@@ -1,7 +1,8 @@
 """The folder ``best``: the network to use, complete and readable without this package."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -294,17 +295,33 @@ def _delivery(path: Path) -> tuple[int, bytes] | None:
         return None
 
 
-def _load_model(path: Path, space: SearchSpace) -> Model:
+@contextmanager
+def buildable(place: str | Path) -> Iterator[None]:
+    """Turn whatever is raised while a trained network is built again into an error that says where it is from.
+
+    Layer types of users are foreign code, and a file may be another's.
+
+    Args:
+        place: Where the network is.
+
+    Raises:
+        RunFolderError: In the place of all that is no error of this package for users.
+    """
     try:
-        return _built_model(path, space)
+        yield
     except GCNASError:
         raise
-    except Exception as error:  # a layer type of a user is foreign code, and a file may be another's
+    except Exception as error:
         reason = str(error) if isinstance(error, BuildError) else f"{type(error).__name__}: {error}"
-        raise RunFolderError(f"The network in {path} cannot be built: {reason}") from error
+        raise RunFolderError(f"The network in {place} cannot be built: {reason}") from error
 
 
-def _built_model(path: Path, space: SearchSpace) -> Model:
+def _load_model(path: Path, space: SearchSpace) -> Model:
+    with buildable(path):
+        return _built(path, space)
+
+
+def _built(path: Path, space: SearchSpace) -> Model:
     document = read_json(path / "architecture.json")
     try:
         if "extension" in document:

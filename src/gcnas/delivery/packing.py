@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from gcnas.data import Preprocessing
-from gcnas.delivery.best import Model
-from gcnas.errors import BuildError, GCNASError, RunFolderError, SpaceError
+from gcnas.delivery.best import Model, buildable
+from gcnas.errors import SpaceError
 from gcnas.network import build
 from gcnas.records import Architecture
 from gcnas.space import InputShape, SearchSpace
@@ -35,13 +35,8 @@ def unpack(packed: dict[str, Any], space: SearchSpace) -> Model:
         SpaceError: If it is not the space of the model.
         RunFolderError: If the network cannot be built.
     """
-    try:
+    with buildable("the packed model"):
         return _built(packed, space)
-    except GCNASError:
-        raise
-    except Exception as error:  # a layer type of a user is foreign code
-        reason = str(error) if isinstance(error, BuildError) else f"{type(error).__name__}: {error}"
-        raise RunFolderError(f"The network in the packed model cannot be built: {reason}") from error
 
 
 def _built(packed: dict[str, Any], space: SearchSpace) -> Model:
