@@ -19,7 +19,7 @@ from gcnas.config import RunConfig
 from gcnas.data import load
 from gcnas.records import Fidelity
 from gcnas.run.context import fit_space
-from gcnas.space.presets.cnn import CNN, RESNET_WIDTHS, resnet8, vgg
+from gcnas.space.presets.cnn import CNN, resnet8, vgg
 from gcnas.training.candidate import CandidateTrainer
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rung_rank.csv"
@@ -44,7 +44,7 @@ def main() -> None:
         recipe = training.Recipe(augmentation=training.Augmentation(shift=2, mirror=dataset.mirror))
         designs = {
             "resnet8": resnet8(space),
-            "resnet8-smaller": resnet8(space, RESNET_WIDTHS[1]),
+            "resnet8-smaller": resnet8(space, (16, 24, 48)),
             "vgg": vgg(space),
         }
         trainer = CandidateTrainer(space, dataset, recipe, platform)

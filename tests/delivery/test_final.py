@@ -1,6 +1,7 @@
 import json
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -220,12 +221,13 @@ def test_passes_go_on_while_the_wall_clock_has_time(
         raise NotFiniteError("the loss became nan")
 
     monkeypatch.setattr(final, "train", fail)
-    gcnas.search(
-        "digits", out=tmp_path / "r", epochs=1, workers=1, threads=1, onnx=False, report=False, **options
-    )
+    fast = {"epochs": 1, "workers": 1, "threads": 1, "onnx": False, "report": False}
+    with suppress(SearchFailedError):  # where `best` holds another network than the one that repeats chose
+        gcnas.search("digits", out=tmp_path / "r", **fast, **options)
     assert most == [passes]
     for seconds in (20.0, None):
-        gcnas.finalize(tmp_path / "r", seconds=seconds)
+        with suppress(SearchFailedError):
+            gcnas.finalize(tmp_path / "r", seconds=seconds)
     assert most[1:] == [passes, min(passes, 300)]
 
 

@@ -326,6 +326,22 @@ def test_what_was_fetched_is_given_before_the_cluster_is_called_gone(monkeypatch
         executor.wait()
 
 
+@pytest.mark.parametrize("kind", ["RaySystemError", "ConnectionError"])
+def test_a_cluster_that_is_gone_when_spoken_to_ends_the_run_in_one_sentence(kind: str) -> None:
+    """Not only while it is waited for."""
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise getattr(ray.exceptions, kind, ConnectionError)("no answer\nfrom the head")
+
+    executor: Any = object.__new__(RayExecutor)
+    executor._problem, executor._tasks = None, {"ref": None}
+    executor._ray = SimpleNamespace(nodes=gone, wait=gone, exceptions=ray.exceptions)
+    for speak in (lambda: executor.submit(job(1)), executor.wait):
+        with pytest.raises(WorkerError, match=r"cluster is gone.*no answer") as caught:
+            speak()
+        assert "\n" not in str(caught.value)
+
+
 def test_a_task_refuses_to_begin_a_search_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A script that calls `gcnas.search` at its top level is imported by the workers for its classes."""
     monkeypatch.setattr(on_cluster, "evaluate", lambda *_: refuse_in_worker())

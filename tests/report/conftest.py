@@ -15,7 +15,7 @@ from gcnas.run.ledger import Ledger
 from gcnas.run.trial import Rejection, Trial
 from gcnas.space import InputShape, SearchSpace
 from gcnas.space.presets import CNN
-from gcnas.space.presets.cnn import RESNET_WIDTHS, resnet8, vgg
+from gcnas.space.presets.cnn import resnet8, vgg
 from gcnas.strategy import RandomStrategy
 
 IMAGE = InputShape(channels=1, height=28, width=28, classes=3)
@@ -115,7 +115,7 @@ def make_run(tmp_path: Path, space: SearchSpace) -> MakeRun:
 
 
 def _proposals(space: SearchSpace, number: int, seed: int, given: Sequence[Proposal]) -> list[Proposal]:
-    references = [] if given else [resnet8(space), vgg(space), resnet8(space, RESNET_WIDTHS[3])]
+    references = [] if given else [resnet8(space), vgg(space), resnet8(space, (8, 16, 32))]
     designs = [Proposal(a, space.encode(a), "reference") for a in references]
     proposals = {proposal.fingerprint: proposal for proposal in designs}
     proposals |= {proposal.fingerprint: proposal for proposal in given}

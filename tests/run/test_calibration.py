@@ -18,7 +18,7 @@ def test_networks_of_the_space_are_measured_here(monkeypatch: pytest.MonkeyPatch
     assert model.networks == 12  # the fewest, although there was no time for any
     assert 0 < model.median_error <= model.p95_error
     assert model.runtime.startswith("ONNX Runtime")
-    small, large = (SPACE.references[name](SPACE) for name in ("vgg", "resnet8"))
+    small, large = (SPACE.references[name](SPACE) for name in ("vgg", "resnet9"))
     assert small is not None
     assert large is not None
     stem = SPACE.stem.output_shape(SPACE.fitted)

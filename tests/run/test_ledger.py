@@ -63,6 +63,23 @@ def test_trials_round_trip(ledger: Ledger, path: Path, make_trial: MakeTrial) ->
     assert (failed.score, pending.score) == (float("-inf"), float("-inf"))
 
 
+def test_the_writer_reads_its_trials_once_between_two_transactions(
+    ledger: Ledger, make_trial: MakeTrial
+) -> None:
+    """A resume asks for them from many places."""
+    finished(ledger, make_trial(1, 0.5))
+    statements: list[str] = []
+    ledger._connection.set_trace_callback(statements.append)
+    first = ledger.trials()
+    first.clear()  # what callers do with their list is theirs
+    assert len(ledger.trials()) == 1
+    assert sum("FROM trials" in statement for statement in statements) == 1
+    ledger.commit(pending=[make_trial(2)])
+    assert [trial.number for trial in ledger.trials()] == [1, 2]
+    ledger.count_attempts([2])
+    assert ledger.trials()[1].attempts == make_trial(2).attempts + 1
+
+
 def test_rejections_and_events_round_trip(ledger: Ledger, path: Path) -> None:
     other = Rejection(2, "f" * 16, "policy", "duplicate", "")
     ledger.commit(rejections=[REJECTION, other])

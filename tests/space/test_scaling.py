@@ -163,7 +163,5 @@ def test_an_extension_of_another_space_is_refused() -> None:
 
 def test_too_many_layers_are_refused_before_they_are_made() -> None:
     space = CNN.fit(InputShape(3, 32, 32, 10))
-    network = space.references["resnet8"](space)
-    assert network is not None
     with pytest.raises(SpaceError, match=r"layers or blocks, and at most 1,000"):
-        scale_architecture(space, network, Coefficients(4, 1, 1), 10)
+        scale_architecture(space, resnet8(space), Coefficients(4, 1, 1), 10)

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn
@@ -277,9 +277,14 @@ class RayExecutor(Executor):
         self.close()
 
     def submit(self, job: Job) -> None:
-        """Send a job to the cluster."""
+        """Send a job to the cluster.
+
+        Raises:
+            WorkerError: If the cluster is gone.
+        """
         end = None if job.left is None else time.monotonic() + job.left
-        self._send(_Task(job, self._alive(), end=end))
+        with self._reached():
+            self._send(_Task(job, self._alive(), end=end))
 
     def wait(self, seconds: float | None = None) -> list[Outcome]:
         """Wait until a job is done, and give all that are.
@@ -297,10 +302,11 @@ class RayExecutor(Executor):
         end = float("inf") if seconds is None else time.monotonic() + seconds
         while self._tasks and not outcomes:
             left = end - time.monotonic()
-            ready, _ = self._ray.wait(list(self._tasks), timeout=max(0.0, min(LOOK_SECONDS, left)))
-            if ready:
-                more, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
-                outcomes = self._finish_all(more)
+            with self._reached():
+                ready, _ = self._ray.wait(list(self._tasks), timeout=max(0.0, min(LOOK_SECONDS, left)))
+                if ready:
+                    ready, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
+            outcomes = self._finish_all(ready)
             if self._problem is None:
                 try:
                     self._look()
@@ -325,6 +331,18 @@ class RayExecutor(Executor):
         del self._shipment
         disconnect()
 
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Where the cluster is spoken to: it may be gone.
+
+        Raises:
+            WorkerError: If it is.
+        """
+        try:
+            yield
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
+            raise WorkerError(f"The Ray cluster is gone: {_first_line(error)}") from error
+
     def _send(self, task: _Task) -> None:
         job, start = task.job, None
         if job.left is not None and task.end is not None:
@@ -348,7 +366,8 @@ class RayExecutor(Executor):
         outcomes: list[Outcome] = []
         for ref in refs:
             try:
-                outcome = self._finish(ref)
+                with self._reached():  # what lost its node is sent again
+                    outcome = self._finish(ref)
             except GCNASError as error:
                 self._problem = self._problem or error
             else:
@@ -398,15 +417,14 @@ class RayExecutor(Executor):
     def _look(self) -> None:
         """Read the board, and cancel what is beyond its bounds."""
         now = time.monotonic()
-        if self._reading is None:
-            self._reading = self._board.read.remote()
-        try:
-            news = self._ray.get(self._reading, timeout=10 * LOOK_SECONDS)
-            self._reading = None
-        except self._ray.exceptions.GetTimeoutError:
-            news = {}  # a busy machine; the next look waits for the same answer, which nobody gets twice
-        except self._ray.exceptions.RayError as error:
-            raise WorkerError(f"The Ray cluster is gone: {_first_line(error)}") from error
+        with self._reached():
+            if self._reading is None:
+                self._reading = self._board.read.remote()
+            try:
+                news = self._ray.get(self._reading, timeout=10 * LOOK_SECONDS)
+                self._reading = None
+            except self._ray.exceptions.GetTimeoutError:
+                news = {}  # a busy machine; the next look waits for the same answer, which nobody gets twice
         for ref, task in self._tasks.items():
             if (share := news.get(task.job.trial)) is not None:
                 task.heard = now

@@ -199,8 +199,15 @@ class Ledger(LedgerReader):
         if not path.exists():
             _create(path, meta or {})
         super().__init__(path)
+        self._trials: list[Trial] | None = None
         self._migrate()
         self._reserve = Reserve(path.with_name(f".{path.name}.reserve"))
+
+    def trials(self) -> list[Trial]:
+        """All trials in the order of their numbers; read from the file once between two transactions."""
+        if self._trials is None:
+            self._trials = super().trials()
+        return list(self._trials)
 
     def close(self) -> None:
         """Close the file."""
@@ -228,6 +235,7 @@ class Ledger(LedgerReader):
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._trials = None
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:

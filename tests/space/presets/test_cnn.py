@@ -18,6 +18,7 @@ from gcnas.space.presets.cnn import (
     VGG_WIDTHS,
     pooled,
     resnet8,
+    resnet9,
     squeezed_channels,
 )
 
@@ -172,13 +173,14 @@ def test_references_are_the_largest_that_fit() -> None:
             for a in found
         ]
 
-    classic, second, vgg = list(RESNET_WIDTHS[0]), list(RESNET_WIDTHS[1]), list(VGG_WIDTHS[0])
+    classic, second = ([width for width in family if width] for family in RESNET_WIDTHS[:2])
+    vgg = list(VGG_WIDTHS[0])
     assert widths(Limits()) == [classic, vgg, None]
     assert widths(Limits(77_754, 9_345_920)) == [classic, vgg, None]
-    assert widths(Limits(77_754, 4_672_960)) == [[8, 16, 32], [16, 32, 64, 64], None]
+    assert widths(Limits(77_754, 4_672_960)) == [[12, 24, 32, 48], [16, 32, 64, 64], None]
     # Within so few multiply-adds, the design that pools first has room for three times the parameters.
-    assert widths(Limits(50_000, 2_000_000)) == [[8, 8, 16], [8, 16, 24, 16], list(POOLED_WIDTHS[3])]
-    assert widths(Limits(77_753))[0] == second
+    assert widths(Limits(50_000, 2_000_000)) == [[8, 12, 16, 24], [8, 16, 24, 16], list(POOLED_WIDTHS[3])]
+    assert widths(Limits(65_641))[0] == second
     assert widths(Limits(70_153))[1] == list(VGG_WIDTHS[1])
     assert widths(Limits(100)) == [None, None, None]
 
@@ -187,6 +189,7 @@ def test_references_lose_what_tiny_images_do_not_allow() -> None:
     space = CNN.fit(InputShape(1, 2, 2, 2))
     assert [layer.values["stride"] for layer in resnet8(space).layers] == [1, 1, 1]
     assert [layer.type for layer in pooled(space).layers] == ["conv2d"] * 4
+    assert [layer.type for layer in resnet9(space).layers] == ["conv2d"] + ["residual_block"] * 3
 
 
 def test_presets_are_found_by_their_names() -> None:

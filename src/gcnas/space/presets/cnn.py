@@ -162,12 +162,11 @@ def _sum(*parts: Cost, activations: int) -> Cost:
     return Cost(sum(part.parameters for part in parts), sum(part.multiply_adds for part in parts), activations)
 
 
-RESNET_WIDTHS = ((16, 32, 64), (16, 24, 48), (12, 24, 48), (8, 16, 32), (8, 12, 24), (8, 8, 16), (8, 8, 8))
-"""Widths of the three stages of the ResNet-8-like references, the classic one first."""
+def resnet8(space: SearchSpace, widths: tuple[int, int, int] = (16, 32, 64)) -> Architecture:
+    """ResNet-8: three residual blocks, the last two with stride 2 where the size allows it.
 
-
-def resnet8(space: SearchSpace, widths: tuple[int, int, int] = RESNET_WIDTHS[0]) -> Architecture:
-    """ResNet-8: three residual blocks, the last two with stride 2 where the size allows it."""
+    No reference, but what these are compared with.
+    """
     return _canonical(
         space,
         [
@@ -175,6 +174,31 @@ def resnet8(space: SearchSpace, widths: tuple[int, int, int] = RESNET_WIDTHS[0])
             for index, filters in enumerate(widths)
         ],
     )
+
+
+Widths = tuple[int | None, ...]
+"""Filters of layers in their order; None for a maximum pooling."""
+
+RESNET_WIDTHS: tuple[Widths, ...] = (
+    (16, None, 24, 32, None, 48),
+    (12, None, 24, None, 32, None, 48),
+    (8, None, 16, None, 32, None, 48),
+    (8, None, 16, None, 24, None, 32),
+    (8, None, 12, None, 16, None, 24),
+    (8, None, 8, None, 12, None, 16),
+    (8, None, 8, None, 8, None, 8),
+)
+"""Widths of the convolution and the three blocks of the ResNet-9-like references. The first is within the size of
+ResNet-8, the second within half of its multiply-adds (``benchmarks/designs.py``)."""
+
+
+def resnet9(space: SearchSpace, widths: Widths = RESNET_WIDTHS[0]) -> Architecture:
+    """A convolution and three residual blocks with maximum pooling between them: nine layers with stem and head."""
+    layers: list[Layer] = []
+    for width in widths:
+        kind = "residual_block" if layers else "conv2d"
+        layers.append(_pooling(space, layers) if width is None else _wide(space, kind, layers, width))
+    return _canonical(space, layers)
 
 
 VGG_WIDTHS = (
@@ -225,15 +249,20 @@ def pooled(space: SearchSpace, widths: tuple[int, int, int, int] = POOLED_WIDTHS
     return _convolutions(space, (None, one, two, None, three, None, four))
 
 
-def _convolutions(space: SearchSpace, filters: tuple[int | None, ...]) -> Architecture:
-    """3x3 convolutions of so many filters; None for a maximum pooling."""
+def _convolutions(space: SearchSpace, widths: Widths) -> Architecture:
+    """3x3 convolutions and maximum pooling."""
     layers: list[Layer] = []
-    for width in filters:
-        if width is None:
-            layers.append(space.layer("max_pool", after=len(layers)))
-        else:
-            layers.append(space.layer("conv2d", after=len(layers), filters=width, kernel_size=3))
+    for width in widths:
+        layers.append(_pooling(space, layers) if width is None else _wide(space, "conv2d", layers, width))
     return _canonical(space, layers)
+
+
+def _pooling(space: SearchSpace, before: list[Layer]) -> Layer:
+    return space.layer("max_pool", after=len(before))
+
+
+def _wide(space: SearchSpace, kind: str, before: list[Layer], width: int) -> Layer:
+    return space.layer(kind, after=len(before), filters=width, kernel_size=3)
 
 
 def _canonical(space: SearchSpace, layers: list[Layer]) -> Architecture:
@@ -244,7 +273,7 @@ def _canonical(space: SearchSpace, layers: list[Layer]) -> Architecture:
 
 
 def _widest(
-    draw: Callable[[SearchSpace, Any], Architecture], family: Sequence[tuple[int, ...]]
+    draw: Callable[[SearchSpace, Any], Architecture], family: Sequence[Widths]
 ) -> Callable[[SearchSpace], Architecture | None]:
     """The widest of a family within the limits."""
 
@@ -270,10 +299,10 @@ CNN = SearchSpace(
     name="cnn",
     layer_types=(Conv2d(), SeparableConv2d(), InvertedBottleneck(), ResidualBlock(), MaxPool(), AvgPool()),
     references={
-        "resnet8": _widest(resnet8, RESNET_WIDTHS),
+        "resnet9": _widest(resnet9, RESNET_WIDTHS),
         "vgg": _widest(vgg, VGG_WIDTHS),
         "pooled": _pooled_where_vgg_starves,
     },
 )
-"""Depth 2 to 20, window 4, six layer types; references are, each the widest within the limits, a ResNet-8, a network
+"""Depth 2 to 20, window 4, six layer types; references are, each the widest within the limits, a ResNet-9, a network
 in the manner of VGG, and, where limits of multiply-adds starve that, one like it that pools first."""
