@@ -194,11 +194,7 @@ ResNet-8, the second within half of its multiply-adds (``benchmarks/designs.py``
 
 def resnet9(space: SearchSpace, widths: Widths = RESNET_WIDTHS[0]) -> Architecture:
     """A convolution and three residual blocks with maximum pooling between them: nine layers with stem and head."""
-    layers: list[Layer] = []
-    for width in widths:
-        kind = "residual_block" if layers else "conv2d"
-        layers.append(_pooling(space, layers) if width is None else _wide(space, kind, layers, width))
-    return _canonical(space, layers)
+    return _stacked(space, widths, later="residual_block")
 
 
 VGG_WIDTHS = (
@@ -236,7 +232,7 @@ POOLED_WIDTHS = (
 def vgg(space: SearchSpace, widths: tuple[int, int, int, int] = VGG_WIDTHS[0]) -> Architecture:
     """Four 3x3 convolutions with maximum pooling between them, in the manner of VGG."""
     one, two, three, four = widths
-    return _convolutions(space, (one, None, two, None, three, None, four))
+    return _stacked(space, (one, None, two, None, three, None, four))
 
 
 def pooled(space: SearchSpace, widths: tuple[int, int, int, int] = POOLED_WIDTHS[0]) -> Architecture:
@@ -246,23 +242,19 @@ def pooled(space: SearchSpace, widths: tuple[int, int, int, int] = POOLED_WIDTHS
     parameters fit within tight limits of these.
     """
     one, two, three, four = widths
-    return _convolutions(space, (None, one, two, None, three, None, four))
+    return _stacked(space, (None, one, two, None, three, None, four))
 
 
-def _convolutions(space: SearchSpace, widths: Widths) -> Architecture:
-    """3x3 convolutions and maximum pooling."""
+def _stacked(space: SearchSpace, widths: Widths, later: str = "conv2d") -> Architecture:
+    """Layers with 3x3 kernels and maximum pooling; the first layer is a convolution, later ones are of some type."""
     layers: list[Layer] = []
     for width in widths:
-        layers.append(_pooling(space, layers) if width is None else _wide(space, "conv2d", layers, width))
+        if width is None:
+            layers.append(space.layer("max_pool", after=len(layers)))
+        else:
+            kind = later if layers else "conv2d"
+            layers.append(space.layer(kind, after=len(layers), filters=width, kernel_size=3))
     return _canonical(space, layers)
-
-
-def _pooling(space: SearchSpace, before: list[Layer]) -> Layer:
-    return space.layer("max_pool", after=len(before))
-
-
-def _wide(space: SearchSpace, kind: str, before: list[Layer], width: int) -> Layer:
-    return space.layer(kind, after=len(before), filters=width, kernel_size=3)
 
 
 def _canonical(space: SearchSpace, layers: list[Layer]) -> Architecture:
