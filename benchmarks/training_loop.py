@@ -109,7 +109,7 @@ def own(
 
 
 def networks(space: SearchSpace) -> Iterator[tuple[str, Architecture]]:
-    """Two designs by people that every search looks at."""
+    """Two designs by people."""
     yield "vgg", vgg(space, VGG_WIDTHS[-1])
     yield "resnet8", resnet8(space)
 
