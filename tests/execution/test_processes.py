@@ -19,7 +19,7 @@ from tests.execution.deeds import Broken, Deeds, job
 from gcnas.errors import ConfigurationError, DataError, WorkerError
 from gcnas.execution import Job, Outcome, ProcessExecutor, SerialExecutor, processes, worker_process
 from gcnas.execution.memory import private_memory
-from gcnas.execution.worker_process import Bounds
+from gcnas.execution.worker_process import Bounds, WorkerProcess
 from gcnas.records import EvaluationState
 
 Begin = Callable[..., ProcessExecutor]
@@ -95,6 +95,21 @@ def test_no_more_workers_are_started_than_there_is_work_for(begin: Begin) -> Non
     executor = begin(50)
     outcomes = run(executor, job(1), job(2))
     assert len(outcomes) == 2
+    assert len(list(Path(executor._logs).glob("worker-*.log"))) <= 2
+
+
+def test_a_worker_that_is_ready_a_moment_late_is_counted(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = WorkerProcess.idle.fget
+    assert idle is not None
+
+    def seen_just_before(worker: WorkerProcess) -> bool:
+        seen = idle(worker)
+        assert wait_until(lambda: worker.ready)
+        return bool(seen)
+
+    monkeypatch.setattr(WorkerProcess, "idle", property(seen_just_before))
+    executor = begin(50)
+    assert len(run(executor, job(1), job(2))) == 2
     assert len(list(Path(executor._logs).glob("worker-*.log"))) <= 2
 
 

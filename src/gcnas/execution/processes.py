@@ -139,6 +139,8 @@ class ProcessExecutor(Executor):
 
     def _dispatch(self) -> None:
         """Give jobs to idle workers; start as many workers as there are jobs for."""
+        # Counted first: one that is set up after it was seen below takes a job when its message is read.
+        coming = sum(not worker.ready for worker in self._workers.values())
         for worker in self._workers.values():
             if not self._jobs:
                 break
@@ -146,7 +148,6 @@ class ProcessExecutor(Executor):
             if worker.idle and worker.give(job.after(time.monotonic() - since)):
                 self._jobs.popleft()
                 self._running += 1
-        coming = sum(not worker.ready for worker in self._workers.values())
         free = [slot for slot in range(self.capacity) if slot not in self._workers]
         for slot in free[: max(0, len(self._jobs) - coming)]:
             self._start(slot)
