@@ -46,7 +46,14 @@ from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
 from gcnas.run.recommendation import nothing_within, recommend
-from gcnas.run.session import Session, delivery_seconds, elapsed, new_context, open_ledger, open_session
+from gcnas.run.session import (
+    Session,
+    delivery_seconds,
+    elapsed,
+    new_context,
+    open_ledger,
+    open_session,
+)
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import check_name
@@ -402,7 +409,12 @@ def choose_trial(
         if within is not None and within != Limits():
             # A limit takes the place of a soft target: what the front shows is what it chooses from.
             trials = accuracies(trials, context.config.model_dump())
-        choose = partial(recommend, limits=limits, validation_images=len(context.dataset.validation_index))
+        choose = partial(
+            recommend,
+            limits=limits,
+            validation_images=len(context.dataset.validation_index),
+            lasting=context.lasting,
+        )
         if limits.latency is None:
             best = choose(trials)
         else:

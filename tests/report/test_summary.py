@@ -121,6 +121,18 @@ def test_a_design_delivered_on_demand_is_not_said_to_be_within_the_noise(make_ru
         ),
         ("other", (0.95, 0.8, 0.7, 0.96), 2, "Delivered was trial 2, a reference design: chosen by hand"),
         ("clear", (0.8, 0.7, 0.7, 0.9), 1, "Delivered was trial 1, a reference design: chosen by hand"),
+        (
+            "lasts",
+            (0.8, 0.79, 0.7, 0.9),
+            2,
+            "Delivered was trial 2 (79.0 %), a reference design that is not clearly",
+        ),
+        (
+            "worse",
+            (0.9, 0.89, 0.7, 0.8),
+            2,
+            "Delivered was trial 2 (89.0 %), a reference design that is not clearly",
+        ),
     ):
         run = make_run(name, trials=4, outcome=scores(*values))
         path = run / "best/metrics.json"

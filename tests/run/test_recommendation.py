@@ -67,6 +67,35 @@ def test_a_perfect_reference_cannot_be_beaten() -> None:
     assert chosen(trial(1, 1.0, "reference"), trial(2, 1.0)) == 1
 
 
+def lasting(*trials: Trial, network: int, images: int = IMAGES) -> int | None:
+    best = recommend(trials, Limits(), images, [trial(network, 0.0).proposal.fingerprint])
+    return None if best is None else best.number
+
+
+@pytest.mark.parametrize(("score", "expected"), [(0.85, 1), (0.79, 1), (0.783, 1), (0.781, 2), (0.6, 2)])
+def test_a_design_that_lasts_stands_within_one_standard_error_of_the_best(score: float, expected: int) -> None:
+    # sqrt(2 * 0.8 * 0.2 / 1000) = 0.0179
+    designs = (trial(1, score, "reference"), trial(2, 0.8, "reference"))
+    assert lasting(*designs, network=1) == expected
+    assert chosen(*designs) == (1 if score > 0.8 else 2)
+    assert lasting(*designs, network=9) == chosen(*designs)  # not among the trials
+
+
+def test_a_design_that_lasts_gives_way_to_a_network_that_is_clearly_better() -> None:
+    designs = (trial(1, 0.79, "reference"), trial(2, 0.8, "reference"))
+    assert lasting(*designs, trial(3, 0.82), network=1) == 3
+    assert lasting(*designs, trial(3, 0.81), network=1) == 1
+
+
+def test_a_design_that_lasts_need_not_be_trained_again() -> None:
+    designs = (trial(1, 0.79, "reference"), trial(2, 0.8, "reference"), trial(3, 0.81))
+    again = (trial(4, 0.8, "reference", network=2, seed=5), trial(5, 0.78, network=3, seed=5))
+    assert chosen(*designs, *again) == 2
+    assert lasting(*designs, *again, network=1) == 1
+    failed = trial(1, None, "reference")
+    assert lasting(failed, *designs[1:], *again, network=1) == 2
+
+
 def test_limits_are_looked_at_again() -> None:
     large = trial(1, 0.9, "reference", parameters=1_000)
     assert chosen(large, trial(2, 0.7, parameters=10), limits=Limits(parameters=500)) == 2

@@ -18,7 +18,7 @@ from gcnas.delivery import finalize, write_searched
 from gcnas.errors import DamagedLedgerError, RunFolderError
 from gcnas.opening import same_data
 from gcnas.records import Cost, Limits
-from gcnas.run.amounts import LEEWAY
+from gcnas.run.amounts import LEEWAY, Amounts
 from gcnas.run.context import Context
 from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder, write_text
@@ -144,6 +144,25 @@ def test_references_are_evaluated_first_unless_not_wanted(
     )
     search(other)
     assert {trial.proposal.source for trial in trials_of(other)} == {"start"}
+
+
+def test_designs_that_last_are_known_where_the_final_training_is_long(begin: Callable[..., Context]) -> None:
+    context = begin()
+    first = references(context)[0].fingerprint
+    images = len(context.dataset.train_index) + len(context.dataset.validation_index)
+
+    def lasting(speed: float | None = None, final: int = 99, **options: Any) -> list[str]:
+        amounts = Amounts(1, final, speed=speed)
+        if "budget" in options:
+            amounts = replace(amounts, search_seconds=600.0, stretched=True)
+        return replace(context, config=context.config.changed(**options), amounts=amounts).lasting
+
+    assert (lasting(), lasting(final=100)) == ([], [first])
+    # 300 seconds are left for the final training, which may go on to 198 passes.
+    assert lasting(budget="15m", speed=images * 99 / 300) == []
+    assert lasting(budget="15m", speed=images * 101 / 300) == [first]
+    assert lasting(budget="15m", speed=images * 101 / 300, final=49) == []
+    assert replace(context, space=replace(CNN, references={})).lasting == []
 
 
 def test_everything_keeps_to_the_limits(begin: Callable[..., Context]) -> None:

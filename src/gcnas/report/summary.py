@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -264,23 +264,30 @@ def _comparison(
             f"The best searched network (trial {searched.number}, {score(searched)}) is {close} the best reference "
             f"design (trial {reference.number}, {score(reference)}), so the reference was delivered."
         )
+    reason = _reason(delivered, reference, images, score) if given and delivered is not None else ""
     if difference > 0:
         gain = f"{difference:+.3f}" if folder.soft else points(difference)
         sentence = (
             f"Search improved on the best reference design (trial {reference.number}, "
             f"{score(reference)}) by {gain} of {folder.reward}."
         )
-        if given and delivered is not None:
-            other = (
-                f" Delivered was trial {delivered.number}, a reference design: chosen by hand, or by a limit."
-            )
-            return sentence + other
-        return sentence + _noise(folder, reference.score, difference)
-    end = ", so the reference was delivered" if chosen else ""
+        return sentence + (reason or _noise(folder, reference.score, difference))
+    end = ", so the reference was delivered." if chosen else f".{reason}"
     return (
         f"No searched network beat the reference design (trial {reference.number}, {score(reference)}; "
-        f"best searched: trial {searched.number}, {score(searched)}){end}."
+        f"best searched: trial {searched.number}, {score(searched)}){end}"
     )
+
+
+def _reason(delivered: Trial, reference: Trial, images: int | None, score: Callable[[Trial], str]) -> str:
+    """Why a reference design was delivered that is not the best of them, or although the search found better."""
+    other = delivered.number != reference.number
+    if other and images is not None and delivered.score >= reference.score - margin(reference.score, images):
+        return (
+            f" Delivered was trial {delivered.number} ({score(delivered)}), a reference design that is not clearly "
+            "worse: known to gain more from a long training, or chosen by hand or by a limit."
+        )
+    return f" Delivered was trial {delivered.number}, a reference design: chosen by hand, or by a limit."
 
 
 def _noise(folder: RunRecord, accuracy: float, difference: float) -> str:

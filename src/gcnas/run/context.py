@@ -21,6 +21,10 @@ SHIFT_SHARE = 1 / 12
 MIXED_FROM = 60
 """Final trainings of so many passes and more mix images (see ``benchmarks/final_epochs.py``)."""
 
+LONG_FROM = 100
+"""Final trainings of so many passes and more are long: from then on designs that last are ahead of others in the same
+time, and at 60 they are not (``benchmarks/designs.py``)."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -55,6 +59,26 @@ class Context:
     def final_platform(self) -> Platform:
         """The platform of the final training, which has all threads to itself."""
         return replace(self.platform, threads=self.workers.all_threads)
+
+    @property
+    def lasting(self) -> list[str]:
+        """Fingerprints of the designs that are known to last, if the final training is expected to be long."""
+        if self.expected_passes < LONG_FROM:
+            return []
+        space = self.space
+        designs = (space.references[name](space) for name in space.lasting if name in space.references)
+        return [design.fingerprint for design in designs if design is not None]
+
+    @property
+    def expected_passes(self) -> float:
+        """Passes that the first reference would at least make in the final training within the budget of the run."""
+        budget, amounts = self.config.budget.seconds, self.amounts
+        most = float(amounts.most_final_epochs(timed=budget is not None))
+        speed = amounts.final_speed or amounts.speed
+        if budget is None or amounts.search_seconds is None or speed is None:
+            return most
+        images = len(self.dataset.train_index) + len(self.dataset.validation_index)
+        return min(most, (budget - amounts.search_seconds) * speed / images)
 
     @property
     def recipe(self) -> Recipe:

@@ -24,7 +24,9 @@ def time_limit(proposal: Proposal, seconds: float) -> float:
     return PATIENCE * seconds if is_given(proposal) else seconds
 
 
-def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -> Trial | None:
+def recommend(
+    trials: Sequence[Trial], limits: Limits, validation_images: int, lasting: Sequence[str] = ()
+) -> Trial | None:
     """The best network, but a design by people unless the search clearly beat it.
 
     Only evaluations with the most training count (:func:`~gcnas.run.trial.decisive`). Where several networks,
@@ -34,10 +36,15 @@ def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -
     too high by chance, so a searched network takes the place of the best reference design only if it is better by
     more than one standard error of a difference of two accuracies, sqrt(2 p (1 - p) / images).
 
+    What learns most in a short training is not what reaches most in a long one. Where a long one follows, a design that
+    is known to last takes the place of the best of them if it is within that error of it.
+
     Args:
         trials: All trials.
         limits: Limits on what is delivered.
         validation_images: Images behind each score.
+        lasting: Fingerprints of the designs that are known to last, the best first; none where no long training
+            follows.
 
     Returns:
         The first trial of the network at that training; None if there is no complete one.
@@ -47,7 +54,13 @@ def recommend(trials: Sequence[Trial], limits: Limits, validation_images: int) -
     reference = _best([(t, score) for t, score in scores if is_given(t.proposal)])
     if best is None or reference is None:
         return None if best is None else best[0]
-    return best[0] if best[1] > reference[1] + margin(reference[1], validation_images) else reference[0]
+    error = margin(reference[1], validation_images)
+    if best[1] > reference[1] + error:
+        return best[0]
+    # All of them: only what seemed best was trained again.
+    scored = _means(_by_network(decisive(trials, limits)))
+    near = {t.proposal.fingerprint: t for t, score in scored if score >= reference[1] - error}
+    return next((near[name] for name in lasting if name in near), reference[0])
 
 
 def margin(score: float, images: int) -> float:
@@ -101,14 +114,23 @@ def _scores(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
 
     They do not where the repeat of the best failed, or where a limit leaves out what was repeated.
     """
-    networks: dict[str, list[Trial]] = {}
-    for trial in trials:
-        networks.setdefault(trial.proposal.fingerprint, []).append(trial)
-    groups = list(networks.values())
+    groups = _by_network(trials)
     repeated = [group for group in groups if len(group) > 1]
     if len(repeated) > 1 and max(groups, key=lambda group: group[0].score) in repeated:
         groups = repeated
-    return [(group[0], mean(t.score for t in group)) for group in groups]
+    return _means(groups)
+
+
+def _by_network(trials: Sequence[Trial]) -> list[list[Trial]]:
+    networks: dict[str, list[Trial]] = {}
+    for trial in trials:
+        networks.setdefault(trial.proposal.fingerprint, []).append(trial)
+    return list(networks.values())
+
+
+def _means(groups: Sequence[Sequence[Trial]]) -> list[tuple[Trial, float]]:
+    """First trial and mean score of each network."""
+    return [(group[0], mean(trial.score for trial in group)) for group in groups]
 
 
 def _best(scores: Sequence[tuple[Trial, float]]) -> tuple[Trial, float] | None:

@@ -77,6 +77,9 @@ class SearchSpace:
         head: Fixed last layer.
         references: Designs by people, evaluated before the search: each gives an architecture of the fitted
             space, or None where it has no form within the limits.
+        lasting: Names of those known to reach more than the others in a long training, the best of them first: they
+            are preferred where such a final training follows and the scores after short ones do not tell them apart.
+            Names without a reference are passed over.
         image: Shape of the images and number of classes; None until fitted.
         limits: Bounds that become masks where they can; none until fitted.
         latency_model: Predicts milliseconds; None where no latency is asked for.
@@ -91,6 +94,7 @@ class SearchSpace:
     stem: Stem = Stem()
     head: Head = Head()
     references: Mapping[str, Callable[["SearchSpace"], Architecture | None]] = field(default_factory=dict)
+    lasting: tuple[str, ...] = ()
     image: InputShape | None = None
     limits: Limits = Limits()
     latency_model: LatencyModel | None = None
