@@ -258,13 +258,14 @@ def _comparison(
     given = delivered is not None and is_reference(delivered)
     images = _validation_images(folder)
     chosen = given and delivered is not None and delivered.number == reference.number
-    if difference > 0 and chosen and images is not None and difference <= margin(reference.score, images):
+    reason = _reason(delivered, reference, images, score) if given and delivered is not None else ""
+    end = ", so the reference was delivered." if chosen else f".{reason}"
+    if difference > 0 and given and images is not None and difference <= margin(reference.score, images):
         close = "not clearly above" if folder.soft else "within one standard error of"
         return (
             f"The best searched network (trial {searched.number}, {score(searched)}) is {close} the best reference "
-            f"design (trial {reference.number}, {score(reference)}), so the reference was delivered."
+            f"design (trial {reference.number}, {score(reference)}){end}"
         )
-    reason = _reason(delivered, reference, images, score) if given and delivered is not None else ""
     if difference > 0:
         gain = f"{difference:+.3f}" if folder.soft else points(difference)
         sentence = (
@@ -272,7 +273,6 @@ def _comparison(
             f"{score(reference)}) by {gain} of {folder.reward}."
         )
         return sentence + (reason or _noise(folder, reference.score, difference))
-    end = ", so the reference was delivered." if chosen else f".{reason}"
     return (
         f"No searched network beat the reference design (trial {reference.number}, {score(reference)}; "
         f"best searched: trial {searched.number}, {score(searched)}){end}"
@@ -285,7 +285,7 @@ def _reason(delivered: Trial, reference: Trial, images: int | None, score: Calla
     if other and images is not None and delivered.score >= reference.score - margin(reference.score, images):
         return (
             f" Delivered was trial {delivered.number} ({score(delivered)}), a reference design that is not clearly "
-            "worse: known to gain more from a long training, or chosen by hand or by a limit."
+            "worse: chosen because it gains more from a long training, or by hand, or by a limit."
         )
     return f" Delivered was trial {delivered.number}, a reference design: chosen by hand, or by a limit."
 
