@@ -10,7 +10,7 @@ from gcnas.records import EvaluationState
 from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
 from gcnas.report.numbers import counted, percent, points, short, whole, worded
 from gcnas.report.record import Delivered, RunRecord, read_run, run_limits
-from gcnas.run.recommendation import contenders, margin
+from gcnas.run.recommendation import BEHIND, contenders, margin
 from gcnas.run.trial import Event, Rejection, Trial, decisive
 
 
@@ -282,7 +282,11 @@ def _comparison(
 def _reason(delivered: Trial, reference: Trial, images: int | None, score: Callable[[Trial], str]) -> str:
     """Why a reference design was delivered that is not the best of them, or although the search found better."""
     other = delivered.number != reference.number
-    if other and images is not None and delivered.score >= reference.score - margin(reference.score, images):
+    if (
+        other
+        and images is not None
+        and delivered.score >= reference.score - BEHIND * margin(reference.score, images)
+    ):
         return (
             f" Delivered was trial {delivered.number} ({score(delivered)}), a reference design that is not clearly "
             "worse: chosen because it gains more from a long training, or by hand, or by a limit."
