@@ -288,8 +288,8 @@ def _reason(delivered: Trial, reference: Trial, images: int | None, score: Calla
         and delivered.score >= reference.score - BEHIND * margin(reference.score, images)
     ):
         return (
-            f" Delivered was trial {delivered.number} ({score(delivered)}), a reference design that is not clearly "
-            "worse: chosen because it gains more from a long training, or by hand, or by a limit."
+            f" Delivered was trial {delivered.number} ({score(delivered)}), a reference design that is not far "
+            "behind: chosen because it gains more from a long training, or by hand, or by a limit."
         )
     return f" Delivered was trial {delivered.number}, a reference design: chosen by hand, or by a limit."
 
