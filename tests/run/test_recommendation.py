@@ -83,10 +83,12 @@ def test_a_design_that_lasts_stands_within_four_standard_errors_of_the_best(
     assert lasting(*designs, network=9) == chosen(*designs)  # not among the trials
 
 
-def test_a_design_that_lasts_gives_way_to_a_network_that_is_clearly_better() -> None:
+def test_a_design_that_lasts_gives_way_to_a_network_that_is_far_ahead() -> None:
+    # 4 * sqrt(2 * 0.86 * 0.14 / 1000) = 0.0621
     designs = (trial(1, 0.79, "reference"), trial(2, 0.8, "reference"))
-    assert lasting(*designs, trial(3, 0.82), network=1) == 3
-    assert lasting(*designs, trial(3, 0.81), network=1) == 1
+    assert lasting(*designs, trial(3, 0.86), network=1) == 3
+    assert lasting(*designs, trial(3, 0.85), network=1) == 1
+    assert chosen(*designs, trial(3, 0.85)) == 3
 
 
 def test_a_design_that_lasts_need_not_be_trained_again() -> None:
@@ -94,6 +96,9 @@ def test_a_design_that_lasts_need_not_be_trained_again() -> None:
     again = (trial(4, 0.8, "reference", network=2, seed=5), trial(5, 0.78, network=3, seed=5))
     assert chosen(*designs, *again) == 2
     assert lasting(*designs, *again, network=1) == 1
+    assert (
+        lasting(designs[0], *(trial(n, 0.8) for n in (2, 3)), *again, network=1) == 1
+    )  # no design among those
     failed = trial(1, None, "reference")
     assert lasting(failed, *designs[1:], *again, network=1) == 2
 

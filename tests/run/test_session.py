@@ -151,13 +151,13 @@ def test_designs_that_last_are_known_where_the_final_training_is_long(begin: Cal
     first = references(context)[0].fingerprint
     images = len(context.dataset.train_index) + len(context.dataset.validation_index)
 
-    def lasting(speed: float | None = None, final: int = 99, **options: Any) -> list[str]:
-        amounts = Amounts(1, final, speed=speed)
+    def lasting(speed: float | None = None, final: int = 99, epochs: int = 59, **options: Any) -> list[str]:
+        amounts = Amounts(epochs, final, speed=speed)
         if "budget" in options:
             amounts = replace(amounts, search_seconds=600.0, stretched=True)
         return replace(context, config=context.config.changed(**options), amounts=amounts).lasting
 
-    assert (lasting(), lasting(final=100)) == ([], [first])
+    assert (lasting(), lasting(final=100), lasting(final=100, epochs=60)) == ([], [first], [])
     # 300 seconds are left for the final training, which may go on to 198 passes.
     assert lasting(budget="15m", speed=images * 99 / 300) == []
     assert lasting(budget="15m", speed=images * 101 / 300) == [first]

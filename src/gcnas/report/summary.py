@@ -258,7 +258,8 @@ def _comparison(
     given = delivered is not None and is_reference(delivered)
     images = _validation_images(folder)
     chosen = given and delivered is not None and delivered.number == reference.number
-    reason = _reason(delivered, reference, images, score) if given and delivered is not None else ""
+    top = max(reference, searched, key=lambda trial: trial.score)
+    reason = _reason(delivered, top, images, score) if given and delivered is not None else ""
     end = ", so the reference was delivered." if chosen else f".{reason}"
     if difference > 0 and given and images is not None and difference <= margin(reference.score, images):
         close = "not clearly above" if folder.soft else "within one standard error of"
@@ -279,14 +280,9 @@ def _comparison(
     )
 
 
-def _reason(delivered: Trial, reference: Trial, images: int | None, score: Callable[[Trial], str]) -> str:
-    """Why a reference design was delivered that is not the best of them, or although the search found better."""
-    other = delivered.number != reference.number
-    if (
-        other
-        and images is not None
-        and delivered.score >= reference.score - BEHIND * margin(reference.score, images)
-    ):
+def _reason(delivered: Trial, best: Trial, images: int | None, score: Callable[[Trial], str]) -> str:
+    """Why a reference design was delivered that does not have the best score."""
+    if images is not None and delivered.score >= best.score - BEHIND * margin(best.score, images):
         return (
             f" Delivered was trial {delivered.number} ({score(delivered)}), a reference design that is not far "
             "behind: chosen because it gains more from a long training, or by hand, or by a limit."

@@ -21,9 +21,9 @@ SHIFT_SHARE = 1 / 12
 MIXED_FROM = 60
 """Final trainings of so many passes and more mix images (see ``benchmarks/final_epochs.py``)."""
 
-LONG_FROM = 100
-"""Final trainings of so many passes and more are long: from then on designs that last are ahead of others in the same
-time, and at 60 they are not (``benchmarks/designs.py``)."""
+SHORT_BELOW, LONG_FROM = 60, 100
+"""Trainings of fewer passes are short, those of so many and more are long: in the same time designs that last are
+behind others at 60 passes and ahead at 100 (``benchmarks/designs.py``)."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Context:
 
     @property
     def lasting(self) -> list[str]:
-        """Fingerprints of the designs that are known to last, if the final training is expected to be long."""
-        if self.expected_passes < LONG_FROM:
+        """Fingerprints of the designs that are known to last, if a long final training follows on short ones."""
+        if self.amounts.epochs >= SHORT_BELOW or self.expected_passes < LONG_FROM:
             return []
         space = self.space
         designs = (space.references[name](space) for name in space.lasting if name in space.references)
