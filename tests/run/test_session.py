@@ -12,6 +12,7 @@ import torch
 from tests.run.conftest import MakeTrial
 from tests.run.toy import row
 
+from gcnas.api import choose_trial
 from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
 from gcnas.delivery import finalize, write_searched
@@ -163,6 +164,18 @@ def test_designs_that_last_are_known_where_the_final_training_is_long(begin: Cal
     assert lasting(budget="15m", speed=images * 101 / 300) == [first]
     assert lasting(budget="15m", speed=images * 101 / 300, final=49) == []
     assert replace(context, space=replace(CNN, references={})).lasting == []
+
+
+def test_what_lasts_is_delivered_after_short_trainings(begin: Callable[..., Context]) -> None:
+    context = begin(budget=3)
+    search(context)
+    long = replace(context, amounts=replace(context.amounts, final_epochs=100))
+    with open_ledger(context) as ledger:
+        for name in ("resnet9", "vgg"):
+            design = CNN.references[name](context.space)
+            assert design is not None
+            there = replace(long, space=replace(context.space, lasting=(name,)))
+            assert choose_trial(there, ledger).proposal.architecture == design
 
 
 def test_everything_keeps_to_the_limits(begin: Callable[..., Context]) -> None:
