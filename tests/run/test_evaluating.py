@@ -1,5 +1,6 @@
 """Real candidates in worker processes: the same scores, nothing of the test split, images shared."""
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from gcnas.errors import ConfigurationError, DataError, WorkerError
 from gcnas.execution import ProcessExecutor, SerialExecutor
 from gcnas.execution.packing import unpack
 from gcnas.run.context import Context
-from gcnas.run.evaluating import CandidateSetup, create_executor
+from gcnas.run.evaluating import CandidateSetup, create_executor, for_workers
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
@@ -166,6 +167,16 @@ def test_a_space_that_cannot_be_sent_is_refused_before_anything_is_written(
         new_context(configured(workers=2), dataset, space, folder)
     assert not folder.config.exists()
     assert new_context(configured(workers=1), dataset, space, folder).workers.count == 1
+
+
+def test_designs_by_people_are_not_sent_to_workers(dataset: Dataset, tmp_path: Path) -> None:
+    designs = (lambda _: None,)
+    space = replace(CNN, references={"mine": designs[0]}, lasting=designs)
+    context = new_context(configured(workers=2), dataset, space, RunFolder.create(tmp_path / "run"))
+    with pytest.raises((AttributeError, pickle.PicklingError), match="pickle"):
+        pickle.dumps(space)
+    assert pickle.dumps(for_workers(space))
+    assert context.space.lasting == designs
 
 
 def test_without_proc_the_user_is_told(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:

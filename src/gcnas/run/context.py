@@ -65,8 +65,7 @@ class Context:
         """Fingerprints of the designs that are known to last, if a long final training follows on short ones."""
         if self.amounts.epochs >= SHORT_BELOW or self.expected_passes < LONG_FROM:
             return []
-        space = self.space
-        designs = (space.references[name](space) for name in space.lasting if name in space.references)
+        designs = (design(self.space) for design in self.space.lasting)
         return [design.fingerprint for design in designs if design is not None]
 
     @property

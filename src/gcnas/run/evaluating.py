@@ -163,5 +163,5 @@ def _on_cluster(setup: CandidateSetup, context: Context, observer: Observer) -> 
 
 
 def for_workers(space: SearchSpace) -> SearchSpace:
-    """The space without its reference designs, which are often lambdas and no matter of the workers."""
-    return replace(space, references={})
+    """The space without its designs by people, which are often lambdas and no matter of the workers."""
+    return replace(space, references={}, lasting=())

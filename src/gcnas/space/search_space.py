@@ -77,9 +77,8 @@ class SearchSpace:
         head: Fixed last layer.
         references: Designs by people, evaluated before the search: each gives an architecture of the fitted
             space, or None where it has no form within the limits.
-        lasting: Names of those known to reach more than the others in a long training, the best of them first: they
-            are preferred where such a final training follows and the scores after short ones do not tell them apart.
-            Names without a reference are passed over.
+        lasting: Designs known to reach more than others in a long training, the best first: one of them that was
+            evaluated is preferred where such a final training follows on short ones.
         image: Shape of the images and number of classes; None until fitted.
         limits: Bounds that become masks where they can; none until fitted.
         latency_model: Predicts milliseconds; None where no latency is asked for.
@@ -94,7 +93,7 @@ class SearchSpace:
     stem: Stem = Stem()
     head: Head = Head()
     references: Mapping[str, Callable[["SearchSpace"], Architecture | None]] = field(default_factory=dict)
-    lasting: tuple[str, ...] = ()
+    lasting: tuple[Callable[["SearchSpace"], Architecture | None], ...] = ()
     image: InputShape | None = None
     limits: Limits = Limits()
     latency_model: LatencyModel | None = None
