@@ -46,14 +46,7 @@ from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
 from gcnas.run.recommendation import nothing_within, recommend
-from gcnas.run.session import (
-    Session,
-    delivery_seconds,
-    elapsed,
-    new_context,
-    open_ledger,
-    open_session,
-)
+from gcnas.run.session import Session, delivery_seconds, elapsed, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import check_name

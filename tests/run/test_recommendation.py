@@ -96,9 +96,8 @@ def test_a_design_that_lasts_need_not_be_trained_again() -> None:
     again = (trial(4, 0.8, "reference", network=2, seed=5), trial(5, 0.78, network=3, seed=5))
     assert chosen(*designs, *again) == 2
     assert lasting(*designs, *again, network=1) == 1
-    assert (
-        lasting(designs[0], *(trial(n, 0.8) for n in (2, 3)), *again, network=1) == 1
-    )  # no design among those
+    searched = (trial(2, 0.8), trial(3, 0.8))  # no design among those trained again
+    assert lasting(designs[0], *searched, *again[1:], network=1) == 1
     failed = trial(1, None, "reference")
     assert lasting(failed, *designs[1:], *again, network=1) == 2
 

@@ -164,7 +164,6 @@ def test_designs_that_last_are_known_where_the_final_training_is_long(begin: Cal
     assert lasting(budget="15m", speed=images * 99 / 300) == []
     assert lasting(budget="15m", speed=images * 101 / 300) == [first]
     assert lasting(budget="15m", speed=images * 101 / 300, final=49) == []
-    assert replace(context, space=replace(context.space, lasting=())).lasting == []
 
 
 def test_what_lasts_is_delivered_after_short_trainings(begin: Callable[..., Context]) -> None:
