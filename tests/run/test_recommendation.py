@@ -97,7 +97,7 @@ def test_a_design_that_lasts_need_not_be_trained_again() -> None:
     assert chosen(*designs, *again) == 2
     assert lasting(*designs, *again, network=1) == 1
     searched = (trial(2, 0.8), trial(3, 0.8))  # no design among those trained again
-    assert lasting(designs[0], *searched, *again[1:], network=1) == 1
+    assert lasting(designs[0], *searched, *again, network=1) == 1
     failed = trial(1, None, "reference")
     assert lasting(failed, *designs[1:], *again, network=1) == 2
 
