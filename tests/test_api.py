@@ -5,6 +5,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,6 +162,47 @@ def test_what_is_delivered_keeps_to_the_limits_given_last(tmp_path: Path) -> Non
     least = min(sizes, key=lambda number: sizes[number])
     assert gcnas.resume(run, max_params=sizes[least]).metrics["trial"] == least
     assert gcnas.resume(run, max_params="30k").metrics["trial"] == first
+
+
+def test_a_delivery_that_was_stopped_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for is in the configuration; the next call need not name it again."""
+    run, deliver, calls = tmp_path / "run", api.deliver, []
+    gcnas.search("digits", out=run, budget=2, **SMALL)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def counted(*given: Any, **named: Any) -> Any:
+        calls.append(1)
+        return deliver(*given, **named)
+
+    monkeypatch.setattr(api, "deliver", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        gcnas.resume(run, final_epochs=2)
+    monkeypatch.setattr(api, "deliver", counted)
+    assert gcnas.resume(run).metrics["epochs"] == 2
+    assert gcnas.resume(run).metrics["epochs"] == 2
+    assert len(calls) == 1
+
+
+def test_a_delivered_network_stays_until_the_next_is_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, open_session, written = tmp_path / "run", api.open_session, []
+    first = gcnas.search("digits", out=run, budget=2, **SMALL)
+
+    def improved(context: Any, ledger: Any, clock: Any, keep_best: Any, observer: Any) -> Any:
+        keep_best(ledger.trials()[0], {})
+        return open_session(context, ledger, clock, keep_best, observer)
+
+    monkeypatch.setattr(api, "open_session", improved)
+    monkeypatch.setattr(api, "write_searched", lambda *_: written.append(1))
+    gcnas.resume(run)
+    assert not written
+    least = min(trial.cost.parameters for trial in first.trials)
+    assert first.metrics["parameters"] > least
+    gcnas.resume(run, max_params=least)  # it is beyond this
+    assert written
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The whole way of the data, in a few calls: search, resume, finalize, load."""
 
-from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from gcnas.delivery import (
     write_searched,
 )
 from gcnas.delivery import finalize as deliver
+from gcnas.delivery.best import delivered_trial
 from gcnas.delivery.latency import choose_measured
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.execution.worker import refuse_in_worker
@@ -46,7 +46,7 @@ from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
 from gcnas.run.recommendation import nothing_within, recommend
-from gcnas.run.session import Session, delivery_seconds, elapsed, new_context, open_ledger, open_session
+from gcnas.run.session import delivery_seconds, elapsed, new_context, open_ledger, open_session
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import check_name
@@ -222,7 +222,8 @@ def finalize(
         more = wanted.costs - context.config.costs
         context = replace(context, space=with_costs(context.space, more, context.config, folder, observer))
         with open_ledger(context) as ledger:
-            chosen = choose_trial(context, ledger, trial, wanted.limits, observer)
+            passes = context.passes_in(seconds)
+            chosen = choose_trial(context, ledger, trial, wanted.limits, observer, passes)
             refinement = Refinement(lesson, heritage, ledger.trials())
             # What is measured after the training is held against these limits too.
             limits = context.space.limits.within(wanted.limits)
@@ -308,8 +309,11 @@ def run_to_the_end(
                 ledger.set_meta(CLOCK, seconds)
 
             reasons: set[str] = set()
+            stays = _delivered_stays(context, ledger)
 
             def keep_best(trial: Trial, weights: Any) -> None:
+                if stays:
+                    return
                 reason = write_searched(context, trial, weights)
                 if reason is not None and reason not in reasons:
                     reasons.add(reason)
@@ -322,12 +326,13 @@ def run_to_the_end(
             session = open_session(context, ledger, clock, keep_best, observer)
             with graceful_interrupts(session.driver, observer):
                 session.driver.run()
-                chosen = choose_trial(context, ledger, observer=observer)
-                limits = {f"max_{metric}" for metric in METRICS} & (changes or {}).keys()
-                delivered = _delivered(session, chosen, limits)
-                if not delivered or {"final_epochs", "mixing"} & (changes or {}).keys():
-                    # Asked for once more by its length: the clock of the search is no reason to cut it.
-                    by_length = delivered and "final_epochs" in (changes or {})
+                asked = _asked(ledger)
+                # Asked for once more by its length: the clock of the search is no reason to cut it.
+                by_length = "final_epochs" in asked and bool(_deliveries(ledger))
+                passes = context.passes_in(None) if by_length else None
+                chosen = choose_trial(context, ledger, observer=observer, passes=passes)
+                limits = bool({f"max_{metric}" for metric in METRICS} & asked)
+                if {"final_epochs", "mixing"} & asked or not _delivered(ledger, chosen, limits):
                     spent, again = clock() - earlier, changes is not None
                     left = None if by_length else _seconds_left(context, spent, seconds, again=again)
                     _deliver(context, ledger, clock, chosen, left, observer)
@@ -361,17 +366,37 @@ def _deliver(
     ledger.event(clock(), "delivered", f"trial {trial.number}")
 
 
-def _delivered(session: Session, best: Trial, limits: Collection[str]) -> bool:
+def _delivered_stays(context: Context, ledger: Ledger) -> bool:
+    """Whether what lies in ``best`` was trained for delivery and is within the limits: another delivery replaces it."""
+    number = delivered_trial(context.folder)
+    trials = priced(context.space, ledger.trials())
+    return any(t.number == number and context.space.limits.violation(t.cost) is None for t in trials)
+
+
+def _asked(ledger: Ledger) -> set[str]:
+    """Options that were changed since the last delivery, also in a process that was stopped before the next."""
+    names: set[str] = set()
+    for event in ledger.events():
+        if event.kind == "delivered":
+            names.clear()
+        elif event.kind == "resumed":
+            names |= {change.partition("=")[0] for change in event.detail.split(", ")}
+    return names
+
+
+def _deliveries(ledger: Ledger) -> list[str]:
+    """Trials that were delivered since the last evaluation, in order."""
+    newest = max((trial.elapsed or 0.0 for trial in ledger.trials()), default=0.0)
+    return [event.detail for event in ledger.events() if event.kind == "delivered" and event.elapsed >= newest]
+
+
+def _delivered(ledger: Ledger, best: Trial, limits: bool) -> bool:
     """Whether nothing happened since this network was delivered.
 
     Another one that was delivered on demand after it stays, unless limits were given now: it may be beyond them.
     """
-    events = [event for event in session.ledger.events() if event.kind == "delivered"]
-    ours = [event.elapsed for event in events if event.detail == f"trial {best.number}"]
-    newest = max((trial.elapsed or 0.0 for trial in session.ledger.trials()), default=0.0)
-    if not ours or newest > ours[-1]:
-        return False
-    return not limits or events[-1].detail == f"trial {best.number}"
+    deliveries, this = _deliveries(ledger), f"trial {best.number}"
+    return this in deliveries and (not limits or deliveries[-1] == this)
 
 
 def _seconds_left(
@@ -391,10 +416,22 @@ def choose_trial(
     number: int | None = None,
     within: Limits | None = None,
     observer: Observer | None = None,
+    passes: float | None = None,
 ) -> Trial:
     """The trial of a number, or the one that the run recommends within its limits and these.
 
     Its latency is measured where one is limited.
+
+    Args:
+        context: The run.
+        ledger: Its ledger.
+        number: The trial; None for the recommended one.
+        within: Limits beside the run's.
+        observer: Told what was measured.
+        passes: Of the final training that follows; those expected of the run's own by default.
+
+    Raises:
+        GCNASError: One of its children, if there is none.
     """
     trials = priced(context.space, ledger.trials())
     if number is None:
@@ -406,7 +443,7 @@ def choose_trial(
             recommend,
             limits=limits,
             validation_images=len(context.dataset.validation_index),
-            lasting=context.lasting,
+            lasting=context.lasting(passes),
         )
         if limits.latency is None:
             best = choose(trials)

@@ -375,10 +375,11 @@ def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Pat
     assert "10^-" in done.stdout
     assert run_gcnas("sample", "policy", "-n", "3").stdout == done.stdout
     explained = run_gcnas("explain", "policy", "--trial", "1").stdout
-    assert explained.count("composition graph") == 3
-    assert "STOP" in explained
+    layers = 6  # trial 1 is the ResNet-9
+    assert explained.count("composition graph") == layers
+    assert f"{layers + 1}. STOP" in explained
     assert run_gcnas("explain", "policy", "--trial", "1", "--html", "one.html").stdout == "one.html\n"
-    assert (tmp_path / "one.html").read_text(encoding="utf-8").count("<h3>Composition graph</h3>") == 4
+    assert (tmp_path / "one.html").read_text(encoding="utf-8").count("<h3>Composition graph</h3>") == layers + 1
     refused = run_gcnas("explain", "policy", "--html", "nowhere/one.html", check=False)
     assert refused.returncode == 1
     assert "nowhere/one.html cannot be written" in refused.stderr.replace("\n", " ")

@@ -238,6 +238,7 @@ def test_a_source_folder_is_replaced_as_a_whole_or_not_at_all(
         export_python(source, net)
     assert files_of(net) == before
     (source / "weights").rename(source / "weights.safetensors")
+    (net / "__pycache__").mkdir()  # somebody has imported the model
     export_python(source, net)
     assert files_of(net) == {name: content + b" " for name, content in before.items()}
     assert [path.name for path in net.parent.iterdir()] == ["net"]

@@ -106,43 +106,53 @@ def test_reference_wins(make_run: MakeRun) -> None:
     assert summary.delivered.number == 2
     assert summary.comparison == (
         "No searched network beat the reference design (trial 2, 95.0 %; best searched: trial 5, 95.0 %), so "
-        "the reference was delivered."
+        "the reference design was delivered."
     )
 
 
 def test_a_design_delivered_on_demand_is_not_said_to_be_within_the_noise(make_run: MakeRun) -> None:
     """On 150 images 0.8 and 0.9 are further apart than the noise, and 0.95 and 0.96 are not."""
-    for name, values, delivered, words in (
+    cases = (
         (
             "close",
             (0.95, 0.8, 0.7, 0.96),
             1,
-            "is within one standard error of the best reference design (trial 1",
+            False,
+            "within one standard error of the best reference design (trial 1",
         ),
-        ("other", (0.95, 0.8, 0.7, 0.96), 2, "Delivered was trial 2, a reference design: chosen by hand"),
-        ("clear", (0.7, 0.6, 0.7, 0.9), 1, "Delivered was trial 1, a reference design: chosen by hand"),
         (
-            "long",
-            (0.8, 0.7, 0.7, 0.9),
+            "other",
+            (0.95, 0.8, 0.7, 0.96),
+            2,
+            False,
+            "trial 2 (80.0 %), a reference design: chosen by hand, or by a limit.",
+        ),
+        (
+            "clear",
+            (0.7, 0.6, 0.7, 0.9),
             1,
-            "by +10.0 points of validation accuracy. Delivered was trial 1 (80.0 %), a",
+            False,
+            "trial 1 (70.0 %), a reference design: chosen by hand, or by a limit.",
         ),
         (
             "lasts",
-            (0.8, 0.79, 0.7, 0.9),
-            2,
-            "Delivered was trial 2 (79.0 %), a reference design that is not far",
+            (0.8, 0.7, 0.7, 0.9),
+            1,
+            True,
+            "accuracy. Delivered was trial 1 (80.0 %), a reference design: it reaches",
         ),
         (
-            "worse",
-            (0.9, 0.89, 0.7, 0.8),
+            "behind",
+            (0.9, 0.8, 0.7, 0.8),
             2,
-            "Delivered was trial 2 (89.0 %), a reference design that is not far",
+            True,
+            "trial 2 (80.0 %), a reference design: it reaches more than others",
         ),
-    ):
+    )
+    for name, values, delivered, lasting, words in cases:
         run = make_run(name, trials=4, outcome=scores(*values))
         path = run / "best/metrics.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": delivered}))
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": delivered, "lasting": lasting}))
         assert words in (summarize(run).comparison or "")
 
 
@@ -170,7 +180,26 @@ def test_nothing_yet(make_run: MakeRun) -> None:
 
 def test_only_references(make_run: MakeRun) -> None:
     comparison = summarize(make_run(trials=2, outcome=scores(0.8, 0.9))).comparison
-    assert comparison == "Only reference designs have been evaluated so far, the best one with 90.0 %."
+    assert comparison == "No searched network is among those compared; the best reference design has 90.0 %."
+    run = make_run("lasts", trials=2, outcome=scores(0.8, 0.9))
+    path = run / "best/metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": 1, "lasting": True}))
+    assert summarize(run).comparison == (
+        f"{comparison} Delivered was trial 1 (80.0 %), a reference design: it reaches more than others in a long "
+        "training."
+    )
+
+
+def test_a_transferred_network_is_not_one_that_was_searched(make_run: MakeRun) -> None:
+    run = read_run(make_run(trials=5, outcome=scores(0.7, 0.71, 0.7, 0.95, 0.9)))
+    fourth = run.trials[3]
+    fourth = replace(fourth, proposal=replace(fourth.proposal, source="transferred"))
+    summary = summarize(replace(run, trials=(*run.trials[:3], fourth, *run.trials[4:])))
+    assert summary.best_reference == fourth
+    assert summary.comparison == (
+        "No searched network beat the transferred network (trial 4, 95.0 %; best searched: trial 5, 90.0 %), so the "
+        "transferred network was delivered."
+    )
 
 
 def test_failures_by_kind(make_run: MakeRun) -> None:

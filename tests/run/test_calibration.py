@@ -44,3 +44,26 @@ def test_a_space_too_small_to_fit_anything() -> None:
         ConfigurationError, match="24 networks to measure, but there are 4: the space has no more"
     ):
         calibrate(tiny, threads=1, seconds=1.0, seed=0)
+
+
+def test_networks_that_cannot_be_built_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layer types of users are foreign code."""
+    monkeypatch.setattr(calibration, "NETWORKS", (3, 3))
+    calls, build = [], calibration.build
+
+    def sometimes(*given: object) -> object:
+        calls.append(1)
+        if len(calls) % 2:
+            raise ValueError("a wrong shape")
+        return build(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(calibration, "build", sometimes)
+    assert calibrate(SPACE, threads=1, seconds=0.0, seed=0).networks == 3
+    assert len(calls) == 6
+
+    def never(*_: object) -> object:
+        raise ValueError("a wrong shape")
+
+    monkeypatch.setattr(calibration, "build", never)
+    with pytest.raises(ConfigurationError, match=r"there are 0: ValueError: a wrong shape Search without"):
+        calibrate(SPACE, threads=1, seconds=0.0, seed=0)

@@ -78,6 +78,22 @@ def test_create_keeps_a_run_unless_told(run: RunFolder) -> None:
     assert names(run) == {"logs"}
 
 
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_run_is_back_in_its_place_if_its_successor_cannot_be_made(
+    run: RunFolder, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = names(run)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises((RunFolderError, KeyboardInterrupt)):
+        RunFolder.create(run.path, overwrite=True)
+    assert names(run) == before | {".lock"}
+    assert [path.name for path in run.path.parent.iterdir()] == [run.path.name]
+
+
 def test_create_over_a_run_at_work(run: RunFolder) -> None:
     with run.locked(), pytest.raises(RunFolderError, match="Another process"):
         RunFolder.create(run.path, overwrite=True)
@@ -116,13 +132,14 @@ def test_create_takes_over_nothing_that_another_run_has_measured(tmp_path: Path)
 def test_a_run_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run")
     write_text(folder.config, "data: digits\n")
+    (folder.path / "cache").mkdir()
     with pytest.raises(LimitsTooTightError), folder.begun():
         raise LimitsTooTightError("nothing fits")
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kept", ["run.db", "cache", "mine.txt"])
-def test_a_run_that_is_refused_keeps_what_took_long(tmp_path: Path, kept: str) -> None:
+@pytest.mark.parametrize("kept", ["run.db", "mine.txt"])
+def test_a_run_that_is_refused_keeps_what_it_has_not_made_before_its_ledger(tmp_path: Path, kept: str) -> None:
     folder = RunFolder.create(tmp_path / "run")
     (folder.path / kept).mkdir()
     with pytest.raises(LimitsTooTightError), folder.begun():

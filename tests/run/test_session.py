@@ -15,10 +15,12 @@ from tests.run.toy import row
 from gcnas.api import choose_trial
 from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
-from gcnas.delivery import finalize, write_searched
-from gcnas.errors import DamagedLedgerError, RunFolderError
+from gcnas.delivery import finalize, load_best, write_best, write_searched
+from gcnas.delivery.best import read_json
+from gcnas.errors import BuildError, DamagedLedgerError, RunFolderError, SearchFailedError
 from gcnas.opening import same_data
 from gcnas.records import Cost, Limits
+from gcnas.run import session
 from gcnas.run.amounts import LEEWAY, Amounts
 from gcnas.run.context import Context
 from gcnas.run.driver import Clock
@@ -41,6 +43,7 @@ from gcnas.space import LayerType, SearchSpace, Shape
 from gcnas.space.layer_type import Values
 from gcnas.space.presets import CNN
 from gcnas.space.presets.cnn import resnet9
+from gcnas.training.platform import choose_device
 
 ARRAYS = "<arrays>"
 
@@ -157,13 +160,14 @@ def test_designs_that_last_are_known_where_the_final_training_is_long(begin: Cal
         amounts = Amounts(epochs, final, speed=speed)
         if "budget" in options:
             amounts = replace(amounts, search_seconds=600.0, stretched=True)
-        return replace(context, config=context.config.changed(**options), amounts=amounts).lasting
+        return replace(context, config=context.config.changed(**options), amounts=amounts).lasting()
 
     assert (lasting(), lasting(final=100), lasting(final=100, epochs=60)) == ([], [first], [])
     # 300 seconds are left for the final training, which may go on to 198 passes.
     assert lasting(budget="15m", speed=images * 99 / 300) == []
     assert lasting(budget="15m", speed=images * 101 / 300) == [first]
     assert lasting(budget="15m", speed=images * 101 / 300, final=49) == []
+    assert lasting(budget="15m") == []  # who knows
 
 
 def test_what_lasts_is_delivered_after_short_trainings(begin: Callable[..., Context]) -> None:
@@ -177,6 +181,84 @@ def test_what_lasts_is_delivered_after_short_trainings(begin: Callable[..., Cont
             assert choose_trial(there, ledger).proposal.architecture == design(context.space)
         # Within these limits the design is narrower than the one that is known to last.
         assert choose_trial(long, ledger).number == choose_trial(context, ledger).number
+
+
+def test_what_lasts_depends_on_the_final_training_that_follows(begin: Callable[..., Context]) -> None:
+    context = begin(budget=3)
+    search(context)
+    images = len(context.dataset.train_index) + len(context.dataset.validation_index)
+    there = replace(
+        context,
+        space=replace(context.space, lasting=(CNN.references["resnet9"],)),
+        amounts=replace(context.amounts, final_epochs=100, speed=float(images)),
+    )
+    assert [there.passes_in(seconds) for seconds in (None, 20.0, 200.0)] == [100, 20, 100]
+    first = CNN.references["resnet9"](context.space)
+    with open_ledger(context) as ledger:
+        usual = choose_trial(context, ledger)
+        assert usual.proposal.architecture != first
+        assert choose_trial(there, ledger).proposal.architecture == first
+        assert choose_trial(there, ledger, passes=there.passes_in(200.0)).proposal.architecture == first
+        assert choose_trial(there, ledger, passes=there.passes_in(20.0)).number == usual.number
+
+
+def test_a_space_made_of_another_may_lack_what_lasts(begin: Callable[..., Context]) -> None:
+    context = begin()
+    plain = replace(CNN, layer_types=CNN.layer_types[:1], references={}).fit(context.space.fitted)
+    long = replace(context, space=plain, amounts=replace(context.amounts, final_epochs=100))
+    assert plain.lasting
+    assert long.lasting() == []
+
+
+def test_a_run_goes_on_where_its_device_is_not(begin: Callable[..., Context], dataset: Dataset) -> None:
+    context = begin()
+    search(context)
+    with LedgerReader(context.folder.ledger) as ledger:
+        meta = ledger.meta()
+    meta["platform"]["device"] = "cuda:99"
+    told: list[str] = []
+
+    class Told(Observer):
+        def note(self, message: str) -> None:
+            told.append(message)
+
+    again = known_context(configured(budget=7), dataset, CNN, context.folder, meta, Told())
+    assert again.platform.device == choose_device()
+    assert len(told) == 1
+    assert "'cuda:99' is not available here" in told[0]
+
+
+@pytest.mark.parametrize("failing", [1, 99])
+def test_speed_is_measured_on_a_network_that_can_be_trained(
+    begin: Callable[..., Context], monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Layer types of users may be wrong; a search without a wall clock lives with that too."""
+    calls, build_it = [], session.build_seeded
+
+    def build(*given: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) <= failing:
+            raise BuildError("a wrong shape")
+        return build_it(*given, **named)
+
+    monkeypatch.setattr(session, "build_seeded", build)
+    context = begin()
+    if failing == 1:
+        assert session._reference_speed(context) > 0
+    else:
+        with pytest.raises(SearchFailedError, match=r"networks failed whose speed .* build: a wrong shape"):
+            session._reference_speed(context)
+    assert len(calls) == (2 if failing == 1 else len(references(context)) + session.SPEED_TRIES)
+
+
+def test_whether_a_design_lasts_is_told(begin: Callable[..., Context]) -> None:
+    context = begin(budget=3)
+    trial, best = search(context), load_best(context.folder, CNN)
+    long = replace(context.amounts, final_epochs=100)
+    for lasting in ((), (lambda _: best.architecture,)):
+        there = replace(context, space=replace(context.space, lasting=lasting), amounts=long)
+        write_best(there, trial, best.network)
+        assert read_json(context.folder.best / "metrics.json")["lasting"] is bool(lasting)
 
 
 def test_everything_keeps_to_the_limits(begin: Callable[..., Context]) -> None:

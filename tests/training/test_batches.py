@@ -44,7 +44,7 @@ def moved(image: np.ndarray, down: int, right: int, mirrored: bool) -> np.ndarra
 
 
 @pytest.mark.parametrize("platform", [CPU, CHANNELS_LAST])
-@pytest.mark.parametrize("augmentation", [None, Augmentation(shift=3, mirror=True, cutout=0.5)])
+@pytest.mark.parametrize("augmentation", [None, Augmentation(shift=3, mirror=True)])
 def test_evaluation_gives_the_images_themselves(platform: Platform, augmentation: Augmentation | None) -> None:
     split = noise(21)
     batches = ImageBatches(split, platform, augmentation)
@@ -123,41 +123,6 @@ def test_images_of_a_batch_move_independently() -> None:
     assert len({image.tobytes() for image in images}) > 25
 
 
-@pytest.mark.parametrize("share", [0.34, 0.5, 1.0])
-def test_cutout_blackens_a_square(share: float) -> None:
-    """A square around a random pixel, cut at the borders; all else stays."""
-    split, (height, width) = noise(40), (6, 9)
-    side = round(share * height)
-    batches = ImageBatches(split, CPU, Augmentation(cutout=share))
-    whole, corners = 0, set()
-    for seed in range(5):
-        for image, label in zip(*epoch(batches, seed=seed), strict=True):
-            black = (image == 0).all(0)
-            rows, columns = np.flatnonzero(black.any(1)), np.flatnonzero(black.any(0))
-            assert black[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
-            assert black.sum() == len(rows) * len(columns)
-            for indices, length in ((rows, height), (columns, width)):
-                assert len(indices) == side or indices[0] == 0 or indices[-1] == length - 1
-                assert 1 <= len(indices) <= side
-            whole += len(rows) == len(columns) == side
-            corners.add((rows[0], columns[0]))
-            np.testing.assert_array_equal(image, np.where(black, 0, as_floats(split.images[label])))
-    assert len(corners) > 5
-    assert whole > 0 or share == 1.0
-
-
-def test_cutout_comes_after_moving() -> None:
-    split = noise(8)
-    both = ImageBatches(split, CPU, Augmentation(shift=1, mirror=True, cutout=0.5))
-    moves = [
-        (down, right, mirrored) for down in (-1, 0, 1) for right in (-1, 0, 1) for mirrored in (False, True)
-    ]
-    for image, label in zip(*epoch(both), strict=True):
-        candidates = [as_floats(moved(split.images[label], *move)) for move in moves]
-        kept = image.any(0)
-        assert sum((image[:, kept] == candidate[:, kept]).all() for candidate in candidates) >= 1
-
-
 def test_last_batch_of_a_single_image_is_left_out() -> None:
     """Batch normalisation cannot take it; there is no other choice where there is one image only."""
     sizes = {
@@ -168,9 +133,8 @@ def test_last_batch_of_a_single_image_is_left_out() -> None:
 
 
 def test_same_seed_same_batches() -> None:
-    augmentation = Augmentation(shift=1, mirror=True, cutout=0.3)
-    batches = ImageBatches(noise(40), CPU, augmentation)
-    again = ImageBatches(noise(40), CPU, augmentation)
+    batches = ImageBatches(noise(40), CPU, SHIFT_AND_MIRROR)
+    again = ImageBatches(noise(40), CPU, SHIFT_AND_MIRROR)
     torch.manual_seed(1)
     first = epoch(batches, seed=3)
     torch.manual_seed(2)  # the global state plays no part
@@ -181,7 +145,7 @@ def test_same_seed_same_batches() -> None:
     assert (epoch(batches, seed=4)[0] != first[0]).any()
 
 
-@pytest.mark.parametrize("augmentation", [None, SHIFT_AND_MIRROR, Augmentation(cutout=0.4)], ids=str)
+@pytest.mark.parametrize("augmentation", [None, SHIFT_AND_MIRROR], ids=str)
 def test_memory_mapped_images_give_the_same(tmp_path: Path, augmentation: Augmentation | None) -> None:
     split = noise(33)
     np.save(tmp_path / "images.npy", split.images)

@@ -190,6 +190,7 @@ def _metrics(
         "trial": trial.number,
         "fingerprint": trial.proposal.fingerprint,
         "source": trial.proposal.source,
+        "lasting": trial.proposal.fingerprint in context.lasting(max(context.expected_passes, epochs or 0.0)),
         "parameters": trial.cost.parameters,
         "multiply_adds": trial.cost.multiply_adds,
         "activations": trial.cost.activations,
@@ -261,6 +262,17 @@ def load_model(path: Path, space: SearchSpace) -> Model:
         ExportError: If the weights do not fit.
     """
     return read_together(path, lambda: _load_model(path, space))
+
+
+def delivered_trial(folder: RunFolder) -> int | None:
+    """Number of the trial whose network in ``best`` was trained for delivery; None if there is none."""
+    try:
+        metrics = read_json(folder.best / "metrics.json")
+    except RunFolderError:
+        return None
+    final = isinstance(metrics, dict) and metrics.get("state") == "final"
+    number = metrics.get("trial") if final else None
+    return number if isinstance(number, int) else None
 
 
 def read_together(path: Path, read: Callable[[], T]) -> T:

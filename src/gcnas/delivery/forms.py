@@ -150,7 +150,8 @@ def export_python(source: Path, path: Path) -> Path:
             was exported there before is then as it was.
     """
     contents = read_together(source, lambda: _python_files(source))
-    if path.exists() and (not path.is_dir() or any(file.name not in PYTHON_FILES for file in path.iterdir())):
+    ours = {*PYTHON_FILES, "__pycache__"}  # left there by who imports the model
+    if path.exists() and (not path.is_dir() or any(file.name not in ours for file in path.iterdir())):
         raise ExportError(f"{path} already holds other files; choose another place with --out.")
     try:
         _write_folder(path, contents)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gcnas.records import EvaluationState
 from gcnas.report.curves import best_so_far, pareto_front
 from gcnas.report.scaled import ScaledNetwork
-from gcnas.report.summary import RunSummary, is_reference
+from gcnas.report.summary import RunSummary, given_kind, is_reference
 from gcnas.run.trial import Trial, decisive
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def accuracy_against_trials(trials: Sequence[Trial], summary: RunSummary) -> str
         if summary.other_expected:
             x, y = zip(*summary.other_expected, strict=True)
             axes.plot(x, y, ":", color="#B8860B", linewidth=1.8, label="random search, expected best")
-        if summary.best_reference is not None:
+        if (given := summary.best_reference) is not None:
             axes.axhline(
-                summary.best_reference.score, color=VERMILLION, linewidth=1, linestyle=(0, (5, 4)),
-                label="best reference", zorder=1,
+                given.score, color=VERMILLION, linewidth=1, linestyle=(0, (5, 4)),
+                label="best reference" if is_reference(given) else given_kind(given), zorder=1,
             )  # fmt: skip
         axes.set_xlabel("trial")
         _finish(axes, summary.reward, summary.soft)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from gcnas.records import EvaluationState
 from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
 from gcnas.report.numbers import counted, percent, points, short, whole, worded
 from gcnas.report.record import Delivered, RunRecord, read_run, run_limits
-from gcnas.run.recommendation import BEHIND, contenders, margin
+from gcnas.run.recommendation import TRANSFERRED, contenders, is_given, margin
 from gcnas.run.trial import Event, Rejection, Trial, decisive
 
 
@@ -41,7 +41,7 @@ class RunSummary:
         name: Name of the run folder.
         state: ``empty`` (no network yet), ``search`` (best of the search so far) or ``final``.
         sentence: The result in one line.
-        comparison: The best searched network beside the best reference design; None while neither is there.
+        comparison: The best searched network beside the best that nobody had to find; None while neither is there.
         reward: What the scores are, in words.
         soft: Whether they are soft rewards, not accuracies.
         trials: Number of trials, pending ones included.
@@ -56,8 +56,8 @@ class RunSummary:
         limits: Proposals beyond a limit, by limit.
         best: Trial of the best score among those with the deciding amount of training, like the two that follow.
         delivered: Trial that ``best/`` holds; the best one while ``best/`` does not say.
-        best_reference: Best trial among the reference designs.
-        best_searched: Best trial that is no reference design.
+        best_reference: Best trial among the networks that nobody had to find: reference designs, a transferred one.
+        best_searched: Best trial of the others.
         curve: Best score so far by trial.
         elapsed: Seconds of the run so far.
         budget: Budget as configured, such as ``200`` or ``600s``; None if unknown.
@@ -134,8 +134,8 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
     delivered = _delivered_trial(folder) or best
     # As the run decides: within its limits, by means where networks were trained again.
     compared = [with_score(*pair) for pair in contenders(folder.trials, run_limits(folder.config))]
-    reference = _best([trial for trial in compared if is_reference(trial)])
-    searched = _best([trial for trial in compared if not is_reference(trial)])
+    reference = _best([trial for trial in compared if is_given(trial.proposal)])
+    searched = _best([trial for trial in compared if not is_given(trial.proposal)])
     budget = folder.config.get("budget")
     return RunSummary(
         name=folder.name,
@@ -172,6 +172,11 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
 def is_reference(trial: Trial) -> bool:
     """Whether the trial is a design by people, evaluated before the search."""
     return trial.proposal.source.startswith("reference")
+
+
+def given_kind(trial: Trial) -> str:
+    """What a network is called that nobody had to find."""
+    return "transferred network" if trial.proposal.source == TRANSFERRED else "reference design"
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:
@@ -252,42 +257,41 @@ def _comparison(
         return (
             None if searched is None else "No reference design was evaluated, so there is none to compare with."
         )
-    if searched is None:
-        return f"Only reference designs have been evaluated so far, the best one with {score(reference)}."
-    difference = searched.score - reference.score
-    given = delivered is not None and is_reference(delivered)
-    images = _validation_images(folder)
+    design = given_kind(reference)
+    best = f"best {design}" if is_reference(reference) else design  # of those there is one
+    given = delivered is not None and is_given(delivered.proposal)
     chosen = given and delivered is not None and delivered.number == reference.number
-    top = max(reference, searched, key=lambda trial: trial.score)
-    reason = _reason(delivered, top, images, score) if given and delivered is not None else ""
-    end = ", so the reference was delivered." if chosen else f".{reason}"
+    lasting = folder.delivered is not None and folder.delivered.lasting
+    reason = _reason(delivered, score(delivered), lasting) if given and delivered is not None else ""
+    if searched is None:
+        only = f"No searched network is among those compared; the {best} has {score(reference)}."
+        return only if chosen else only + reason
+    difference = searched.score - reference.score
+    images = _validation_images(folder)
+    end = f", so the {design} was delivered." if chosen else f".{reason}"
     if difference > 0 and given and images is not None and difference <= margin(reference.score, images):
         close = "not clearly above" if folder.soft else "within one standard error of"
         return (
-            f"The best searched network (trial {searched.number}, {score(searched)}) is {close} the best reference "
-            f"design (trial {reference.number}, {score(reference)}){end}"
+            f"The best searched network (trial {searched.number}, {score(searched)}) is {close} the {best} "
+            f"(trial {reference.number}, {score(reference)}){end}"
         )
     if difference > 0:
         gain = f"{difference:+.3f}" if folder.soft else points(difference)
         sentence = (
-            f"Search improved on the best reference design (trial {reference.number}, "
+            f"Search improved on the {best} (trial {reference.number}, "
             f"{score(reference)}) by {gain} of {folder.reward}."
         )
         return sentence + (reason or _noise(folder, reference.score, difference))
     return (
-        f"No searched network beat the reference design (trial {reference.number}, {score(reference)}; "
+        f"No searched network beat the {design} (trial {reference.number}, {score(reference)}; "
         f"best searched: trial {searched.number}, {score(searched)}){end}"
     )
 
 
-def _reason(delivered: Trial, best: Trial, images: int | None, score: Callable[[Trial], str]) -> str:
-    """Why a reference design was delivered that does not have the best score."""
-    if images is not None and delivered.score >= best.score - BEHIND * margin(best.score, images):
-        return (
-            f" Delivered was trial {delivered.number} ({score(delivered)}), a reference design that is not far "
-            "behind: chosen because it gains more from a long training, or by hand, or by a limit."
-        )
-    return f" Delivered was trial {delivered.number}, a reference design: chosen by hand, or by a limit."
+def _reason(delivered: Trial, score: str, lasting: bool) -> str:
+    """Why a network was delivered that nobody had to find, and that does not have the best score."""
+    why = "it reaches more than others in a long training" if lasting else "chosen by hand, or by a limit"
+    return f" Delivered was trial {delivered.number} ({score}), a {given_kind(delivered)}: {why}."
 
 
 def _noise(folder: RunRecord, accuracy: float, difference: float) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from gcnas.config import RunConfig
-from gcnas.errors import ConfigurationError, ExportError
+from gcnas.errors import ConfigurationError, ExportError, GCNASError
 from gcnas.export.onnx_extra import INSTALL, missing_packages
 from gcnas.export.onnx_model import unchecked_onnx
 from gcnas.export.onnx_session import OnnxClassifier
@@ -110,6 +110,11 @@ def _sessions(
             sessions.append(OnnxClassifier(_untrained(space, network), threads))
         except ExportError as error:
             reason = str(error)
+            continue
+        except GCNASError:
+            raise
+        except Exception as error:  # noqa: BLE001 - layer types of users are foreign code
+            reason = f"{type(error).__name__}: {error}"
             continue
         networks.append(network)
     if len(networks) < least:

@@ -1,10 +1,12 @@
 """What belongs to a run and does not change while it goes: data, space, platform, recipe, amounts."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gcnas.config import RunConfig, stream_seed
 from gcnas.data import Dataset
+from gcnas.errors import SpaceError
 from gcnas.records import Fidelity
 from gcnas.run.amounts import Amounts
 from gcnas.run.folder import RunFolder
@@ -60,24 +62,42 @@ class Context:
         """The platform of the final training, which has all threads to itself."""
         return replace(self.platform, threads=self.workers.all_threads)
 
-    @property
-    def lasting(self) -> list[str]:
-        """Fingerprints of the designs that are known to last, if a long final training follows on short ones."""
-        if self.amounts.epochs >= SHORT_BELOW or self.expected_passes < LONG_FROM:
+    def lasting(self, passes: float | None = None) -> list[str]:
+        """Fingerprints of the designs that are known to last, if a long final training follows on short ones.
+
+        Args:
+            passes: Of the final training; those expected of the run's own by default.
+        """
+        passes = self.expected_passes if passes is None else passes
+        if self.amounts.epochs >= SHORT_BELOW or passes < LONG_FROM:
             return []
-        designs = (design(self.space) for design in self.space.lasting)
-        return [design.fingerprint for design in designs if design is not None]
+        found: list[str] = []
+        for design in self.space.lasting:
+            with suppress(SpaceError):  # a space that was made of another may lack the layer types
+                if (architecture := design(self.space)) is not None:
+                    found.append(architecture.fingerprint)
+        return found
 
     @property
     def expected_passes(self) -> float:
         """Passes that the first reference would at least make in the final training within the budget of the run."""
-        budget, amounts = self.config.budget.seconds, self.amounts
-        most = float(amounts.most_final_epochs(timed=budget is not None))
-        speed = amounts.final_speed or amounts.speed
-        if budget is None or amounts.search_seconds is None or speed is None:
+        budget, search = self.config.budget.seconds, self.amounts.search_seconds
+        return self.passes_in(None if budget is None or search is None else budget - search)
+
+    def passes_in(self, seconds: float | None) -> float:
+        """Passes that the first reference would at least make in a final training.
+
+        Args:
+            seconds: Its wall clock; None where the number of final epochs rules.
+
+        Returns:
+            0 where it is not known how fast the reference trains.
+        """
+        most = float(self.amounts.most_final_epochs(timed=seconds is not None))
+        if seconds is None:
             return most
         images = len(self.dataset.train_index) + len(self.dataset.validation_index)
-        return min(most, (budget - amounts.search_seconds) * speed / images)
+        return min(most, seconds * (self.amounts.final_speed or self.amounts.speed or 0.0) / images)
 
     @property
     def recipe(self) -> Recipe:

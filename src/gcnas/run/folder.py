@@ -80,8 +80,12 @@ class RunFolder:
                 raise RunFolderError(f"{path} already holds {'a run' if is_run else 'other files'}; {hint}.")
             folder._forget()
             folder.logs.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(f"The run folder {path} cannot be made: {error}.") from error
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                folder._put_back()
+            if isinstance(error, OSError):
+                raise RunFolderError(f"The run folder {path} cannot be made: {error}.") from error
+            raise
         return folder
 
     @classmethod
@@ -98,7 +102,7 @@ class RunFolder:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Hold a new run; if it is refused or interrupted before it has a ledger or cached images, its folder goes.
+        """Hold a new run; if it is refused or interrupted before it has a ledger, its folder goes.
 
         If it replaces another run, that one is back where it was then, whatever there is of the new one.
 
@@ -109,18 +113,22 @@ class RunFolder:
             try:
                 yield
             except (GCNASError, KeyboardInterrupt):
-                if self._replaced is None and not (self.path / "cache").exists():
+                if self._replaced is None:
                     self._give_up()
                 raise
             finally:
-                if self._replaced is not None and self._give_up():
-                    self._replaced.rename(self.path)
+                self._put_back()
 
     def founded(self) -> None:
         """Delete the run that this one replaces, now that it has a ledger."""
         if self._replaced is not None:
             shutil.rmtree(self._replaced, ignore_errors=True)
             self._replaced = None
+
+    def _put_back(self) -> None:
+        """Give the run that this one was to replace its place again, if there is no new one."""
+        if self._replaced is not None and (not self.path.exists() or self._give_up()):
+            self._replaced.rename(self.path)
 
     def _give_up(self) -> bool:
         """Delete the folder, if it holds nothing but what a run makes before its ledger."""

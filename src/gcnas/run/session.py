@@ -1,9 +1,10 @@
 """Opening a run: a new one, or one that goes on; and putting its parts together."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from gcnas._version import __version__
 from gcnas.config import RunConfig, stream_seed
 from gcnas.data import Dataset
-from gcnas.errors import RunFolderError
+from gcnas.errors import CandidateError, ConfigurationError, GCNASError, RunFolderError, SearchFailedError
 from gcnas.records import Architecture
 from gcnas.run.amounts import Amounts, choose_amounts
 from gcnas.run.checkpoints import Checkpoints
@@ -40,6 +41,9 @@ from gcnas.training.speed import images_per_second
 
 DELIVERY = ("test-opened", "delivered", "scaled")
 """Events at the end of what is no search."""
+
+SPEED_TRIES = 3
+"""Random networks whose speed is measured until one of them can be trained."""
 
 
 def new_context(
@@ -78,6 +82,20 @@ def new_context(
     return context
 
 
+def _platform_here(
+    known: Platform, config: RunConfig, space: SearchSpace, observer: Observer | None
+) -> Platform:
+    """The platform that a run began on, or that of this machine where it lacks the device, which is told."""
+    try:
+        choose_device(known.device)
+    except ConfigurationError as error:
+        side = min(space.fitted.height, space.fitted.width)
+        here = Platform.probe(None, known.threads, precision_of(config, space), side)
+        (observer or Observer()).note(f"{error} The run goes on with {here.device!r}.")
+        return here
+    return known
+
+
 def known_context(
     config: RunConfig,
     dataset: Dataset,
@@ -112,7 +130,7 @@ def known_context(
             "only. Start a new one."
         )
     fitted = with_costs(fitted, config.costs, config, folder, observer)
-    platform = known.platform
+    platform = _platform_here(known.platform, config, fitted, observer)
     platform = replace(platform, threads=plan_workers(config, platform.device).threads)
     amounts = known.amounts
     # Runs from before it was noted had no more than their share for the search.
@@ -310,11 +328,38 @@ def _or_infinite(seconds: float | None) -> float:
 
 
 def _reference_speed(context: Context) -> float:
-    """Images a second, on a platform, of the first reference design, or of the space's first drawn network."""
+    """Images a second, on a platform, of the first reference design, or of a drawn network where there is none.
+
+    One that fails, as some with layer types of users may, leaves it to the next.
+
+    Raises:
+        SearchFailedError: If all of them fail.
+    """
     torch.set_num_threads(context.platform.threads)
-    designs = references(context)
-    space = context.space
-    architecture = designs[0] if designs else create_strategy("random", space, 0).ask(1)[0].architecture
-    network = build_seeded(space, architecture, context.dataset, context.platform, seed=0)
+    failures: list[str] = []
+    for architecture in chain(references(context), _drawn(context.space)):
+        try:
+            return _speed(context, architecture)
+        except GCNASError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a network raises is its failure
+            failures.append(
+                f"{error.kind if isinstance(error, CandidateError) else type(error).__name__}: {error}"
+            )
+    raise SearchFailedError(
+        f"All {len(failures)} networks failed whose speed of training was to be measured. The first failure was "
+        f"{failures[0]}"
+    )
+
+
+def _drawn(space: SearchSpace) -> Iterator[Architecture]:
+    """Some random networks."""
+    drawn = create_strategy("random", space, 0)
+    for _ in range(SPEED_TRIES):
+        yield from (proposal.architecture for proposal in drawn.ask(1))
+
+
+def _speed(context: Context, architecture: Architecture) -> float:
+    network = build_seeded(context.space, architecture, context.dataset, context.platform, seed=0)
     batches = ImageBatches(context.dataset.train(), context.platform, context.recipe.augmentation)
     return images_per_second(network, batches, context.recipe, context.platform)

@@ -1,4 +1,4 @@
-"""Images as batches: uint8 on the device, cropped, mirrored and erased a whole batch at a time."""
+"""Images as batches: uint8 on the device, cropped and mirrored a whole batch at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,12 +18,10 @@ class Augmentation:
     Attributes:
         shift: Most rows and columns that an image is moved by; what is uncovered is black.
         mirror: Whether images are mirrored left to right, one time in two.
-        cutout: Side of a black square put at a random place, as a share of the shorter side; 0 for none.
     """
 
     shift: int = 0
     mirror: bool = False
-    cutout: float = 0.0
 
 
 class ImageBatches:
@@ -87,7 +85,7 @@ class ImageBatches:
         return tensor.to(self._platform.device)
 
     def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Crop, mirror and erase with one gather: B x (H + 2s) x (W + 2s) x C to B x C x H x W."""
+        """Crop and mirror with one gather: B x (H + 2s) x (W + 2s) x C to B x C x H x W."""
         augmentation, device = self._augmentation, images.device
         count, border = len(images), augmentation.shift
         height, width = images.shape[1] - 2 * border, images.shape[2] - 2 * border
@@ -101,23 +99,9 @@ class ImageBatches:
             columns = columns + offsets[1]
             index = torch.arange(count, device=device)[:, None, None]
             images = images[index, rows[:, :, None], columns[:, None, :]]
-        batch = _to_float(images, self._platform)
-        side = round(augmentation.cutout * min(height, width))
-        return _erase(batch, side, generator) if side else batch
+        return _to_float(images, self._platform)
 
 
 def _to_float(images: Tensor, platform: Platform) -> Tensor:
     # N x H x W x C seen as N x C x H x W is channels-last already, so nothing is copied for that format.
     return (images.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=platform.memory_format)
-
-
-def _erase(batch: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Put a black square of a side at a random place of each image of ``B x C x H x W``."""
-    count, _, height, width = batch.shape
-    top = torch.randint(0, height, (count, 1), generator=generator).to(batch.device) - side // 2
-    left = torch.randint(0, width, (count, 1), generator=generator).to(batch.device) - side // 2
-    rows = torch.arange(height, device=batch.device)
-    columns = torch.arange(width, device=batch.device)
-    inside_rows = (rows >= top) & (rows < top + side)
-    inside_columns = (columns >= left) & (columns < left + side)
-    return batch.masked_fill((inside_rows[:, :, None] & inside_columns[:, None, :])[:, None], 0.0)

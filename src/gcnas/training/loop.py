@@ -29,7 +29,7 @@ class TrainingLog:
     Attributes:
         steps: Optimiser steps.
         epochs: Passes over the data, with fractions.
-        loss: Mean training loss (label smoothing included) of the last steps.
+        loss: Training loss (label smoothing included) of the last step.
         mixed: Share of the steps with mixed images.
     """
 
