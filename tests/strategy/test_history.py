@@ -171,6 +171,15 @@ def test_the_first_design_and_no_repeat() -> None:
     assert len({p.fingerprint for p in proposed}) == 30
 
 
+def test_what_an_earlier_run_with_the_same_seed_began_with_comes_first_all_the_same() -> None:
+    begun = search(GCNASStrategy(CELL, 0, QUICK), 8)
+    run = past(begun, [float(number) for number in range(8)])
+    proposed = search(GCNASStrategy(CELL, 0, QUICK, history=(run,)), 8)
+    assert [p.source for p in proposed] == ["history"] * 3 + ["start"] * 5
+    assert [p.architecture for p in proposed[:3]] == list(run.architectures[:3])
+    assert {p.fingerprint for p in proposed} == {p.fingerprint for p in begun}
+
+
 def test_what_was_tried_is_not_inherited_again() -> None:
     run = of_cells()
     strategy = GCNASStrategy(CELL, 0, QUICK, history=(run,))

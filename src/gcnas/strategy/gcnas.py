@@ -261,7 +261,9 @@ class GCNASStrategy(Strategy):
             taken = {proposal.fingerprint for proposal in design}
             drawn = self._allowed(p for p in self._latin(s.drawn * chosen) if p.fingerprint not in taken)
             design += self._promising(drawn)[:chosen]
-        return design
+        known = {proposal.fingerprint for proposal in inherited}
+        # An earlier run with the same seed has begun with the same networks.
+        return inherited + [p for p in design[len(inherited) :] if p.fingerprint not in known]
 
     def _edited(self, count: int) -> list[Proposal]:
         """Different networks one edit away from the best one known, each kind of edit as likely as the others."""
