@@ -290,6 +290,20 @@ def test_a_file_of_some_options(tmp_path: Path) -> None:
     assert (config.budget.seconds, config.max_params, config.flip) == (600, 1_500_000, False)
 
 
+def test_a_time_with_a_colon_is_no_number(tmp_path: Path) -> None:
+    """YAML reads 10:00 as 600."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("budget: 10:00\nmax_latency: 1:30.5\nseed: 3\n", encoding="utf-8")
+    found = RunConfig.from_yaml(path)
+    assert found == {"budget": "10:00", "max_latency": "1:30.5", "seed": 3}
+    with pytest.raises(ConfigurationError, match="A budget is"):
+        RunConfig.create(data="digits", budget=found["budget"])
+
+
+def test_paths_are_texts() -> None:
+    assert RunConfig.create(data="digits", init_from=Path("runs/a")).init_from == "runs/a"
+
+
 # 10^30 numbers in 31 short lines, as references to lists of references.
 BOMB = "\n".join(
     ["a0: &a0 [0]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30)), "budget: *a29"]

@@ -19,6 +19,7 @@ from gcnas.errors import (
     OutOfMemoryError,
     RunFolderError,
     SearchFailedError,
+    TimeLimitError,
 )
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
@@ -160,10 +161,18 @@ def test_grid_search_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert not [note for note in again.all if " of 7" in note]
 
 
-def test_time_that_is_over_leaves_the_rest(run: Path) -> None:
+def _over(_: Scaler) -> float:
+    raise TimeLimitError("The time is over.")
+
+
+def test_time_that_is_over_leaves_the_rest(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = gcnas.scale(run, 5, budget=1, **(GROWTH | {"alpha": 1.3}))
     assert rows[-1].validation_accuracy is None
     assert "call again" in str(rows[-1].reason)
+    with monkeypatch.context() as patched:  # images are not decoded for nothing
+        patched.setattr(Scaler, "_seconds_left", _over)
+        patched.setattr(scaling, "larger_context", lambda *_: pytest.fail("decoded"))
+        assert gcnas.scale(run, 5, **(GROWTH | {"alpha": 1.3}))[-1].reason == rows[-1].reason
     with pytest.raises(SearchFailedError, match="goes on where it was"):
         gcnas.scale(run, 1, epochs=3_000, budget=1, threads=1)
 

@@ -109,6 +109,11 @@ def _count_or_none(value: Any) -> int | None:
     return None if value is None else parse_count(value)
 
 
+def _as_text(value: Any) -> Any:
+    """A path as text."""
+    return str(value) if isinstance(value, Path) else value
+
+
 def _as_texts(value: Any) -> Any:
     """One path as well as several, as text."""
     if value is None:
@@ -265,7 +270,7 @@ class RunConfig(BaseModel):
     signals: SignalsField = None
     space: str = "cnn"
     fidelity: Literal["rungs", "full"] = "rungs"
-    init_from: str | None = None
+    init_from: Annotated[str | None, BeforeValidator(_as_text)] = None
     freeze: Annotated[int, Field(ge=0, le=100_000)] | None = None
     fine_tune_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     warm_start: PathsField = ()
@@ -412,6 +417,12 @@ class _NoReferences(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("references to other lines (*) are not read")
         return super().compose_node(parent, index)
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        """The type of a value: one with a colon is text, while YAML reads 10:00 as the number 600."""
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        is_number = tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        return "tag:yaml.org,2002:str" if is_number and ":" in value else tag
 
 
 def _nested(name: str, value: Any) -> bool:

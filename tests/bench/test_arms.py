@@ -105,7 +105,15 @@ def test_strategies_are_arms_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nobody", "reinforce:nobody", "reinforce:gcn@fast", "gcnas:no-policy@0.1", "gcn@-1"]
+    "name",
+    [
+        "nobody",
+        "reinforce:nobody",
+        "reinforce:gcn@fast",
+        "gcnas:no-policy@0.1",
+        "gcn@-1",
+        "reinforce:deepest@0.1",
+    ],
 )
 def test_unknown_arms(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):

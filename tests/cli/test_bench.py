@@ -198,6 +198,20 @@ def test_what_is_there_is_written_though_runs_failed(
     assert [row["seeds"] for row in _read(tmp_path / "out" / "summary.csv")] == ["1"]
 
 
+def test_the_reason_is_told_where_nothing_can_be_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
+        for task in tasks:
+            failed = task.strategy == "local_search"
+            yield task, processes.Failed("made up") if failed else processes._run(task)
+
+    monkeypatch.setattr(processes, "_results", results)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchError, match="2 of 4 runs failed"):
+        app([*_command(tmp_path), "--against", "local_search"], standalone_mode=False)
+
+
 def test_a_mistyped_rival_is_told_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match="no runs of 'randon', only of random, local_search"):

@@ -401,6 +401,16 @@ def test_data_check(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
     assert "bad.jpg" in done.stdout
     assert "above" in done.stdout
     assert f"gcnas search {folder} --budget 10m" in done.stdout
+    done = run_gcnas(
+        "data", "check", folder, "--resolution", "16", "--channels", "grey", "--test-fraction", "0"
+    )
+    assert "16x16 grey" in done.stdout
+    assert (
+        f"gcnas search {folder} --resolution 16 --channels grey --test-fraction 0.0 --budget 10m" in done.stdout
+    )
+    refused = run_gcnas("data", "check", folder, "--channels", "blue", check=False)
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
 
 
 def test_damaged_ledger_gives_what_it_still_holds(run_copy: Path, run_gcnas: RunGcnas) -> None:

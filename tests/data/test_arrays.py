@@ -53,6 +53,14 @@ def test_best_of_several_names() -> None:
     assert select(["x", "y", "x_train", "y_train"]).pairs == {TRAIN: ("x_train", "y_train")}
 
 
+def test_arrays_of_no_split_beside_those_of_a_test_are_for_training() -> None:
+    selection = select(["X", "y", "X_test", "y_test"])
+    assert selection.pairs == {TRAIN: ("X", "y"), TEST: ("X_test", "y_test")}
+    assert selection.ignored == ()
+    with pytest.raises(DataError, match="none for training among test_images, test_labels"):
+        select(["test_images", "test_labels"])
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -103,10 +111,21 @@ def test_channels_stand_last_where_both_ways_would_do() -> None:
 
 
 def test_scale_is_one_for_all_splits() -> None:
-    source = read(
-        x_train=np.full((4, 8, 8), 0.5), y_train=LABELS, x_test=np.full((4, 8, 8), 100.0), y_test=LABELS
-    )
-    assert np.unique(pixels(source, (8, 8))).tolist() == [0, 100]
+    def scaled(train: np.ndarray, test: np.ndarray) -> list[int]:
+        source = read(x_train=train, y_train=LABELS, x_test=test, y_test=LABELS)
+        return np.unique(pixels(source, (8, 8))).tolist()
+
+    half, many = np.full((4, 8, 8), 0.5), np.full((4, 8, 8), 100.0)
+    assert scaled(many, 0 * many) == [0, 100]
+    assert scaled(half, np.ones((4, 8, 8), dtype=np.uint8)) == [128, 255]
+    for train, test in ((half, many), (half, many.astype(np.uint8)), (many.astype(int), half)):
+        with pytest.raises(DataError, match=r"those of 'x_(train|test)' go up to 0\.5, others up to 100"):
+            scaled(train, test)
+
+
+def test_floats_that_overshoot_are_no_black_images() -> None:
+    with pytest.raises(DataError, match=r"those of 'x' go up to 1\.004\. Clip them to 0 to 1"):
+        read(x=np.linspace(0, 1.004, 4 * 64).reshape(4, 8, 8), y=LABELS)
 
 
 @pytest.mark.parametrize(

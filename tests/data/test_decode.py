@@ -41,7 +41,7 @@ STORED = {
 
 
 @pytest.mark.parametrize("orientation", STORED)
-@pytest.mark.parametrize("suffix", ["png", "JPG"])
+@pytest.mark.parametrize("suffix", ["png", "JPG", "tif"])
 def test_orientation_is_applied(tmp_path: Path, orientation: int, suffix: str) -> None:
     scene = Image.new("RGB", (32, 16), "white")
     scene.paste(RED, (0, 0, 16, 8))  # top left only: tells all eight orientations apart
@@ -49,7 +49,7 @@ def test_orientation_is_applied(tmp_path: Path, orientation: int, suffix: str) -
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"photo.{suffix}"
-    stored.save(path, exif=exif, **({} if suffix == "png" else {"quality": 95, "subsampling": 0}))
+    stored.save(path, exif=exif, **({"quality": 95, "subsampling": 0} if suffix == "JPG" else {}))
     assert inspect(path)[:2] == (32, 16)
     assert np.abs(decode(path, (16, 32), 3).astype(int) - np.asarray(scene).astype(int)).max() < 60
 
@@ -77,10 +77,13 @@ def test_keeps_pixels_when_nothing_has_to_change(tmp_path: Path) -> None:
         ("I;16", 257 * 7, (7, 7, 7)),
         ("F", 0.5, (128, 128, 128)),
         ("F", 200.0, (200, 200, 200)),
+        ("F", 1.004, (255, 255, 255)),
+        ("I", 100, (100, 100, 100)),
+        ("I", 257 * 7, (7, 7, 7)),
     ],
 )
 def test_modes(tmp_path: Path, mode: str, pixel: object, expected: tuple[int, int, int]) -> None:
-    path = tmp_path / f"image.{'tif' if mode in ('CMYK', 'F') else 'png'}"
+    path = tmp_path / f"image.{'tif' if mode in ('CMYK', 'F', 'I') else 'png'}"
     Image.new(mode, (8, 8), pixel).save(path)
     assert tuple(decode(path, (8, 8), 3)[3, 3].tolist()) == expected
     grey = decode(path, (8, 8), 1)
@@ -118,6 +121,13 @@ def test_resizing_keeps_the_aspect_and_the_centre() -> None:
     scene.paste("white", (20, 0, 40, 20))
     assert (decode(scene, (10, 10), 1)[:, 1:-1] == 255).all()
     assert decode(scene, (8, 24), 3).shape == (8, 24, 3)
+
+
+def test_an_image_that_is_given_stays_as_it_is(tmp_path: Path) -> None:
+    halves(800, 600).save(tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as given:
+        decode(given, (8, 8), 3)
+        assert given.size == (800, 600)
 
 
 def test_resizing_is_smooth() -> None:

@@ -1,5 +1,6 @@
 """Folders of images, tidy and untidy."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -121,6 +122,31 @@ def test_links_that_lead_back_are_left_out(folder) -> None:
     assert source.other_files == 1  # "itself"
     assert "all is a link to a folder that it lies in" in " ".join(source.notices)
     assert "above is a link" in " ".join(source.notices)
+
+
+def test_links_to_folders_of_images_are_named(folder) -> None:
+    root = folder({"cat": 2, "dog": 2})
+    more = folder({"cat": 3}, root.parent / "elsewhere") / "cat"
+    for name in ("more", "again"):
+        (root / "cat" / name).symlink_to(more)
+    source = read_folder(root)
+    assert len(source.images) == 4
+    assert "not followed: 2, first cat/again." in " ".join(source.notices)
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder({"cat": 2, "dog": 2})
+    (root / "cat" / "secret").mkdir()
+    scandir = os.scandir
+
+    def refused(path: str) -> object:
+        if "secret" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataError, match=r"secret cannot be read: Permission denied"):
+        read_folder(root)
 
 
 def test_names_that_are_not_utf8_are_spelt_out(folder) -> None:

@@ -63,6 +63,9 @@ def odd_images(tmp_path: Path) -> list[Path]:
     clear.convert("LA").save(folder / "grey and clear.png")
     deep.save(folder / "deep.png")
     Image.fromarray(np.asarray(deep).astype(np.float32) / 65535).save(folder / "float.tiff")
+    Image.fromarray(np.asarray(deep).astype(np.float32) / 65000).save(folder / "overshooting.tiff")
+    Image.fromarray(np.asarray(deep).astype(np.int32) // 257).save(folder / "integers.tiff")
+    colours.save(folder / "turned.tiff", exif=turned)
     return sorted(folder.iterdir())
 
 

@@ -104,3 +104,9 @@ def test_the_longest_training_of_enough_networks_counts_and_repeats_are_one(
     assert importance([*trials, *enough], space).epochs == 9
     few = module.comparable([*trials[: FEWEST - 1], *longer])
     assert {trial.fidelity.epochs for trial in few} == {3}
+
+
+def test_most_networks_at_the_least_score_are_not_the_best_quarter() -> None:
+    table, scores = np.arange(16.0)[:, None], np.array([0.1] * 13 + [0.5, 0.6, 0.7])
+    choice = module._choice(("depth",), table, scores, [0], np.zeros(2))
+    assert (choice.best, choice.others) == (14.0, 6.0)

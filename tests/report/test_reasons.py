@@ -7,6 +7,7 @@ from tests.report.test_html import page
 
 import gcnas
 from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.network import weights_bytes
 from gcnas.report import reasons
 from gcnas.report.alternatives import Alternatives
 from gcnas.report.reasons import reasons_of
@@ -60,6 +61,16 @@ def test_alternatives_keep_to_the_limits_of_the_run(make_run: MakeRun) -> None:
     limited = beside(bound)
     assert 0 < limited.found < free.found
     assert all(each.cost.parameters <= bound for each in limited.shown)
+
+
+def test_alternatives_keep_to_the_size_of_their_file(make_run: MakeRun) -> None:
+    folder = read_run(make_run(trials=30))
+    space, chosen = fitted_space(folder.config, folder.meta), folder.trials[3]
+    bound = weights_bytes(space, chosen.proposal.architecture)
+    changed = replace(folder, config={**folder.config, "max_size": bound})
+    beside = reasons_of(changed, chosen, space).alternatives
+    assert beside.found > 0
+    assert all(weights_bytes(space, each.architecture) <= bound for each in beside.shown)
 
 
 def test_on_the_page(make_run: MakeRun) -> None:

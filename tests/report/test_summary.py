@@ -99,6 +99,11 @@ def test_the_comparison_is_that_of_the_decision(make_run: MakeRun) -> None:
     assert limited is None or "trial 4" not in limited
 
 
+def test_a_trial_that_was_faster_than_the_one_before(make_run: MakeRun) -> None:
+    run = make_run(trials=6, outcome=scores(0.5, 0.5, 0.5, 0.5, None, 0.9), final=False)
+    assert "trial 6 of 6 (" in summarize(run).sentence
+
+
 def test_reference_wins(make_run: MakeRun) -> None:
     run = make_run(trials=5, outcome=scores(0.8, 0.95, 0.7, 0.9, 0.95))
     summary = summarize(run)
@@ -218,6 +223,15 @@ def test_against_another_run(make_run: MakeRun) -> None:
     assert (summary.other_name, summary.other_curve) == ("other", ((1, 0.99), (6, 0.99)))
     # Of the searched ones alone: 0.5, 0.6, 0.7 in any order.
     assert [y for _, y in summary.other_expected] == pytest.approx([0.6, 2 / 3, 0.7])
+    # A repeat is no other draw, and what got more training none by chance.
+    record = read_run(other)
+    last = record.trials[-1]
+    again = replace(last, number=7, fidelity=replace(last.fidelity, seed=1))
+    assert (
+        summarize(run, replace(record, trials=(*record.trials, again))).other_expected == summary.other_expected
+    )
+    longer = replace(again, fidelity=Fidelity(99))
+    assert summarize(run, replace(record, trials=(*record.trials, longer))).other_expected == ()
     assert summary.notices == ()
 
 
@@ -270,4 +284,6 @@ def test_scores_after_the_most_training_are_compared(make_run: MakeRun) -> None:
     assert summary.curve == ((1, 0.5), (3, 0.9), (4, 0.55), (5, 0.6))
     assert (summary.architectures, summary.anew) == (3, 1)
     assert summary.full_trainings == pytest.approx((3 * 8 + 24 + 18) / 24)
+    failed = read_run(make_run("failed", trials=3, outcome=scores(0.5, ("crash", "x"), 0.9)))
+    assert summarize(replace(failed, meta={"amounts": {"epochs": 24}})).full_trainings == 2 * 8 / 24
     assert summary.effort == "3 networks looked at, for 2.8 full trainings of a candidate"

@@ -284,6 +284,15 @@ def test_what_was_accepted_is_not_lost_where_nothing_follows() -> None:
     assert len(log) == 2 * MAX_REJECTIONS  # it is not tried over and over
 
 
+def test_nobody_looks_for_quick_networks_when_the_search_is_over(proposals: list[Proposal]) -> None:
+    model, log = DurationModel(TOY), list[Rejection]()
+    for proposal in proposals[:4]:
+        model.observe(proposal.architecture, 2.0)
+    strategy = WithinTime(Script(proposals[4:5], endless=True), log, model, 0.5, 1, lambda: len(log) == 3)
+    assert strategy.ask(1) == []
+    assert len(log) == 3
+
+
 def test_too_little_time_for_any_candidate_says_so(proposals: list[Proposal]) -> None:
     model = DurationModel(TOY)
     for proposal in proposals[:4]:

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
+from gcnas.records.evaluation import SIGNAL_SECONDS
 from gcnas.run.recommendation import REFERENCE
 from gcnas.run.repeats import Repeats
 from gcnas.run.trial import Event, Trial
@@ -60,6 +61,15 @@ def test_share_of_the_time(trials: list[Trial], seconds: float, count: int) -> N
     assert found.seconds() == 9.0 * count
     assert found.seconds(2) == {0: 0.0, 2: 9.0, 3: 18.0}[count]
     assert found.left(8.9) == []
+
+
+def test_signals_are_not_measured_again(trials: list[Trial]) -> None:
+    slow = [
+        replace(t, evaluation=replace(e, seconds=106.0, metrics={**e.metrics, SIGNAL_SECONDS: 100.0}))
+        for t in trials
+        if (e := t.evaluation) is not None
+    ]
+    assert repeats(slow, budget=None, seconds=136).seconds() == 9.0 * 3
 
 
 def test_repeats_that_were_made_are_not_made_again(trials: list[Trial]) -> None:

@@ -62,7 +62,15 @@ def test_json_round_trip() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [None, [], {}, MODEL.to_json() | {"weights": 3}, {"weights": {"constant": "x"}}]
+    "broken",
+    [
+        None,
+        [],
+        {},
+        MODEL.to_json() | {"weights": 3},
+        {"weights": {"constant": "x"}},
+        MODEL.to_json() | {"networks": float("inf")},
+    ],
 )
 def test_what_is_no_model_is_refused(broken: object) -> None:
     with pytest.raises(ConfigurationError, match="no latency model"):

@@ -218,6 +218,17 @@ def test_failures_are_no_better_than_the_worst_where_rewards_are_negative() -> N
         assert each.figures()[0]["reward"] == pytest.approx((-28 - 7) / 8)
 
 
+def test_what_failed_before_the_first_score_is_as_bad_as_the_worst() -> None:
+    searcher = strategy()
+    failed, trained = searcher.ask(1), searcher.ask(7)
+    searcher.tell([Evaluation(p, EvaluationState.INFEASIBLE, error="not there") for p in failed])
+    again = strategy()
+    again.load_state_dict(searcher.state_dict())
+    for each in (searcher, again):
+        each.tell([Evaluation(p, EvaluationState.COMPLETE, -1.0 - i) for i, p in enumerate(trained)])
+        assert each.figures()[0]["reward"] == pytest.approx((-28 - 7) / 8)
+
+
 def test_a_limit_of_bytes_that_nothing_keeps_is_no_crash() -> None:
     """Three bytes are no parameter at all; the network proposed is rejected by its size."""
     space = CNN.fit(InputShape(1, 8, 8, 3), Limits(size=3))

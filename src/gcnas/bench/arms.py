@@ -50,6 +50,9 @@ TUNED: dict[str, dict[str, Any]] = {
 each (``benchmarks/tune_rivals.py``): arms ``evolution:tuned``, ``gp:tuned`` and ``tpe:tuned``."""
 
 
+DEEPEST = "deepest"
+
+
 def rates_tried(controller: str) -> tuple[float, ...]:
     """The learning rates that a controller was tried with."""
     return tuple(10 * rate for rate in TRIED) if controller == "table" else TRIED
@@ -78,7 +81,8 @@ def create_arm(name: str, space: SearchSpace, seed: int, signals: SignalSource |
         return ARMS[name](space, seed)
     known, _, rate = name.partition("@")
     learner, _, controller = known.partition(":")
-    if learner not in _LEARNERS or known not in ARMS or not _is_number(rate):
+    # The rate of what is always deepest is that of the GCN policy.
+    if learner not in _LEARNERS or known not in ARMS or controller == DEEPEST or not _is_number(rate):
         raise ConfigurationError(
             f"An arm is one of {sorted([*ARMS, WITH_SIGNALS])}, or a strategy, but got {name!r}."
         )
@@ -236,7 +240,7 @@ ARMS: dict[str, Arm] = {
         for name in RATES
         for controller in (*RIVALS, *VARIANTS)
     },
-    **{f"{name}:deepest": partial(_deepest, name) for name in RATES},
+    **{f"{name}:{DEEPEST}": partial(_deepest, name) for name in RATES},
     **{f"ceim:{population}": partial(_ceim, str(population)) for population, _ in CEIM_TRIED},
     **{f"screening:{controller}": partial(_screening, controller) for controller in RIVALS},
     "evolution:tuned": _evolution,

@@ -105,7 +105,7 @@ def run(
         typer.echo("Stopped. Finished runs are kept; the same command goes on.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except BenchError:
-        with suppress(DataError):  # that nothing is there is no news
+        with suppress(DataError, ConfigurationError):  # that nothing is there, or none of the one, is no news
             _print(console, write_report(out, against), out)
         raise
     _print(console, write_report(out, against), out)

@@ -1,7 +1,7 @@
 """``gcnas data check``."""
 
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -28,12 +28,23 @@ def _group() -> None:
 def check(
     path: Annotated[str, typer.Argument(metavar="DATA", help="Image folder, CSV, npz file, or 'digits'.")],
     resolution: Annotated[int | None, typer.Option("--resolution", metavar="N")] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N")] = 0,
+    channels: Annotated[str | None, typer.Option("--channels", metavar="auto|grey|rgb")] = None,
+    validation_fraction: Annotated[float | None, typer.Option("--validation-fraction", metavar="X")] = None,
+    test_fraction: Annotated[float | None, typer.Option("--test-fraction", metavar="X")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N")] = None,
 ) -> None:
     """Print classes, sizes, broken files and duplicates, and the command to run next."""
     from gcnas.data import check as check_data
 
-    summary = check_data(path, resolution=resolution, seed=seed)
+    options = {
+        "resolution": resolution,
+        "channels": channels,
+        "validation_fraction": validation_fraction,
+        "test_fraction": test_fraction,
+        "seed": seed,
+    }
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    summary = check_data(path, **given)
     console = Console(highlight=False)
     _print_facts(console, summary)
     _print_classes(console, summary)
@@ -45,7 +56,8 @@ def check(
         console.print(f"[yellow]note[/] {escape(notice)}")
     if summary.problem:
         raise DataError(summary.problem)
-    console.print(f"\nNext: [bold]gcnas search {escape(shlex.quote(path))} --budget 10m[/]", soft_wrap=True)
+    words = [shlex.quote(path), *(f"--{name.replace('_', '-')} {value}" for name, value in given.items())]
+    console.print(f"\nNext: [bold]gcnas search {escape(' '.join(words))} --budget 10m[/]", soft_wrap=True)
 
 
 def _print_facts(console: Console, summary: "DataSummary") -> None:

@@ -14,6 +14,7 @@ from gcnas.data.source import (
     MAX_CLASSES,
     SPLIT_NAMES,
     SPLIT_WORDS,
+    TRAIN,
     UNSPLIT,
     Block,
     Source,
@@ -109,8 +110,14 @@ def select(names: Iterable[str]) -> Selection:
             split, is_images, rank = meaning
             best[split, is_images] = min(best.get((split, is_images), (rank, name)), (rank, name))
     splits = {split for split, _ in best}
+    if UNSPLIT in splits and TRAIN not in splits and len(splits) > 1:
+        # Beside those for a test, the others are for training.
+        best |= {(TRAIN, is_images): found for (split, is_images), found in best.items() if split == UNSPLIT}
+        splits.add(TRAIN)
     # Whole-set arrays beside split ones would hold the same images twice.
     used = splits - {UNSPLIT} if splits != {UNSPLIT} else splits
+    if splits and not used & {TRAIN, UNSPLIT}:
+        raise DataError(f"{_EXPECTED}; there are none for training among {_listed(names)}.")
     pairs = {}
     for split in sorted(used):
         if (split, True) not in best or (split, False) not in best:

@@ -35,6 +35,9 @@ HUGE = 16_000_000
 
 _ONE_HUGE = threading.Lock()
 
+NEARLY_ONE = 1.1
+"""Float pixels up to this go from 0 to 1: filters that resize overshoot a little. Others go from 0 to 255."""
+
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 
 # What Pillow raises on damaged files, apart from OSError.
@@ -72,7 +75,9 @@ def inspect(path: Path) -> tuple[int, int, str]:
     """
     with _plain_reasons(), _open(path) as image, _room(image):
         width, height = image.size
-        return (height, width, image.mode) if _orientation(image) >= 5 else (width, height, image.mode)
+        # Pillow turns a TIFF by itself.
+        on_its_side = image.format != "TIFF" and _orientation(image) >= 5
+        return (height, width, image.mode) if on_its_side else (width, height, image.mode)
 
 
 def decode(source: Path | bytes | Image.Image, resolution: tuple[int, int], channels: int) -> np.ndarray:
@@ -88,6 +93,8 @@ def decode(source: Path | bytes | Image.Image, resolution: tuple[int, int], chan
             _check_size(source)
             return _convert(source, resolution, channels)
         with _open(source) as image, _room(image):
+            # JPEG decodes at 1/2, 1/4 or 1/8 of its size for less work; twice the target keeps the resizing smooth.
+            image.draft(None, (2 * max(resolution),) * 2)
             return _convert(image, resolution, channels)
 
 
@@ -117,11 +124,9 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _convert(image: Image.Image, resolution: tuple[int, int], channels: int) -> np.ndarray:
-    turn = _TRANSPOSITIONS.get(_orientation(image))
     height, width = resolution
-    # JPEG decodes at 1/2, 1/4 or 1/8 of its size for less work; twice the target keeps the resizing smooth.
-    image.draft(None, (2 * max(height, width),) * 2)
     image.load()
+    turn = _TRANSPOSITIONS.get(_orientation(image))  # of a TIFF that Pillow has turned there is none left
     image = _eight_bits(image)
     mode = "L" if channels == 1 else "RGB"
     image = _on_white(image, mode) if image.has_transparency_data else image.convert(mode)
@@ -159,15 +164,16 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         return image
     values = np.asarray(image)
     strips = [slice(start, start + STRIP) for start in range(0, len(values), STRIP)]
-    factor = 1.0
     if image.mode == "F":
         if not all(np.isfinite(values[strip]).all() for strip in strips):
             raise DataError("the pixels are not all finite numbers")
-        factor = 255.0 if values.max() <= 1 else 1.0
-    divisor = 1.0 if image.mode == "F" else 257.0
+        factor = 255.0 if values.max() <= NEARLY_ONE else 1.0
+    else:
+        # A TIFF of 32-bit integers may hold 8-bit values.
+        factor = 1.0 if image.mode == "I" and image.format == "TIFF" and values.max() <= 255 else 1 / 257
     pixels = np.empty(values.shape, np.uint8)
     for strip in strips:
-        pixels[strip] = (values[strip].astype(np.float64) * factor / divisor).round().clip(0, 255)
+        pixels[strip] = (values[strip].astype(np.float64) * factor).round().clip(0, 255)
     return Image.fromarray(pixels)
 
 

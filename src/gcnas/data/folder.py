@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -105,10 +106,12 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
     direct, others = _images_in(folder)
     if direct and classes:
         notices.append(f"{len(direct):,} images beside the class folders were left out: they have no class.")
+    links: list[Path] = []
     for class_folder in classes:
         images: list[Path] = []
-        for at, subfolders, _ in os.walk(class_folder):
+        for at, subfolders, _ in os.walk(class_folder, onerror=_refuse):
             subfolders[:] = sorted(name for name in subfolders if visible(name))
+            links += [path for name in subfolders if (path := Path(at, name)).is_symlink()]
             here, more = _images_in(Path(at))
             images += here
             others += more
@@ -116,6 +119,11 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
             notices.append(f"{in_utf8(str(class_folder.relative_to(root)))}/ has no images and was left out.")
         paths += images
         names += [in_utf8(class_folder.name)] * len(images)
+    if links:
+        first = in_utf8(str(links[0].relative_to(root)))
+        notices.append(
+            f"Links to folders within class folders are not followed: {len(links):,}, first {first}."
+        )
     return _Found(split, tuple(paths), tuple(names), others, tuple(notices))
 
 
@@ -142,11 +150,16 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in _entries(folder) if path.is_dir())
 
 
+def _refuse(error: OSError) -> NoReturn:
+    """Say which folder cannot be read."""
+    raise DataError(f"{_LAYOUT}; {error.filename} cannot be read: {error.strerror}.") from error
+
+
 def _entries(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.iterdir() if visible(path.name)]
     except OSError as error:
-        raise DataError(f"{_LAYOUT}; {folder} cannot be read: {error.strerror}.") from error
+        _refuse(error)
 
 
 def visible(name: str) -> bool:

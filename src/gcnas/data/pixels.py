@@ -9,6 +9,9 @@ from gcnas.errors import DataError
 _CHANNELS = (1, 3, 4)
 _ROWS_AT_ONCE = 4096
 
+BLACK = 2.0
+"""Floats from 0 to 255 of which none is above this would be black images: they are taken for others, and refused."""
+
 
 def to_pixels(arrays: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
     """Bring the images of all splits into one layout and to uint8, by one scale.
@@ -53,12 +56,14 @@ def _scale(parts: Sequence[np.ndarray], names: Sequence[str]) -> float:
     if not kinds <= set("iuf"):
         types = ", ".join(str(part.dtype) for part in parts)
         raise DataError(f"Pixels are integers, floats or booleans, the same in all splits; given: {types}.")
-    low, high = min(float(part.min()) for part in parts), max(float(part.max()) for part in parts)
+    low, highs = min(float(part.min()) for part in parts), [float(part.max()) for part in parts]
+    high = max(highs)
     if not np.isfinite([low, high]).all():
         raise DataError(f"Pixels are finite numbers; {', '.join(names)} hold NaN or infinity.")
     if "f" in kinds and low >= 0 and high <= 1:
         return 255.0
     if low >= 0 and high <= 255:
+        _check_floats(parts, names, highs)
         return 1.0
     if kinds == {"u"} and all(part.dtype == np.uint16 for part in parts):
         return 1 / 257
@@ -68,8 +73,23 @@ def _scale(parts: Sequence[np.ndarray], names: Sequence[str]) -> float:
     )
 
 
+def _check_floats(parts: Sequence[np.ndarray], names: Sequence[str], highs: Sequence[float]) -> None:
+    """See to it that floats of a set that goes up to 255 are no numbers from 0 to 1, which would all be black.
+
+    Raises:
+        DataError: If they seem to be.
+    """
+    for part, name, high in zip(parts, names, highs, strict=True):
+        if part.dtype.kind == "f" and 0 < high <= BLACK:
+            others = "" if max(highs) <= BLACK else f", others up to {max(highs):g}"
+            raise DataError(
+                "Floats go from 0 to 1 or from 0 to 255, in all splits alike; those of "
+                f"'{name}' go up to {high:g}{others}. Clip them to 0 to 1, or bring all to one scale."
+            )
+
+
 def _rescaled(part: np.ndarray, scale: float) -> np.ndarray:
-    if part.dtype == np.uint8:
+    if part.dtype == np.uint8 and scale == 1:
         return part
     pixels = np.empty(part.shape, dtype=np.uint8)
     for start in range(0, len(part), _ROWS_AT_ONCE):  # a float copy of everything would be large

@@ -176,8 +176,9 @@ class Scaler:
             f"{cost.multiply_adds / 1e6:.2f} M multiply-adds, {self.epochs} epoch{'s' * (self.epochs > 1)}"
         )
         begin = time.monotonic()
-        context = larger_context(self.context, scaled, self.images_at)
         try:
+            self._seconds_left()
+            context = larger_context(self.context, scaled, self.images_at)
             trained = self._train(context, scaled, self.epochs)
         except CandidateError as error:
             reason = _reason(error)
@@ -201,15 +202,24 @@ class Scaler:
     def _cost(self, scaled: Scaled) -> Cost:
         return scaled.space.cost(scaled.architecture)
 
+    def _seconds_left(self) -> float:
+        """Seconds until the deadline.
+
+        Raises:
+            TimeLimitError: If the time is over; larger images need not be decoded any more.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeLimitError("The time is over.")
+        return left
+
     def _train(self, context: Context, scaled: Scaled, epochs: int) -> TrainedCandidate:
         """Train one network on the search-train split and measure it on validation.
 
         Raises:
             CandidateError: One of its children, if it fails or the time is over.
         """
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeLimitError("The time is over.")
+        left = self._seconds_left()
         trainer = CandidateTrainer(
             context.space, context.dataset, context.recipe, context.final_platform, context.donor
         )
@@ -223,6 +233,7 @@ class Scaler:
             SearchFailedError: If the time is over.
         """
         try:
+            self._seconds_left()
             context = larger_context(self.context, scaled, self.images_at)
             return self._train(context, scaled, self.grid_epochs).measurement.accuracy
         except TimeLimitError:

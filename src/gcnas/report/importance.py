@@ -196,7 +196,9 @@ def _choice(
     from scipy.stats import spearmanr
 
     column, name = table[:, group[0]], names[group[0]]
-    top = scores >= np.quantile(scores, 0.75)
+    quarter = np.quantile(scores, 0.75)
+    # Where most have the least score, the best are those above it.
+    top = scores > quarter if quarter == scores.min() else scores >= quarter
     best, others = (float(np.median(column[part])) if part.any() else float("nan") for part in (top, ~top))
     if name.startswith("log "):
         best, others = 10**best, 10**others

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gcnas.config import RunConfig
 from gcnas.errors import ConfigurationError, GCNASError, RunFolderError
+from gcnas.network import weights_bytes
 from gcnas.report.alternatives import Alternatives, alternatives
 from gcnas.report.importance import Importance, importance
 from gcnas.report.preferences import Preferences, preferences
@@ -73,7 +74,9 @@ def reasons_of(folder: RunRecord, chosen: Trial, space: SearchSpace) -> Reasons:
         space: The run's fitted space.
     """
     found = importance(folder.trials, space)
-    limited = replace(space, limits=run_limits(folder.config), latency_model=folder.latency)
+    limits = run_limits(folder.config)
+    file_size = None if limits.size is None else weights_bytes
+    limited = replace(space, limits=limits, latency_model=folder.latency, file_size=file_size)
     beside = alternatives(chosen, folder.trials, limited, found.predict)
     try:
         return Reasons(found, _preferences(folder, space), beside, "", folder.soft)

@@ -189,7 +189,8 @@ def _full_trainings(folder: RunRecord) -> float | None:
     full = amounts.get("epochs") if isinstance(amounts, dict) else None
     if not isinstance(full, int) or full < 1:
         return None
-    return sum(trial.evaluation.trained_epochs for trial in folder.trials if trial.evaluation) / full
+    # How far those came that failed is not known.
+    return sum(t.evaluation.trained_epochs for t in folder.trials if t.complete and t.evaluation) / full
 
 
 def _began_anew(trial: Trial) -> bool:
@@ -228,7 +229,7 @@ def _sentence(folder: RunRecord, trial: Trial | None) -> str:
     size = f"with {whole(parameters)} parameters and {short(multiply_adds)} multiply-adds"
     number = trial.number if trial else delivered.trial if delivered else None
     source = trial.proposal.source if trial else delivered.source if delivered else None
-    finished = sum(trial.evaluation is not None for trial in folder.trials)
+    finished = max((trial.number for trial in folder.trials if trial.evaluation is not None), default=0)
     origin = f"trial {whole(number)} of {whole(finished)} (source {source or 'unknown'})"
     if delivered is not None and delivered.test_accuracy is not None:
         return f"Test accuracy {percent(delivered.test_accuracy)} {size}, found as {origin}."
@@ -349,7 +350,13 @@ def _limits(rejections: Sequence[Rejection]) -> tuple[LimitRejections, ...]:
 def _expected_random(other: RunRecord) -> Curve:
     if other.config.get("strategy") != "random":
         return ()
-    return expected_best([trial.score for trial in other.trials if trial.complete and not is_reference(trial)])
+    drawn = [trial for trial in other.trials if trial.complete and not is_given(trial.proposal)]
+    if len({trial.fidelity.epochs for trial in drawn}) > 1:
+        return ()  # those with more training were no chance draws
+    scores: dict[str, float] = {}
+    for trial in drawn:  # not the repeats
+        scores.setdefault(trial.proposal.fingerprint, trial.score)
+    return expected_best(list(scores.values()))
 
 
 def _mismatches(folder: RunRecord, other: RunRecord | None) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def _row(trial: Trial) -> tuple[str | int, ...]:
         trial.fidelity.epochs,
         trial.fidelity.seed,
         "" if trial.continues is None else trial.continues,
-        "" if evaluation is None else f"{evaluation.trained_epochs:.6g}",
+        "" if evaluation is None or not trial.complete else f"{evaluation.trained_epochs:.6g}",
         "" if evaluation is None or evaluation.score is None else repr(evaluation.score),
         "pending" if evaluation is None else str(evaluation.state),
         _harmless(None if evaluation is None else evaluation.error_kind),

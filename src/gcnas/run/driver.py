@@ -295,6 +295,8 @@ class Driver:
                 self._ledger.commit(rejections=self._drain_rejections(self._count))
                 raise
             proposals, reason = [], str(error)
+        if not proposals and (self.interrupted or self._out_of_time(0.0)):
+            return []
         # While something runs, there may be more to go on with later.
         if not proposals and not (self._checkpoints is not None and self._pending):
             self._exhausted = True

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gcnas.errors import LimitsTooTightError
@@ -108,6 +108,10 @@ class Filter(Middleware):
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """What to tell about a proposal that is rejected; None to let it pass."""
 
+    def over(self) -> bool:
+        """Whether nothing more is to be looked for after a rejection."""
+        return False
+
     def exhausted(self, rejected: Sequence[Evaluation]) -> None:
         """Called after :data:`MAX_REJECTIONS` in a row and no other proposal; raises, or ends the search."""
 
@@ -115,7 +119,7 @@ class Filter(Middleware):
         """Up to ``n`` proposals that pass."""
         accepted: list[Proposal] = []
         rejected: list[Evaluation] = []
-        while len(accepted) < n and len(rejected) < MAX_REJECTIONS:
+        while len(accepted) < n and len(rejected) < MAX_REJECTIONS and not (rejected and self.over()):
             try:
                 batch = self._inner.ask(n - len(accepted))
             except LimitsTooTightError:
@@ -226,13 +230,25 @@ class WithinTime(Filter):
         model: Seconds of an epoch.
         seconds: The limit.
         epochs: The longest training at a stretch that a candidate may get.
+        over: Whether the search is to end: looking for quick networks may take long.
     """
 
     def __init__(
-        self, inner: Strategy, log: list[Rejection], model: DurationModel, seconds: float, epochs: float
+        self,
+        inner: Strategy,
+        log: list[Rejection],
+        model: DurationModel,
+        seconds: float,
+        epochs: float,
+        over: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(inner, log)
         self._model, self._seconds, self._epochs = model, seconds, epochs
+        self._over = over
+
+    def over(self) -> bool:
+        """Whether the search is to end."""
+        return self._over()
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """Infeasible if the predicted time is too long; references are never rejected."""

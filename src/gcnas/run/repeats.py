@@ -109,7 +109,7 @@ class Repeats:
         evaluation = trial.evaluation
         if evaluation is None:
             return 0.0
-        return evaluation.seconds / max(evaluation.trained_epochs, 1e-9) * self._full.epochs
+        return evaluation.training_seconds / max(evaluation.trained_epochs, 1e-9) * self._full.epochs
 
 
 def _place(trial: Trial) -> tuple[float, int]:

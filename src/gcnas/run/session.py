@@ -241,10 +241,13 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         reserved = 0.0 if repeats is None else repeats.seconds(context.workers.count)
         return _or_infinite(context.amounts.search_seconds) - reserved - clock()
 
+    def over() -> bool:
+        return driver.interrupted or seconds_left() <= 0
+
     driver = Driver(
         ledger=ledger,
         space=context.space,
-        strategy=_strategy(context, ledger, rejections, ladder, meter, seconds_left),
+        strategy=_strategy(context, ledger, rejections, ladder, meter, seconds_left, over),
         rejections=rejections,
         executor=create_executor(context, observer),
         fidelity=context.fidelity,
@@ -287,6 +290,7 @@ def _strategy(
     ladder: Ladder,
     meter: Meter | None,
     seconds_left: Callable[[], float],
+    over: Callable[[], bool],
 ) -> Strategy:
     config, space, trials = context.config, context.space, ledger.trials()
     strategy = create_searcher(config, space, meter, context.past)
@@ -301,7 +305,7 @@ def _strategy(
             if trial.evaluation is not None:
                 model.learn(trial.evaluation)
         limit, longest = context.amounts.candidate_seconds, ladder.longest_stretch()
-        strategy = WithinTime(strategy, rejections, model, limit, longest)
+        strategy = WithinTime(strategy, rejections, model, limit, longest, over)
     # What the strategy was told about: not the repeats, and higher rungs only if it compares them.
     told = [t for t in trials if t.fidelity in (ladder.rungs if tell_all else ladder.rungs[:1])]
     strategy = Unique(strategy, rejections, told)

@@ -81,7 +81,7 @@ class LatencyModel:
                 for field in fields(cls)
                 if field.name != "weights"
             }
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConfigurationError(f"This is no latency model: {error!r}.") from error
         return cls(weights=weights, **rest)
 

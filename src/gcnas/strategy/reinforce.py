@@ -19,6 +19,9 @@ from gcnas.strategy.base import Strategy, StrategyState, under
 from gcnas.strategy.edits import architecture_of
 from gcnas.strategy.optimizer_state import load_moments, moments
 
+Told = tuple[Trajectory, float | None]
+"""A proposal of the strategy, and its score; None for what failed."""
+
 SOURCE = "policy"
 
 EQUAL = 1e-9
@@ -140,7 +143,7 @@ class ReinforceStrategy(Strategy):
         self._generator = torch.Generator().manual_seed(seed)
         self._optimizer = torch.optim.Adam(self.policy.parameters(), lr=self.settings.learning_rate)
         self._queue: deque[Trajectory] = deque()
-        self._told: list[tuple[Trajectory, float]] = []
+        self._told: list[Told] = []
         self._baseline = Baseline(self.settings)
         self._worst = 0.0
         self._updates: list[Update] = []
@@ -156,13 +159,13 @@ class ReinforceStrategy(Strategy):
         """Collect rewards; each full batch gives a gradient step."""
         for evaluation in evaluations:
             if evaluation.proposal.source == SOURCE and not evaluation.repeats_unfinished:
-                self._told.append((evaluation.proposal.trajectory, self._reward(evaluation)))
+                self._told.append((evaluation.proposal.trajectory, self._score(evaluation)))
         while len(self._told) >= self.settings.batch:
             batch, self._told = self._told[: self.settings.batch], self._told[self.settings.batch :]
             self._updates.append(self._learn(batch))
 
-    def _learn(self, told: Sequence[tuple[Trajectory, float]]) -> Update:
-        rewards = torch.tensor([reward for _, reward in told], dtype=torch.float64)
+    def _learn(self, told: Sequence[Told]) -> Update:
+        rewards = torch.tensor([self._reward(score) for _, score in told], dtype=torch.float64)
         baseline = float(rewards.mean()) if self._baseline.mean is None else self._baseline.mean
         advantages = self._baseline.advantages(rewards)
         batch = encode(self._space, self.policy.vocabulary, [trajectory for trajectory, _ in told])
@@ -190,7 +193,7 @@ class ReinforceStrategy(Strategy):
         """Weights, moments, generator, what is drawn and not asked for, and what is told and not learnt from."""
         values = {
             "queue": [trajectory.to_json() for trajectory in self._queue],
-            "told": [[trajectory.to_json(), reward] for trajectory, reward in self._told],
+            "told": [[trajectory.to_json(), score] for trajectory, score in self._told],
             "worst": self._worst,
             "baseline": self._baseline.mean,
             "deviation": self._baseline.deviation,
@@ -208,17 +211,27 @@ class ReinforceStrategy(Strategy):
         load_moments(self._optimizer, under("adam.", tensors))
         values: dict[str, Any] = state.values
         self._queue = deque(Trajectory.from_json(data) for data in values["queue"])
-        self._told = [(Trajectory.from_json(data), float(reward)) for data, reward in values["told"]]
+        self._told = [told_of(pair) for pair in values["told"]]
         self._baseline.mean, self._baseline.deviation = values["baseline"], values["deviation"]
         self._worst = values.get("worst", 0.0)  # older states have none
 
-    def _reward(self, evaluation: Evaluation) -> float:
-        """The score; for what failed 0, or the worst score seen where scores are negative."""
+    def _score(self, evaluation: Evaluation) -> float | None:
+        """The score; None for what failed."""
         usable = evaluation.state in (EvaluationState.COMPLETE, EvaluationState.DUPLICATE)
         if not usable or evaluation.score is None or not math.isfinite(evaluation.score):
-            return self._worst
+            return None
         self._worst = min(self._worst, evaluation.score)
         return evaluation.score
+
+    def _reward(self, score: float | None) -> float:
+        """The score; for what failed 0, or the worst score seen by now where scores are negative."""
+        return self._worst if score is None else score
+
+
+def told_of(data: Any) -> Told:
+    """What was told, of its JSON form."""
+    trajectory, score = data
+    return Trajectory.from_json(trajectory), None if score is None else float(score)
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:

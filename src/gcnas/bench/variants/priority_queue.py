@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gcnas.policy import Policy
-from gcnas.records import LayerAction, Trajectory
+from gcnas.records import LayerAction
 from gcnas.space import SearchSpace
 from gcnas.strategy.base import StrategyState
 from gcnas.strategy.imitation import Imitation, ImitationSettings
-from gcnas.strategy.reinforce import ReinforceSettings, ReinforceStrategy, Update
+from gcnas.strategy.reinforce import ReinforceSettings, ReinforceStrategy, Told, Update, told_of
 from gcnas.strategy.targets import normal_scores
 
 
@@ -39,16 +39,17 @@ class PriorityQueueStrategy(ReinforceStrategy):
         super().__init__(space, seed, policy, ReinforceSettings(batch=batch))
         self._imitation = Imitation(self.policy, imitation)
         self._optimizer = self._imitation.optimizer
-        self._known: dict[tuple[LayerAction, ...], tuple[Trajectory, float]] = {}
+        self._known: dict[tuple[LayerAction, ...], Told] = {}
 
-    def _learn(self, told: Sequence[tuple[Trajectory, float]]) -> Update:
+    def _learn(self, told: Sequence[Told]) -> Update:
         before = len(self._known)
-        for trajectory, reward in told:
-            self._known.setdefault(trajectory.actions, (trajectory, reward))
-        reward = float(np.mean([reward for _, reward in told]))
+        for trajectory, score in told:
+            self._known.setdefault(trajectory.actions, (trajectory, score))
+        reward = float(np.mean([self._reward(score) for _, score in told]))
         if len(self._known) == before:
             return Update(reward, 0.0, 0.0, 0.0, 0.0)
-        known = sorted(self._known.values(), key=lambda pair: -pair[1])
+        rewarded = [(trajectory, self._reward(score)) for trajectory, score in self._known.values()]
+        known = sorted(rewarded, key=lambda pair: -pair[1])
         targets = normal_scores(np.array([reward for _, reward in known]))
         s = self._imitation.settings
         elites = [trajectory for trajectory, _ in known[: s.elites]]
@@ -58,11 +59,11 @@ class PriorityQueueStrategy(ReinforceStrategy):
     def state_dict(self) -> StrategyState:
         """The state of the base class and all that was told."""
         state = super().state_dict()
-        known = [[trajectory.to_json(), reward] for trajectory, reward in self._known.values()]
+        known = [[trajectory.to_json(), score] for trajectory, score in self._known.values()]
         return StrategyState({**state.values, "known": json.loads(json.dumps(known))}, state.tensors)
 
     def load_state_dict(self, state: StrategyState) -> None:
         """Go on from a state."""
         super().load_state_dict(state)
-        pairs = [(Trajectory.from_json(data), float(reward)) for data, reward in state.values["known"]]
+        pairs = [told_of(data) for data in state.values["known"]]
         self._known = {pair[0].actions: pair for pair in pairs}
