@@ -17,13 +17,20 @@ from tests.delivery.test_final import Notes
 import gcnas
 from gcnas import api
 from gcnas.config import RunConfig
-from gcnas.delivery import latency
-from gcnas.errors import ConfigurationError, DamagedLedgerError, LimitsTooTightError, RunFolderError
+from gcnas.delivery import final, latency
+from gcnas.errors import (
+    ConfigurationError,
+    DamagedLedgerError,
+    LimitsTooTightError,
+    OutOfMemoryError,
+    RunFolderError,
+)
 from gcnas.network import weights_bytes
-from gcnas.run import costs
+from gcnas.run import costs, recommendation
 from gcnas.run.ledger import LedgerReader
 from gcnas.space import InputShape, LatencyModel, SearchSpace
 from gcnas.space.presets import CNN
+from gcnas.training.candidate import build_seeded, weights_of
 
 SMALL = {"epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}
 
@@ -203,6 +210,46 @@ def test_a_delivered_network_stays_until_the_next_is_delivered(
     assert first.metrics["parameters"] > least
     gcnas.resume(run, max_params=least)  # it is beyond this
     assert written
+
+
+def test_a_final_training_that_fails_leaves_what_the_search_has_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where best/ holds what was delivered before."""
+    run, open_session = tmp_path / "run", api.open_session
+    first = gcnas.search("digits", out=run, budget=2, **SMALL)
+    other = next(trial for trial in first.trials if trial.number != first.metrics["trial"])
+
+    def improved(context: Any, ledger: Any, clock: Any, keep_best: Any, observer: Any) -> Any:
+        design = other.proposal.architecture
+        keep_best(other, weights_of(build_seeded(context.space, design, context.dataset, context.platform, 0)))
+        return open_session(context, ledger, clock, keep_best, observer)
+
+    def fail(*_: object) -> None:
+        raise OutOfMemoryError("too large")
+
+    monkeypatch.setattr(api, "open_session", improved)
+    monkeypatch.setattr(api, "choose_trial", lambda *_, **__: other)
+    monkeypatch.setattr(final, "_train", fail)
+    assert first.metrics["epochs"] == 1
+    again = gcnas.resume(run, final_epochs=2).metrics
+    assert (again["trial"], again["state"], again["epochs"]) == (other.number, "final", None)
+    assert again["test_accuracy"] is not None
+
+
+def test_why_a_design_that_lasts_was_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recommendation, "BEHIND", 1_000)
+    run = tmp_path / "run"
+    assert gcnas.search("digits", out=run, budget=2, **SMALL).metrics["lasting"] is False
+    told: list[tuple[int, bool]] = []
+    monkeypatch.setattr(api, "deliver", lambda _, trial, **named: told.append((trial.number, named["lasting"])))
+    gcnas.finalize(run, final_epochs=100)
+    gcnas.finalize(run, final_epochs=100, trial=1)  # by hand
+    gcnas.finalize(run, final_epochs=100, seconds=0.01)
+    gcnas.resume(run, final_epochs=100)
+    assert told[:2] == [(1, True), (1, False)]
+    assert told[2][1] is False
+    assert told[3] == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,9 @@ def finalize(
             # What is measured after the training is held against these limits too.
             limits = context.space.limits.within(wanted.limits)
             limited = replace(context, space=replace(context.space, limits=limits))
-            _deliver(limited, ledger, Clock(elapsed(ledger)), chosen, seconds, observer, refinement)
+            lasting = trial is None and chosen.proposal.fingerprint in context.lasting(passes)
+            clock = Clock(elapsed(ledger))
+            _deliver(limited, ledger, clock, chosen, seconds, observer, refinement, lasting=lasting)
         _write_tables(context)
     return Result(folder.path, space=context.space)
 
@@ -309,10 +311,12 @@ def run_to_the_end(
                 ledger.set_meta(CLOCK, seconds)
 
             reasons: set[str] = set()
-            stays = _delivered_stays(context, ledger)
+            stays, spare = _delivered_stays(context, ledger), dict[str, Any]()
 
             def keep_best(trial: Trial, weights: Any) -> None:
                 if stays:
+                    spare.clear()
+                    spare[trial.proposal.fingerprint] = weights
                     return
                 reason = write_searched(context, trial, weights)
                 if reason is not None and reason not in reasons:
@@ -335,7 +339,9 @@ def run_to_the_end(
                 if {"final_epochs", "mixing"} & asked or not _delivered(ledger, chosen, limits):
                     spent, again = clock() - earlier, changes is not None
                     left = None if by_length else _seconds_left(context, spent, seconds, again=again)
-                    _deliver(context, ledger, clock, chosen, left, observer)
+                    lasting = chosen.proposal.fingerprint in context.lasting(passes)
+                    searched = spare.get(chosen.proposal.fingerprint)
+                    _deliver(context, ledger, clock, chosen, left, observer, lasting=lasting, searched=searched)
     finally:
         try:
             _write_tables(context)
@@ -353,6 +359,7 @@ def _deliver(
     seconds: float | None,
     observer: Observer,
     refinement: Refinement | None = None,
+    **facts: Any,
 ) -> None:
     refinement = refinement or Refinement(heritage=heritage_of_run(context))
     deliver(
@@ -362,6 +369,7 @@ def _deliver(
         seconds=seconds,
         observer=observer,
         refinement=refinement,
+        **facts,
     )
     ledger.event(clock(), "delivered", f"trial {trial.number}")
 

@@ -142,11 +142,11 @@ def reopen(
     found_space = find_space(saved, space)
     dataset = load_data(config, source, folder)
     with Ledger(folder.ledger) as ledger:
-        meta, begun = ledger.meta(), bool(ledger.trials())
-    if config.init_from is not None and not begun and (transferred := kept_transfer(folder)) is not None:
+        meta, trials = ledger.meta(), ledger.trials()
+    if config.init_from is not None and not trials and (transferred := kept_transfer(folder)) is not None:
         # Stopped before its first training, a transfer goes on as one.
         found_space = transferable(transferred, found_space)
-    context = known_context(config, dataset, found_space, folder, meta, observer)
+    context = known_context(config, dataset, found_space, folder, meta, observer, trials)
     if config.init_from is not None:
         context = replace(context, donor=kept_donor(folder))
     if config.warm_start:

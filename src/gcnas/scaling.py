@@ -102,7 +102,7 @@ def scale(
             passes = epochs or context.amounts.epochs
             scaler = Scaler(
                 context,
-                choose_trial(context, ledger, trial, observer=observer, passes=passes),
+                choose_trial(context, ledger, trial, observer=observer),
                 partial(images_at, folder, context.config, data),
                 passes,
                 grid_epochs or short(passes),

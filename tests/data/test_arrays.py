@@ -124,8 +124,11 @@ def test_scale_is_one_for_all_splits() -> None:
 
 
 def test_floats_that_overshoot_are_no_black_images() -> None:
+    over = np.linspace(0, 1.004, 4 * 64).reshape(4, 8, 8)
     with pytest.raises(DataError, match=r"those of 'x' go up to 1\.004\. Clip them to 0 to 1"):
-        read(x=np.linspace(0, 1.004, 4 * 64).reshape(4, 8, 8), y=LABELS)
+        read(x=over, y=LABELS)
+    with pytest.raises(DataError, match=r"those of 'x_test' go up to 1\.004\. Clip them"):
+        read(x_train=over / 1.004, y_train=LABELS, x_test=over, y_test=LABELS)
 
 
 @pytest.mark.parametrize(

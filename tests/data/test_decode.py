@@ -78,7 +78,6 @@ def test_keeps_pixels_when_nothing_has_to_change(tmp_path: Path) -> None:
         ("F", 0.5, (128, 128, 128)),
         ("F", 200.0, (200, 200, 200)),
         ("F", 1.004, (255, 255, 255)),
-        ("I", 100, (100, 100, 100)),
         ("I", 257 * 7, (7, 7, 7)),
     ],
 )
@@ -121,6 +120,16 @@ def test_resizing_keeps_the_aspect_and_the_centre() -> None:
     scene.paste("white", (20, 0, 40, 20))
     assert (decode(scene, (10, 10), 1)[:, 1:-1] == 255).all()
     assert decode(scene, (8, 24), 3).shape == (8, 24, 3)
+
+
+def test_integers_of_8_or_of_16_bits_are_not_guessed(tmp_path: Path) -> None:
+    for value, refused in ((0, False), (200, True), (257, False)):
+        Image.new("I", (8, 8), value).save(tmp_path / "a.tif")
+        if refused:
+            with pytest.raises(DataError, match="32-bit integers up to 255"):
+                decode(tmp_path / "a.tif", (8, 8), 1)
+        else:
+            assert decode(tmp_path / "a.tif", (8, 8), 1).max() == value // 257
 
 
 def test_an_image_that_is_given_stays_as_it_is(tmp_path: Path) -> None:

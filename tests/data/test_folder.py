@@ -137,10 +137,11 @@ def test_links_to_folders_of_images_are_named(folder) -> None:
 def test_a_folder_that_cannot_be_read_is_an_error(folder, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder({"cat": 2, "dog": 2})
     (root / "cat" / "secret").mkdir()
+    (root / "lost+found").mkdir()  # at the root of a disk, nobody's to read
     scandir = os.scandir
 
     def refused(path: str) -> object:
-        if "secret" in str(path):
+        if "secret" in str(path) or "lost" in str(path):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return scandir(path)
 

@@ -64,7 +64,7 @@ def odd_images(tmp_path: Path) -> list[Path]:
     deep.save(folder / "deep.png")
     Image.fromarray(np.asarray(deep).astype(np.float32) / 65535).save(folder / "float.tiff")
     Image.fromarray(np.asarray(deep).astype(np.float32) / 65000).save(folder / "overshooting.tiff")
-    Image.fromarray(np.asarray(deep).astype(np.int32) // 257).save(folder / "integers.tiff")
+    Image.fromarray(np.asarray(deep).astype(np.int32)).save(folder / "integers.tiff")
     colours.save(folder / "turned.tiff", exif=turned)
     return sorted(folder.iterdir())
 

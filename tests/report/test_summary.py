@@ -139,6 +139,7 @@ def test_a_design_delivered_on_demand_is_not_said_to_be_within_the_noise(make_ru
             False,
             "trial 1 (70.0 %), a reference design: chosen by hand, or by a limit.",
         ),
+        ("old", (0.7, 0.6, 0.7, 0.9), 1, None, "long training, or was chosen by hand or by a limit."),
         (
             "lasts",
             (0.8, 0.7, 0.7, 0.9),

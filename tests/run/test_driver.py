@@ -616,13 +616,35 @@ class Simulated(Executor):
         """Nothing is open."""
 
 
-def search_at_random(ledger: Ledger, executor: Simulated, stop: Stop, observer: Observer, seed: int) -> None:
+class Ending(RandomStrategy):
+    """Finds nothing more the fifth time, after something has happened."""
+
+    driver: Driver
+    happens: Callable[[], None]
+    asked = 0
+
+    def ask(self, n: int) -> list[Proposal]:
+        self.asked += 1
+        if self.asked < 5:
+            return super().ask(n)
+        self.happens()
+        return []
+
+
+def search_at_random(
+    ledger: Ledger,
+    executor: Simulated,
+    stop: Stop,
+    observer: Observer,
+    seed: int,
+    ending: Ending | None = None,
+) -> None:
     """A search with one training for all but the repeats, whose seed is 8."""
     space = SPACE.fit(IMAGE)
-    Driver(
+    driver = Driver(
         ledger=ledger,
         space=space,
-        strategy=Unique(RandomStrategy(space, seed), [], []),
+        strategy=Unique(ending or RandomStrategy(space, seed), [], []),
         rejections=[],
         executor=executor,
         fidelity=ONCE,
@@ -631,7 +653,30 @@ def search_at_random(ledger: Ledger, executor: Simulated, stop: Stop, observer: 
         keep_best=lambda _trial, _weights: None,
         observer=observer,
         repeats=Repeats(ONCE, 8, space.limits, None, stop.seconds),
-    ).run()
+    )
+    if ending is not None:
+        ending.driver = driver
+    driver.run()
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_a_strategy_that_ends_with_the_search_has_not_run_dry(tmp_path: Path, interrupted: bool) -> None:
+    """It looked for what fits until it was interrupted, or until there was time left for the repeats alone."""
+    clock, witness = FakeClock(), Witness()
+    executor, ending = Simulated(1, clock), Ending(SPACE.fit(IMAGE), 0)
+
+    def happens() -> None:
+        if interrupted:
+            ending.driver.interrupted = True
+        else:
+            clock.now = 165.0
+
+    ending.happens = happens
+    with Ledger(tmp_path / "run.db", {}) as ledger:
+        search_at_random(ledger, executor, Stop(seconds=200.0), witness, 0, ending)
+    assert not witness.notes
+    assert ending.asked == 5
+    assert [job.fidelity.seed for _, job in executor.starts] == [7] * 4 + [8] * (0 if interrupted else 3)
 
 
 @pytest.mark.parametrize(("places", "times"), [(1, [170, 180, 190]), (2, [180, 180, 190]), (4, [190] * 3)])

@@ -169,8 +169,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
             raise DataError("the pixels are not all finite numbers")
         factor = 255.0 if values.max() <= NEARLY_ONE else 1.0
     else:
-        # A TIFF of 32-bit integers may hold 8-bit values.
-        factor = 1.0 if image.mode == "I" and image.format == "TIFF" and values.max() <= 255 else 1 / 257
+        if image.mode == "I" and image.format == "TIFF" and 0 < values.max() <= 255:
+            raise DataError(
+                "32-bit integers up to 255 may be 8 bits, or 16 that are dark; save it with 8 or 16 bits"
+            )
+        factor = 1 / 257
     pixels = np.empty(values.shape, np.uint8)
     for strip in strips:
         pixels[strip] = (values[strip].astype(np.float64) * factor).round().clip(0, 255)

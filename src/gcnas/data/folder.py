@@ -24,7 +24,7 @@ _UNREAD = frozenset(
 )
 """Endings of images that are not decoded, in lower case."""
 
-_RUBBISH = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
+_RUBBISH = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 
 
 @dataclass(frozen=True)

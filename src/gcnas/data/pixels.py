@@ -79,9 +79,10 @@ def _check_floats(parts: Sequence[np.ndarray], names: Sequence[str], highs: Sequ
     Raises:
         DataError: If they seem to be.
     """
+    small = max(highs) <= BLACK
     for part, name, high in zip(parts, names, highs, strict=True):
-        if part.dtype.kind == "f" and 0 < high <= BLACK:
-            others = "" if max(highs) <= BLACK else f", others up to {max(highs):g}"
+        if part.dtype.kind == "f" and 0 < high <= BLACK and (not small or high == max(highs)):
+            others = "" if small else f", others up to {max(highs):g}"
             raise DataError(
                 "Floats go from 0 to 1 or from 0 to 255, in all splits alike; those of "
                 f"'{name}' go up to {high:g}{others}. Clip them to 0 to 1, or bring all to one scale."

@@ -190,7 +190,6 @@ def _metrics(
         "trial": trial.number,
         "fingerprint": trial.proposal.fingerprint,
         "source": trial.proposal.source,
-        "lasting": trial.proposal.fingerprint in context.lasting(max(context.expected_passes, epochs or 0.0)),
         "parameters": trial.cost.parameters,
         "multiply_adds": trial.cost.multiply_adds,
         "activations": trial.cost.activations,
@@ -270,7 +269,8 @@ def delivered_trial(folder: RunFolder) -> int | None:
         metrics = read_json(folder.best / "metrics.json")
     except RunFolderError:
         return None
-    final = isinstance(metrics, dict) and metrics.get("state") == "final"
+    # Where there was no time for one pass, it lies there as the search trained it.
+    final = isinstance(metrics, dict) and metrics.get("state") == "final" and metrics.get("epochs") is not None
     number = metrics.get("trial") if final else None
     return number if isinstance(number, int) else None
 

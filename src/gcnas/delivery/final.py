@@ -1,15 +1,16 @@
 """The final training: the best architecture, on all but the test images, with a longer schedule."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gcnas.config import stream_seed
-from gcnas.delivery.best import Grown, load_best, load_model, read_json, write_best
+from gcnas.delivery.best import Grown, build_trained, load_best, load_model, read_json, write_best
 from gcnas.delivery.distilling import Lesson, prepare
 from gcnas.delivery.heritage import Heritage
 from gcnas.delivery.latency import measure_latency
@@ -98,10 +99,12 @@ def finalize(
     observer: Observer | None = None,
     grown: Grown | None = None,
     refinement: Refinement | None = None,
+    searched: Mapping[str, Tensor] | None = None,
+    lasting: bool = False,
 ) -> Measurement | None:
     """Train the network of a trial on search-train and validation, open the test split once, write ``best``.
 
-    If the training fails, the network as the search trained it is delivered, and the observer is told.
+    If the training fails, the network as the search trained it is delivered, if it is there, and the observer is told.
 
     Args:
         context: The run.
@@ -111,6 +114,8 @@ def finalize(
         observer: Told what happens.
         grown: Where the network lies if it is a grown one; the context and the trial are then of that size.
         refinement: A teacher, or weights to begin with.
+        searched: Weights of the network as the search trained it, where ``best`` still holds what was delivered before.
+        lasting: Whether it was chosen since it is known to reach more in a long training.
 
     Returns:
         The measurement on the test split; None if the data has none.
@@ -125,14 +130,15 @@ def finalize(
     start, refinement = time.monotonic(), refinement or Refinement()
     teacher = refinement.teacher(context, trial)
     observer.final_started(trial, seconds)
+    there = partial(_there, context, trial, grown, searched)
     try:
         trained = _train(context, trial, seconds, observer, refinement, teacher)
     except CandidateError as error:
         observer.note(f"The final training failed ({error.kind}: {error}); using the weights that are there.")
-        trained = _there(context, trial, grown)
+        trained = there()
     else:
-        trained = _long_enough(trained, context, trial, grown, observer)
-    trained, test = _tested(trained, context, trial, grown, log_test, observer)
+        trained = _long_enough(trained, context, trial, there, observer)
+    trained, test = _tested(trained, context, trial, grown, there, log_test, observer)
     network, elapsed = trained.network, trained.seconds or time.monotonic() - start
     onnx = _onnx(context, network, observer) if context.config.onnx else None
     latency = {} if onnx is None or grown is not None else measure_latency(context, trial, onnx, observer)
@@ -146,7 +152,7 @@ def finalize(
         seconds=elapsed,
         onnx=onnx,
         grown=grown,
-        facts={**trained.facts, **latency},
+        facts={**trained.facts, **latency, "lasting": lasting},
     )
     if reason is not None:
         observer.note(f"model.py is left out: {reason}")
@@ -155,7 +161,7 @@ def finalize(
 
 
 def _long_enough(
-    trained: _Trained, context: Context, trial: Trial, grown: Grown | None, observer: Observer
+    trained: _Trained, context: Context, trial: Trial, there: Callable[[], _Trained], observer: Observer
 ) -> _Trained:
     """What was trained; where there was no time for one pass, the weights of the same network that are there.
 
@@ -166,7 +172,7 @@ def _long_enough(
         return trained
     words = f"There was time for {trained.epochs:.2g} passes of the final training only"
     try:
-        there = _there(context, trial, grown)
+        found = there()
     except SearchFailedError as error:
         raise SearchFailedError(
             f"{words}, and {context.folder.best} holds another network, which is kept. Give trial {trial.number} more "
@@ -176,7 +182,7 @@ def _long_enough(
         observer.note(f"{words}; there are no other weights.")
         return trained
     observer.note(f"{words}; using the weights that are there.")
-    return there
+    return found
 
 
 def _tested(
@@ -184,6 +190,7 @@ def _tested(
     context: Context,
     trial: Trial,
     grown: Grown | None,
+    there: Callable[[], _Trained],
     log_test: Callable[[str], None],
     observer: Observer,
 ) -> tuple[_Trained, Measurement | None]:
@@ -198,9 +205,9 @@ def _tested(
         return trained, _test(context, trial, trained.network, log_test)
     except CandidateError as error:
         observer.note(f"The final test failed ({error.kind}: {error}); using the weights that are there.")
-    there = _there(context, trial, grown)
+    found = there()
     try:
-        return there, _test(context, trial, there.network, log_test)
+        return found, _test(context, trial, found.network, log_test)
     except CandidateError as error:
         raise SearchFailedError(
             f"The network of trial {trial.number} cannot be tested ({error.kind}: {error}); what is in "
@@ -238,12 +245,19 @@ def _onnx(context: Context, network: Network, observer: Observer) -> bytes | Non
     return content
 
 
-def _there(context: Context, trial: Trial, grown: Grown | None) -> _Trained:
+def _there(
+    context: Context, trial: Trial, grown: Grown | None, searched: Mapping[str, Tensor] | None
+) -> _Trained:
     """The network as it was trained before, from ``best`` or the folder of a grown one, and what is known of that.
+
+    Weights that the search has trained, and that are not in ``best``, come first.
 
     Raises:
         SearchFailedError: If ``best`` holds another network.
     """
+    if searched is not None:
+        network = build_trained(context, trial.proposal.architecture, searched)
+        return _Trained(network.to(context.platform.device))
     path = context.folder.best if grown is None else grown.path
     model = load_best(context.folder, context.space) if grown is None else load_model(path, context.space)
     if model.architecture != trial.proposal.architecture:

@@ -16,14 +16,10 @@ def load(path: str, resolution: list[int], channels: int) -> np.ndarray:
     height, width = resolution
     image: Image.Image = Image.open(path)
     image.draft(None, (2 * max(height, width),) * 2)
-    wide = image.format == "TIFF" and image.mode == "I"
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # 16 bits, or numbers with a point
         values = np.asarray(image).astype(float)
-        if image.mode == "F":
-            factor = 255.0 if values.max() <= 1.1 else 1.0
-        else:
-            factor = 1.0 if wide and values.max() <= 255 else 1 / 257
+        factor = 1 / 257 if image.mode[0] == "I" else 255 if values.max() <= 1.1 else 1
         image = Image.fromarray((values * factor).round().clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -32,7 +32,7 @@ class Delivered:
     Attributes:
         final: Whether the final training is behind it.
         confusion: Test images by true class (rows) and predicted class.
-        lasting: Whether it is a design known to gain more from the run's long final training than from a short one.
+        lasting: Whether it was chosen since it is known to reach more in a long training.
         latency: Median milliseconds of one image, measured when it was delivered.
         latency_p95: 95th percentile of it.
         latency_predicted: What the run's model said.
@@ -43,7 +43,7 @@ class Delivered:
     trial: int | None
     fingerprint: str | None
     source: str | None
-    lasting: bool
+    lasting: bool | None
     parameters: int | None
     multiply_adds: int | None
     activations: int | None
@@ -228,7 +228,7 @@ def _delivered(metrics: dict[str, Any]) -> Delivered:
         trial=_whole(metrics.get("trial")),
         fingerprint=_text(metrics.get("fingerprint")),
         source=_text(metrics.get("source")),
-        lasting=metrics.get("lasting") is True,
+        lasting=known if isinstance(known := metrics.get("lasting"), bool) else None,
         parameters=_whole(metrics.get("parameters")),
         multiply_adds=_whole(metrics.get("multiply_adds")),
         activations=_whole(metrics.get("activations")),

@@ -262,7 +262,7 @@ def _comparison(
     best = f"best {design}" if is_reference(reference) else design  # of those there is one
     given = delivered is not None and is_given(delivered.proposal)
     chosen = given and delivered is not None and delivered.number == reference.number
-    lasting = folder.delivered is not None and folder.delivered.lasting
+    lasting = None if folder.delivered is None else folder.delivered.lasting
     reason = _reason(delivered, score(delivered), lasting) if given and delivered is not None else ""
     if searched is None:
         only = f"No searched network is among those compared; the {best} has {score(reference)}."
@@ -289,9 +289,13 @@ def _comparison(
     )
 
 
-def _reason(delivered: Trial, score: str, lasting: bool) -> str:
+def _reason(delivered: Trial, score: str, lasting: bool | None) -> str:
     """Why a network was delivered that nobody had to find, and that does not have the best score."""
-    why = "it reaches more than others in a long training" if lasting else "chosen by hand, or by a limit"
+    why = {
+        True: "it reaches more than others in a long training",
+        False: "chosen by hand, or by a limit",
+        None: "it reaches more than others in a long training, or was chosen by hand or by a limit",
+    }[lasting]
     return f" Delivered was trial {delivered.number} ({score}), a {given_kind(delivered)}: {why}."
 
 

@@ -91,13 +91,14 @@ class Context:
             seconds: Its wall clock; None where the number of final epochs rules.
 
         Returns:
-            0 where it is not known how fast the reference trains.
+            As many as there may be where it is not known how fast the reference trains.
         """
         most = float(self.amounts.most_final_epochs(timed=seconds is not None))
-        if seconds is None:
+        speed = self.amounts.final_speed or self.amounts.speed
+        if seconds is None or speed is None:
             return most
         images = len(self.dataset.train_index) + len(self.dataset.validation_index)
-        return min(most, seconds * (self.amounts.final_speed or self.amounts.speed or 0.0) / images)
+        return min(most, seconds * speed / images)
 
     @property
     def recipe(self) -> Recipe:

@@ -280,12 +280,14 @@ class Driver:
         if self._stop.trials is not None:
             free = min(places, self._stop.trials - self._count - len(repeats))
         more = free > 0 and not (self._exhausted or self._repeating or self._out_of_time(reserved))
-        if more and (found := self._search(free)):
+        if more and (found := self._search(free, reserved)):
             return found
+        if self.interrupted:  # meanwhile
+            return []
         # What runs may still change who is repeated.
         return [] if self._searching() else self._repeat(places)
 
-    def _search(self, places: int) -> list[Trial]:
+    def _search(self, places: int, reserved: float) -> list[Trial]:
         """What the strategy proposes."""
         reason = "The strategy has nothing new left to propose."
         try:
@@ -295,7 +297,7 @@ class Driver:
                 self._ledger.commit(rejections=self._drain_rejections(self._count))
                 raise
             proposals, reason = [], str(error)
-        if not proposals and (self.interrupted or self._out_of_time(0.0)):
+        if not proposals and (self.interrupted or self._out_of_time(reserved)):
             return []
         # While something runs, there may be more to go on with later.
         if not proposals and not (self._checkpoints is not None and self._pending):

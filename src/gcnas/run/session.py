@@ -1,7 +1,7 @@
 """Opening a run: a new one, or one that goes on; and putting its parts together."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -26,11 +26,11 @@ from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.run.ledger import Ledger, damage
 from gcnas.run.middleware import ReferencesFirst, Unique, WithinLimits, WithinTime
 from gcnas.run.observer import Observer
-from gcnas.run.recommendation import REFERENCE, TRANSFERRED
+from gcnas.run.recommendation import REFERENCE, TRANSFERRED, is_given
 from gcnas.run.repeats import Repeats
 from gcnas.run.searcher import create_meter, create_searcher
 from gcnas.run.signal_clock import Meter, SignalClock
-from gcnas.run.trial import Rejection
+from gcnas.run.trial import Rejection, Trial
 from gcnas.run.workers import plan_workers, settled
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy, create_strategy
@@ -103,6 +103,7 @@ def known_context(
     folder: RunFolder,
     meta: Mapping[str, Any],
     observer: Observer | None = None,
+    trials: Sequence[Trial] = (),
 ) -> Context:
     """The surroundings of a run that goes on, held against the facts in its ledger.
 
@@ -113,6 +114,7 @@ def known_context(
         folder: The run folder.
         meta: Facts of the ledger.
         observer: Told what was measured.
+        trials: Those of the ledger, which say how fast a design trains where that was not measured.
 
     Raises:
         RunFolderError: If the data or the space is not the one that the run began with.
@@ -133,6 +135,9 @@ def known_context(
     platform = _platform_here(known.platform, config, fitted, observer)
     platform = replace(platform, threads=plan_workers(config, platform.device).threads)
     amounts = known.amounts
+    if platform.device != known.platform.device and amounts.speed is not None:
+        draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
+        amounts = replace(amounts, speed=_reference_speed(draft), final_speed=None)
     # Runs from before it was noted had no more than their share for the search.
     speed = amounts.speed or 1.0
     final_speed = amounts.final_speed or speed
@@ -148,7 +153,7 @@ def known_context(
         config.final_epochs or amounts.final_epochs,
         stop.search_seconds,
         stop.candidate_seconds,
-        amounts.speed,
+        amounts.speed or _speed_of(trials, len(dataset.train_index)),
         amounts.final_speed,
         config.final_epochs is None and (amounts.stretched or config.budget.seconds is not None),
     )
@@ -354,6 +359,15 @@ def _reference_speed(context: Context) -> float:
         f"All {len(failures)} networks failed whose speed of training was to be measured. The first failure was "
         f"{failures[0]}"
     )
+
+
+def _speed_of(trials: Sequence[Trial], images: int) -> float | None:
+    """Images a second of the first network that nobody had to find, as a candidate."""
+    for trial in trials:
+        found = trial.evaluation
+        if is_given(trial.proposal) and trial.complete and found is not None and found.training_seconds > 0:
+            return found.trained_epochs * images / found.training_seconds
+    return None
 
 
 def _drawn(space: SearchSpace) -> Iterator[Architecture]:
