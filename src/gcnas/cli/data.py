@@ -1,13 +1,14 @@
 """``gcnas data check``."""
 
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gcnas.cli.options import ChannelsOption, ResolutionOption, TestOption, ValidationOption, given
 from gcnas.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,24 +28,25 @@ def _group() -> None:
 @app.command("check")
 def check(
     path: Annotated[str, typer.Argument(metavar="DATA", help="Image folder, CSV, npz file, or 'digits'.")],
-    resolution: Annotated[int | None, typer.Option("--resolution", metavar="N")] = None,
-    channels: Annotated[str | None, typer.Option("--channels", metavar="auto|grey|rgb")] = None,
-    validation_fraction: Annotated[float | None, typer.Option("--validation-fraction", metavar="X")] = None,
-    test_fraction: Annotated[float | None, typer.Option("--test-fraction", metavar="X")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N")] = None,
+    resolution: ResolutionOption = None,
+    channels: ChannelsOption = None,
+    validation_fraction: ValidationOption = None,
+    test_fraction: TestOption = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Of the splits. \\[default: 0]")
+    ] = None,
 ) -> None:
     """Print classes, sizes, broken files and duplicates, and the command to run next."""
     from gcnas.data import check as check_data
 
-    options = {
-        "resolution": resolution,
-        "channels": channels,
-        "validation_fraction": validation_fraction,
-        "test_fraction": test_fraction,
-        "seed": seed,
-    }
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    summary = check_data(path, **given)
+    options = given(
+        resolution=resolution,
+        channels=channels,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+    )
+    summary = check_data(path, **options)
     console = Console(highlight=False)
     _print_facts(console, summary)
     _print_classes(console, summary)
@@ -56,7 +58,7 @@ def check(
         console.print(f"[yellow]note[/] {escape(notice)}")
     if summary.problem:
         raise DataError(summary.problem)
-    words = [shlex.quote(path), *(f"--{name.replace('_', '-')} {value}" for name, value in given.items())]
+    words = [shlex.quote(path), *(f"--{name.replace('_', '-')} {value}" for name, value in options.items())]
     console.print(f"\nNext: [bold]gcnas search {escape(' '.join(words))} --budget 10m[/]", soft_wrap=True)
 
 

@@ -113,6 +113,24 @@ MixingOption: TypeAlias = Annotated[
         help="Mix images (mixup, CutMix) in final trainings of 60 passes and more. \\[default: mixing]",
     ),
 ]
+ResolutionOption: TypeAlias = Annotated[
+    int | None, typer.Option("--resolution", metavar="N", help="Side of the images. \\[default: inferred]")
+]
+ChannelsOption: TypeAlias = Annotated[
+    str | None, typer.Option("--channels", metavar="NAME", help="grey, rgb or auto. \\[default: auto]")
+]
+ValidationOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--validation-fraction", metavar="X", help="Share of the images that are split. \\[default: 0.2]"
+    ),
+]
+TestOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--test-fraction", metavar="X", help="If the data has no test split; 0: no test. \\[default: 0.2]"
+    ),
+]
 FreezeOption: TypeAlias = Annotated[
     int | None,
     typer.Option(

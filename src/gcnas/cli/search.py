@@ -9,6 +9,7 @@ from gcnas.cli.display import create_display
 from gcnas.cli.options import (
     ActivationsOption,
     AddressOption,
+    ChannelsOption,
     DataOption,
     ExecutorOption,
     FineTuneOption,
@@ -17,10 +18,13 @@ from gcnas.cli.options import (
     MacsOption,
     MixingOption,
     ParamsOption,
+    ResolutionOption,
     RunArgument,
     SizeOption,
     SpaceOption,
+    TestOption,
     ThreadsOption,
+    ValidationOption,
     WorkerCpusOption,
     WorkerGpusOption,
     WorkerMemoryOption,
@@ -147,29 +151,15 @@ def search(
         bool | None,
         typer.Option("--references/--no-references", help="Evaluate designs by people first. \\[default: yes]"),
     ] = None,
-    resolution: Annotated[
-        int | None, typer.Option("--resolution", metavar="N", help="Side of the images. \\[default: inferred]")
-    ] = None,
-    channels: Annotated[
-        str | None, typer.Option("--channels", metavar="NAME", help="grey, rgb or auto. \\[default: auto]")
-    ] = None,
+    resolution: ResolutionOption = None,
+    channels: ChannelsOption = None,
     flip: Annotated[
         bool | None,
         typer.Option("--flip/--no-flip", help="Mirror images in training. \\[default: measured]"),
     ] = None,
     mixing: MixingOption = None,
-    validation_fraction: Annotated[
-        float | None,
-        typer.Option(
-            "--validation-fraction", metavar="X", help="Share of the images that are split. \\[default: 0.2]"
-        ),
-    ] = None,
-    test_fraction: Annotated[
-        float | None,
-        typer.Option(
-            "--test-fraction", metavar="X", help="If the data has no test split; 0: no test. \\[default: 0.2]"
-        ),
-    ] = None,
+    validation_fraction: ValidationOption = None,
+    test_fraction: TestOption = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", metavar="N", help="Images a step. \\[default: 64]")
     ] = None,

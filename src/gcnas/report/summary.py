@@ -64,7 +64,8 @@ class RunSummary:
         test_openings: Every opening of the test split.
         other_name: Name of the run compared with.
         other_curve: Best score so far by trial of that run.
-        other_expected: Where that run is random search: its mean best score over all orders of its proposals.
+        other_expected: Where that run is random search with one training for all: its mean best score over all orders
+            of its proposals.
         data_notices: What the user should know about the data.
         notices: What is missing in the run folder or does not fit together.
     """
