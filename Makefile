@@ -24,8 +24,12 @@ help: ## list the targets and variables
 
 setup: $(READY) ## make .venv with the package (editable) and its development tools
 
+# Whether the package is found here: not where the interpreter has gone, or the folder was moved since.
+FOUND := $(BIN)/python -c 'import importlib.util as u, os; assert os.path.samefile(u.find_spec("gcnas").origin, "src/gcnas/__init__.py")' 2>/dev/null
+
 # A .venv that lacks pip was interrupted while being made, or its interpreter has gone: made anew.
-$(READY): pyproject.toml constraints.txt
+.PHONY: again
+$(READY): pyproject.toml constraints.txt $(if $(wildcard $(READY)),$(shell $(FOUND) || echo again))
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 	  command -v $(PYTHON) >/dev/null || { \
 	    echo "error: gcnas needs Python 3.11 or newer; there is no '$(PYTHON)'. Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }; \
@@ -37,7 +41,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY) ## search a small network for scikit-learn's digits; result in runs/demo
-	$(BIN)/gcnas search digits --budget $(DEMO_BUDGET) --max-params 60k --seed 0 --out runs/demo --overwrite $(DEMO_ARGS)
+	$(BIN)/python -m gcnas search digits --budget $(DEMO_BUDGET) --max-params 60k --seed 0 --out runs/demo --overwrite $(DEMO_ARGS)
 
 test: $(READY) ## run the tests except those marked slow
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup -m "not slow" $(TEST_ARGS)
@@ -46,14 +50,14 @@ test-all: $(READY) ## run all tests
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup $(TEST_ARGS)
 
 lint: $(READY) ## check style, types and the direction of imports; changes nothing
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/python -m ruff check $(CODE)
+	$(BIN)/python -m ruff format --check $(CODE)
+	$(BIN)/python -m mypy
+	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 format: $(READY) ## format the code and apply ruff's safe fixes
-	$(BIN)/ruff check --fix $(CODE)
-	$(BIN)/ruff format $(CODE)
+	$(BIN)/python -m ruff check --fix $(CODE)
+	$(BIN)/python -m ruff format $(CODE)
 
 clean: ## remove caches and build results; keeps .venv and runs/
 	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

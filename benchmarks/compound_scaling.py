@@ -9,12 +9,11 @@ multiples of 4 filters makes a small network grow by other amounts: the table sa
 on one core that other programs use as well.
 
 ``OMP_NUM_THREADS=1 python benchmarks/compound_scaling.py`` writes ``benchmarks/results/compound_scaling.csv``. The data
-are read from the folder in GCNAS_DATA or ``../shared/data``. Rows that are there are not measured again; ``--summary``
-prints the means only.
+are read from the folder in GCNAS_DATA or ``../shared/data``. A seed that is there with as many epochs and images is not
+measured again; rows from before there was a column ``images`` are of 2,000. ``--summary`` prints the means only.
 """
 
 import argparse
-import csv
 import os
 import tempfile
 from collections.abc import Sequence
@@ -23,13 +22,19 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from jobs import append_rows, rows, widen
 
 import gcnas
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("GCNAS_DATA") or ROOT.parent / "shared" / "data") / "images"
 RESULTS = ROOT / "benchmarks" / "results" / "compound_scaling.csv"
-COLUMNS = "arm phi seed epochs pixels layers parameters multiply_adds validation_accuracy seconds".split()
+COLUMNS = (
+    "arm phi seed epochs pixels layers parameters multiply_adds validation_accuracy seconds images".split()
+)
+OLD = {"images": "2000"}
+"""What holds for rows from before there was this column."""
+
 ARMS = {
     "depth": (2.0, 1.0, 1.0),
     "width": (1.0, 1.41, 1.0),
@@ -69,12 +74,12 @@ def measure(seed: int, epochs: int, images: int, folder: Path) -> list[dict[str,
         threads=1,
         seed=seed,
     )
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    measured: dict[tuple[str, int], dict[str, Any]] = {}
     for arm, (alpha, beta, gamma) in ARMS.items():
         for found in gcnas.scale(
             run, SIZES[arm], alpha=alpha, beta=beta, gamma=gamma, trial=1, epochs=epochs, data=arrays, threads=1
         ):
-            rows["none" if found.phi == 0 else arm, found.phi] = {
+            measured["none" if found.phi == 0 else arm, found.phi] = {
                 "arm": "none" if found.phi == 0 else arm,
                 "phi": found.phi,
                 "seed": seed,
@@ -85,15 +90,16 @@ def measure(seed: int, epochs: int, images: int, folder: Path) -> list[dict[str,
                 "multiply_adds": found.multiply_adds,
                 "validation_accuracy": found.validation_accuracy,
                 "seconds": found.seconds,
+                "images": images,
             }
-    return list(rows.values())
+    return list(measured.values())
 
 
-def summarize(rows: Sequence[dict[str, Any]]) -> None:
+def summarize(found: Sequence[dict[str, Any]]) -> None:
     """Mean and deviation over the seeds, by arm and size."""
     print("arm         phi  pixels  parameters  multiply-adds  accuracy (mean +- deviation)  seconds")
-    for key in dict.fromkeys((row["arm"], int(row["phi"])) for row in rows):
-        own = [row for row in rows if (row["arm"], int(row["phi"])) == key]
+    for key in dict.fromkeys((row["arm"], int(row["phi"])) for row in found):
+        own = [row for row in found if (row["arm"], int(row["phi"])) == key]
         scores = [float(row["validation_accuracy"]) for row in own]
         spread = stdev(scores) if len(scores) > 1 else 0.0
         print(
@@ -111,20 +117,19 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--summary", action="store_true")
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    if options.results.is_file():
-        with options.results.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    for seed in () if options.summary else options.seeds:
-        if any(int(row["seed"]) == seed for row in rows):
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            rows += measure(seed, options.epochs, options.images, Path(folder))
-        with options.results.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-    summarize(rows)
+    if not options.summary:
+        widen(options.results, COLUMNS, OLD)
+        kept = rows(options.results, COLUMNS)
+        done = {(int(row["seed"]), int(row["epochs"]), int(row["images"])) for row in kept}
+        for seed in options.seeds:
+            if (seed, options.epochs, options.images) not in done:
+                with tempfile.TemporaryDirectory() as folder:
+                    measured = measure(seed, options.epochs, options.images, Path(folder))
+                append_rows(options.results, COLUMNS, measured)
+    found = [OLD | row for row in rows(options.results)]
+    for epochs, images in dict.fromkeys((row["epochs"], row["images"]) for row in found):
+        print(f"{epochs} epochs, {images} images")
+        summarize([row for row in found if (row["epochs"], row["images"]) == (epochs, images)])
 
 
 if __name__ == "__main__":

@@ -172,7 +172,8 @@ def main() -> None:
     if given.here:
         run_one(given.set, given.designs[0], given.seeds[0], given.seconds, given.out)
         return
-    done = {(row["set"], row["design"], int(row["seed"]), float(row["seconds"])) for row in rows(given.out)}
+    kept = rows(given.out, COLUMNS)
+    done = {(row["set"], row["design"], int(row["seed"]), float(row["seconds"])) for row in kept}
     jobs = [
         ("--set", given.set, "--designs", name, "--seeds", seed, "--seconds", given.seconds, "--out", given.out)
         for seed in given.seeds

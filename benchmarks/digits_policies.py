@@ -4,19 +4,21 @@
 `reinforce-rnn-tuned` and `random` with seeds 0, 1 and 2: digits, 60,000 parameters, 100 candidates of 4 epochs, no
 reference designs, one thread each. It writes one row a candidate to ``benchmarks/results/digits_policies.csv``
 (validation accuracy of the candidate, best so far, layers drawn, layers left in canonical form) and prints for each
-strategy the best so far and the depth by quarters of the search. Finished searches are not run again.
+strategy the best so far and the depth by quarters of the search. Finished searches are not run again; a search of
+another number of candidates needs a file of its own (``--out``). One that fails is named, and the others are kept.
 """
 
 import argparse
-import csv
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from jobs import append_rows, each_result, rows
 
 RESULTS = Path(__file__).resolve().parent / "results" / "digits_policies.csv"
 STRATEGIES = "reinforce reinforce-rnn reinforce-rnn-tuned random".split()
@@ -38,11 +40,11 @@ def read_trials(run: Path, strategy: str, seed: int) -> list[dict[str, Any]]:
     """What the run's record says about each candidate."""
     import gcnas
 
-    rows, best = [], 0.0
+    found, best = [], 0.0
     for trial in gcnas.load(run).trials:
         if trial.complete:
             best = max(best, trial.score)
-        rows.append(
+        found.append(
             {
                 "strategy": strategy,
                 "seed": seed,
@@ -55,32 +57,19 @@ def read_trials(run: Path, strategy: str, seed: int) -> list[dict[str, Any]]:
                 "parameters": trial.cost.parameters,
             }
         )
-    return rows
+    return found
 
 
-def finished(path: Path) -> set[tuple[str, int]]:
-    """Strategy and seed of the searches that stand in the results."""
-    if not path.exists():
-        return set()
-    with path.open(newline="") as file:
-        return {(row["strategy"], int(row["seed"])) for row in csv.DictReader(file)}
-
-
-def append(path: Path, rows: list[dict[str, Any]]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+def finished(path: Path) -> Counter[tuple[str, int]]:
+    """Strategy and seed of the searches that stand in the results, and their candidates."""
+    return Counter((row["strategy"], int(row["seed"])) for row in rows(path, COLUMNS))
 
 
 def summarise(path: Path) -> None:
     """Best so far at some candidates, and the depth drawn in each quarter; mean and spread over seeds."""
     runs: dict[str, dict[int, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            runs[row["strategy"]][int(row["seed"])].append(row)
+    for row in rows(path):
+        runs[row["strategy"]][int(row["seed"])].append(row)
     print(
         "strategy              best so far at 25, 50, 75, 100 (mean ± sd over seeds) | layers drawn, by quarters"
     )
@@ -110,11 +99,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     done = finished(arguments.out)
+    if others := set(done.values()) - {arguments.candidates}:
+        parser.error(f"{arguments.out} has searches of {min(others)} candidates; name another file with --out")
     jobs = [(s, seed) for seed in arguments.seeds for s in arguments.strategies if (s, seed) not in done]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for rows in pool.map(lambda job: run_one(job[0], job[1], arguments.candidates), jobs):
-            append(arguments.out, rows)
-            print(f"{rows[0]['strategy']} seed {rows[0]['seed']}: best {rows[-1]['best_so_far']}", flush=True)
+        futures = {pool.submit(run_one, *job, arguments.candidates): job for job in jobs}
+        for found in each_result(futures):
+            append_rows(arguments.out, COLUMNS, found)
+            last = found[-1]
+            print(f"{last['strategy']} seed {last['seed']}: best {last['best_so_far']}", flush=True)
     summarise(arguments.out)
 
 

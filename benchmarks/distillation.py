@@ -12,7 +12,8 @@ gets its final training in four ways, from the same weights and with the same ba
 
 Temperature and weight are chosen on validation. ``seconds`` are those of the final training, with the choice and the
 trainings of teachers; growing to ``phi=2`` is beside it (``teacher_seconds``). Test accuracy is on all 10,000 test
-images.
+images. The search is told to compute in single precision and never to mix images, which holds for all later trainings
+of its run, so that new rows can stand beside those kept: they are from before there was either.
 
 A teacher costs five to six times the training of the network itself, so what it is worth shows beside a training of
 as many more epochs: ``--epochs 30`` with all arms, ``--epochs 180 --arms plain larger``.
@@ -23,13 +24,13 @@ as many more epochs: ``--epochs 30`` with all arms, ``--epochs 180 --arms plain 
 """
 
 import argparse
-import csv
 import tempfile
 import time
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from jobs import append_rows, rows
 from product import prepare
 
 import gcnas
@@ -52,6 +53,7 @@ def compare(name: str, seed: int, epochs: int, arms: list[str]) -> list[Row]:
         data, options = prepare(name, Path(folder))
         run = Path(folder) / "run"
         options |= {"final_epochs": epochs, "threads": 1, "onnx": False, "report": False}
+        options |= {"mixing": False, "precision": "float32"}
         gcnas.search(data, out=run, budget=4, epochs=2, fidelity="full", seed=seed, **LIMITS, **options)
         return [
             train(run, arm, epochs) | {"set": name, "seed": seed, "arm": arm, "epochs": epochs} for arm in arms
@@ -76,10 +78,10 @@ def train(run: Path, arm: str, epochs: int) -> Row:
     return figures | grown | {key: taught.get(key) for key in ("teacher", "temperature", "weight")}
 
 
-def summarise(name: str, epochs: str, rows: list[Row]) -> None:
+def summarise(name: str, epochs: str, members: list[Row]) -> None:
     """Print the mean of each arm and its gain, whose pairs share a seed."""
     scores: dict[str, dict[str, float]] = {}
-    for row in rows:
+    for row in members:
         scores.setdefault(row["arm"], {})[str(row["seed"])] = 100 * float(row["test_accuracy"])
     for arm, found in scores.items():
         plain = scores.get("plain", {})
@@ -98,26 +100,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--summary", action="store_true", help="only print what is there")
     arguments = parser.parse_args()
-    rows: list[Row] = []
-    if RESULTS.exists():
-        with RESULTS.open(newline="") as file:
-            rows = list(csv.DictReader(file))
     for name in arguments.sets if not arguments.summary else ():
         for seed in arguments.seeds:
             known = {
                 row["arm"]
-                for row in rows
-                if (row["set"], str(row["seed"]), str(row["epochs"]))
-                == (name, str(seed), str(arguments.epochs))
+                for row in rows(RESULTS, COLUMNS)
+                if (row["set"], int(row["seed"]), int(row["epochs"])) == (name, seed, arguments.epochs)
             }
             if arms := [arm for arm in arguments.arms if arm not in known]:
-                rows += compare(name, seed, arguments.epochs, arms)
-                with RESULTS.open("w", newline="") as file:
-                    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                    writer.writeheader()
-                    writer.writerows(rows)
-    for name, epochs in dict.fromkeys((row["set"], str(row["epochs"])) for row in rows):
-        summarise(name, epochs, [row for row in rows if (row["set"], str(row["epochs"])) == (name, epochs)])
+                append_rows(RESULTS, COLUMNS, compare(name, seed, arguments.epochs, arms))
+    found = rows(RESULTS)
+    for name, epochs in dict.fromkeys((row["set"], row["epochs"]) for row in found):
+        summarise(name, epochs, [row for row in found if (row["set"], row["epochs"]) == (name, epochs)])
 
 
 if __name__ == "__main__":

@@ -12,18 +12,18 @@ of one full training of that arm. The summary gives for each set and seed the ti
 least as good as the last one of ``full``.
 
 ``OMP_NUM_THREADS=1 python benchmarks/fidelity.py --seconds 1800 --sets fashion cifar --seeds 0 1 2`` takes about an
-hour and a half a set and seed on one core. Runs that stand in the result file are not repeated; ``--summary`` only
-prints what is there.
+hour and a half a set and seed on one core. Runs that stand in the result file with as many final epochs are not
+repeated; ``--summary`` only prints what is there.
 """
 
 import argparse
-import csv
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jobs import append_rows, rows
 from product import LIMITS, prepare
 
 import gcnas
@@ -45,6 +45,7 @@ COLUMNS = (
     "set strategy arm seed seconds elapsed trial fingerprint trained_for score test_accuracy parameters "
     "multiply_adds networks full_trainings final_epochs"
 ).split()
+JOB = "set strategy arm seed seconds final_epochs".split()
 FINAL_SHARE = 1 / 3
 
 
@@ -116,10 +117,10 @@ def run_one(job: dict[str, Any], final_epochs: int) -> list[dict[str, Any]]:
         trials = search(data, options, job, folder)
         full = max(trial.fidelity.epochs for trial in trials)
         judge = Judge(data, options, job["set"], folder, final_epochs)
-        rows = []
+        found = []
         for chosen, known in recommended(trials, judge):
             spent = sum(trial.evaluation.trained_epochs for trial in known if trial.evaluation)
-            rows.append(
+            found.append(
                 job
                 | {
                     "elapsed": round(chosen.elapsed or 0.0, 1),
@@ -135,17 +136,16 @@ def run_one(job: dict[str, Any], final_epochs: int) -> list[dict[str, Any]]:
                     "final_epochs": final_epochs,
                 }
             )
-            print(rows[-1], flush=True)
-        return rows
+            print(found[-1], flush=True)
+        return found
 
 
 def summarise(path: Path) -> None:
-    """Time to the accuracy of the full fidelity, for each set and seed."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    keys = dict.fromkeys((r["set"], r["strategy"], r["seed"], r["seconds"]) for r in rows)
-    for key in keys:
-        here = [r for r in rows if (r["set"], r["strategy"], r["seed"], r["seconds"]) == key]
+    """Time to the accuracy of the full fidelity, for each set, seed and number of final epochs."""
+    runs: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows(path):
+        runs.setdefault(tuple(row[name] for name in JOB if name != "arm"), []).append(row)
+    for key, here in runs.items():
         arms = {arm: [r for r in here if r["arm"] == arm] for arm in ARMS}
         if not all(arms.values()):
             continue
@@ -157,8 +157,8 @@ def summarise(path: Path) -> None:
         last = float(arms["rungs"][-1]["test_accuracy"])
         when = "never" if first["rungs"] is None else f"after {first['rungs']:.0f} s"
         print(
-            f"{' '.join(key)} s: full ends at {target:.4f} (first there after {first['full']:.0f} s); "
-            f"rungs are there {when}, and end at {last:.4f}"
+            f"{' '.join(key[:-1])} s, {key[-1]} final epochs: full ends at {target:.4f} (first there after "
+            f"{first['full']:.0f} s); rungs are there {when}, and end at {last:.4f}"
         )
 
 
@@ -174,26 +174,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--summary", action="store_true", help="only print what is there")
     arguments = parser.parse_args()
-    done = set()
-    if arguments.out.exists():
-        with arguments.out.open(newline="") as file:
-            done = {tuple(row[name] for name in COLUMNS[:5]) for row in csv.DictReader(file)}
     jobs = [
         {"set": name, "strategy": arguments.strategy, "arm": arm, "seed": seed, "seconds": arguments.seconds}
         for name in arguments.sets
         for seed in arguments.seeds
         for arm in arguments.arms
     ]
-    for job in [] if arguments.summary else jobs:
-        if tuple(map(str, job.values())) in done:
-            continue
-        rows = run_one(job, arguments.final_epochs)
-        fresh = not arguments.out.exists()
-        with arguments.out.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if fresh:
-                writer.writeheader()
-            writer.writerows(rows)
+    if not arguments.summary:
+        done = {tuple(row[name] for name in JOB) for row in rows(arguments.out, COLUMNS)}
+        for job in jobs:
+            if (*map(str, job.values()), str(arguments.final_epochs)) not in done:
+                append_rows(arguments.out, COLUMNS, run_one(job, arguments.final_epochs))
     summarise(arguments.out)
 
 

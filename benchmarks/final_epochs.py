@@ -98,7 +98,8 @@ def main() -> None:
     if given.here:
         run_one(given.sets[0], given.seeds[0], given.epochs[0], given.mixing[0], given.out)
         return
-    done = {(row["set"], int(row["seed"]), int(row["epochs"]), row["mixing"]) for row in rows(given.out)}
+    kept = rows(given.out, COLUMNS)
+    done = {(row["set"], int(row["seed"]), int(row["epochs"]), row["mixing"]) for row in kept}
     jobs = [
         ("--sets", name, "--seeds", seed, "--epochs", epochs, "--mixing", mixing, "--out", given.out)
         for seed in given.seeds

@@ -59,7 +59,7 @@ def main() -> None:
     if given.here:
         run_one(given.shares[0], given.seeds[0], given.seconds, given.out)
         return
-    done = {(float(row["share"]), int(row["seed"]), float(row["seconds"])) for row in rows(given.out)}
+    done = {(float(row["share"]), int(row["seed"]), float(row["seconds"])) for row in rows(given.out, COLUMNS)}
     jobs = [
         ("--shares", share, "--seeds", seed, "--seconds", given.seconds, "--out", given.out)
         for seed in given.seeds

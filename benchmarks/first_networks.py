@@ -3,8 +3,9 @@
 ``python benchmarks/first_networks.py --jobs 2`` trains the references, networks of the Latin design, and networks one
 and two edits away from the reference ``vgg`` on the images of ``designs.py`` (4,000 CIFAR-10 images, measured on 5,000
 others, none of them a benchmark's test image), each for as few epochs as a candidate of a search of eight minutes gets,
-within the limits of ResNet-8. A row that stands in the result file is not run again. The data are read from the folder
-in GCNAS_DATA or ``../shared/data``.
+within the limits of ResNet-8. A network that stands in the result file with the same source, seed and epochs is not
+trained again. Rows from before there was a column ``fingerprint`` have none and count for no network: all are trained
+anew beside them. The data are read from the folder in GCNAS_DATA or ``../shared/data``.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from designs import scene
-from jobs import append, rows, run_each
+from jobs import append, rows, run_each, widen
 
 from gcnas import training
 from gcnas.records import Architecture
@@ -26,7 +27,7 @@ from gcnas.strategy.random import CONNECTION_RATE
 from gcnas.training.candidate import build_seeded
 
 RESULTS = Path(__file__).resolve().parent / "results" / "first_networks.csv"
-COLUMNS = "source number seed epochs parameters multiply_adds seconds accuracy".split()
+COLUMNS = "source number seed epochs parameters multiply_adds seconds accuracy fingerprint".split()
 SOURCES = ("reference", "latin", "edit", "edits")
 
 
@@ -50,13 +51,14 @@ def draw(space: SearchSpace, source: str, count: int, seed: int) -> list[Archite
 
 def run_one(source: str, count: int, seed: int, epochs: int, output: Path) -> None:
     """Train the networks of a source that are missing, and append their rows."""
-    done = {(r["source"], int(r["number"]), int(r["seed"]), int(r["epochs"])) for r in rows(output)}
+    kept = rows(output, COLUMNS)
+    done = {(r["source"], r["fingerprint"], int(r["seed"]), int(r["epochs"])) for r in kept}
     with tempfile.TemporaryDirectory() as folder:
         here = scene(Path(folder), seed)
         space, dataset, platform = here.space, here.dataset, here.platform
         batches = training.ImageBatches(dataset.train_and_validation(), platform, here.recipe.augmentation)
         for number, architecture in enumerate(draw(space, source, count, seed)):
-            if (source, number, seed, epochs) in done:
+            if (source, architecture.fingerprint, seed, epochs) in done:
                 continue
             start = time.monotonic()
             network = build_seeded(space, architecture, dataset, platform, seed)
@@ -64,7 +66,7 @@ def run_one(source: str, count: int, seed: int, epochs: int, output: Path) -> No
             training.train(network, batches, here.recipe, schedule, platform, seed=seed)
             seconds, cost = time.monotonic() - start, space.cost(architecture)
             row = (source, number, seed, epochs, cost.parameters, cost.multiply_adds, round(seconds, 1))
-            append(output, COLUMNS, (*row, round(here.test(network), 4)))
+            append(output, COLUMNS, (*row, round(here.test(network), 4), architecture.fingerprint))
 
 
 def main() -> None:
@@ -81,6 +83,8 @@ def main() -> None:
     if given.here:
         run_one(given.sources[0], given.count, given.seeds[0], given.epochs, given.out)
         return
+    widen(given.out, COLUMNS, {"fingerprint": ""})
+    rows(given.out, COLUMNS)
     limits = ("--count", given.count, "--epochs", given.epochs, "--out", given.out)
     jobs = [("--sources", source, "--seeds", seed, *limits) for seed in given.seeds for source in given.sources]
     run_each(__file__, jobs, given.jobs)

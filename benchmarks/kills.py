@@ -7,16 +7,18 @@ whose worker was killed), ``rungs`` and ``gcnas`` (the same victims; rungs, wher
 comes next).
 
 All of the table: ``python benchmarks/kills.py --toy 200 --digits 20`` (seed 0). Results replace
-``results/kills.csv``; lost, doubled and different must be 0 (different is empty where no such thing is promised).
-The rows kept are of both spaces at once, on a machine busy with other work; ``seconds`` are those of a whole space.
+``results/kills.csv`` when both spaces are through; lost, doubled and different must be 0 (different is empty where no
+such thing is promised). The rows kept are of both spaces at once, on a machine busy with other work; ``seconds`` are
+those of a whole space.
 """
 
 import argparse
-import csv
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from jobs import replace_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--toy", type=int, default=200, help="kills on the toy space")
     parser.add_argument("--digits", type=int, default=20, help="kills on real training")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     found: list[list[object]] = []
     for space, kills, torment in (
@@ -65,11 +68,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()
             tallies = torment(Path(folder), kills, options.seed)
-            found += rows(space, options.seed, tallies, time.monotonic() - start)
-        with RESULTS.open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *found])
-    for line in found:
-        print(dict(zip(COLUMNS, line, strict=True)))
+        own = rows(space, options.seed, tallies, time.monotonic() - start)
+        for line in own:
+            print(dict(zip(COLUMNS, line, strict=True)), flush=True)
+        found += own
+    replace_rows(options.out, COLUMNS, found)
 
 
 if __name__ == "__main__":

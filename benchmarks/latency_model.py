@@ -1,17 +1,18 @@
 """How well a run's latency model predicts networks that it never saw, and in the right order.
 
-    python benchmarks/latency_model.py
+    python benchmarks/latency_model.py [--out FILE]
 
 For each shape of images a model is fitted as a search with a budget of ten minutes fits it (seed 0), and held
 against 40 other random networks of the space (seed 1), measured in the same way afterwards.
 """
 
-import csv
+import argparse
 import os
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from jobs import replace_rows
 from scipy.stats import spearmanr
 
 from gcnas.config import RunConfig
@@ -61,6 +62,9 @@ def measure(shape: tuple[int, int, int]) -> list[dict[str, object]]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
     rows: list[dict[str, object]] = []
     for shape in SHAPES:
         found = measure(shape)
@@ -76,10 +80,7 @@ def main() -> None:
             flush=True,
         )
         rows += found
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    replace_rows(options.out, list(rows[0]), rows)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 ``python benchmarks/learning_curves.py --jobs 2`` runs every strategy of ``ARMS`` on both toy spaces with seeds 0 to
 19, one thread each, by asking and telling: batches of 8, every proposal told as complete, repeats as well. It writes
 the curves to ``benchmarks/results/learning_curves.csv`` (some 60 updates of each run, the last one always) and one row
-for each space and strategy to ``learning_curves_summary.csv``. Runs that stand in the curves are not run again.
+for each space and strategy to ``learning_curves_summary.csv``. Runs that stand in the curves with as many samples are
+not run again; those with another number of samples are run beside them and have a row of their own in the summary. A
+run that fails is named, and the others are kept.
 
 ``reinforce:lstm@0.003`` and ``reinforce:lstm-parallel@0.003`` are the recurrent controllers with the GCN's settings.
 
 Runs have 2,400 samples, those of the literal controller 16,000 because its learning rate is a fifth of the others';
-the summary judges all at the same numbers of samples.
+the summary judges all at the same numbers of samples. The rows kept are of ``--samples 1600``.
 
 - ``images``: 1,676 trajectories of at most 3 layers on images of 4 x 4 pixels, some options closed by shapes; the
   optimum, found by listing them all, is one trajectory of depth 3.
@@ -17,17 +19,17 @@ the summary judges all at the same numbers of samples.
 """
 
 import argparse
-import csv
 import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from jobs import append_rows, each_result, replace_rows, rows
 
 from gcnas.bench.arms import create_arm
 from gcnas.records import STOP, Cost, Evaluation, EvaluationState, LayerAction, Trajectory
@@ -156,7 +158,7 @@ def run_one(name: str, arm: str, seed: int, samples: int) -> list[dict[str, Any]
     """One run; rows of some of its updates, and in the last one the share of draws that are the optimum."""
     torch.set_num_threads(1)
     toy, strategy = TOYS[name], create_arm(arm, TOYS[name].space, seed)
-    rows, best, found_at, updates = [], 0.0, "", samples // BATCH
+    found, best, found_at, updates = [], 0.0, "", samples // BATCH
     every = max(updates // POINTS, 1)
     for update in range(1, updates + 1):
         proposals = strategy.ask(BATCH)
@@ -172,37 +174,21 @@ def run_one(name: str, arm: str, seed: int, samples: int) -> list[dict[str, Any]
             row = {"space": name, "arm": arm, "seed": seed, "samples": update * BATCH, "found_at": found_at}
             row |= {"best": f"{best:.4g}", "mean": f"{statistics.mean(scores):.4f}", "depth": f"{depth:.2f}"}
             row |= {key: f"{figures[key]:.4g}" for key in ("entropy", "advantage", "gradient_norm") if figures}
-            rows.append(row)
+            found.append(row)
     final = [toy.score(proposal.trajectory) > OPTIMUM for proposal in strategy.ask(FINAL_DRAWS)]
-    rows[-1]["final_share"] = f"{statistics.mean(final):.4f}"
-    return rows
+    found[-1]["final_share"] = f"{statistics.mean(final):.4f}"
+    return found
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
-
-
-def write(path: Path, rows: list[dict[str, Any]], mode: str) -> None:
-    """Write (mode w) or append (mode a) rows; a new file gets a header."""
-    with path.open(mode, newline="") as file:
-        writer = csv.DictWriter(
-            file, COLUMNS if mode == "a" else list(rows[0]), restval="", lineterminator="\n"
-        )
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
-def summarise(rows: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
-    """For each space and arm: who found the optimum, when, and whose policy settled on it."""
-    ends = [row for row in rows if row["final_share"]]
-    for name, arm in dict.fromkeys((row["space"], row["arm"]) for row in ends):
-        own = [row for row in ends if (row["space"], row["arm"]) == (name, arm)]
+def summarise(ends: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
+    """For each space, arm and number of samples: who found the optimum, when, and whose policy settled on it."""
+    for key in dict.fromkeys((row["space"], row["arm"], row["samples"]) for row in ends):
+        own = [row for row in ends if (row["space"], row["arm"], row["samples"]) == key]
         found = [float(row["found_at"] or "inf") for row in own]
         median, drawn = statistics.median(found), [float(row["final_share"]) > 0.5 for row in own]
-        summary = {"space": name, "arm": arm, "seeds": len(own), "samples": own[0]["samples"]}
+        summary = {"space": key[0], "arm": key[1], "seeds": len(own), "samples": key[2]}
         for limit in MILESTONES:
-            known = limit <= int(own[0]["samples"])
+            known = limit <= int(key[2])
             share = statistics.mean(at <= limit for at in found)
             summary[f"found_{limit}"] = f"{share:.2f}" if known else ""
         summary["median_samples"] = "" if median == float("inf") else f"{median:.0f}"
@@ -210,6 +196,11 @@ def summarise(rows: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
         summary["mean_best"] = f"{statistics.mean(float(row['best']) for row in own):.3f}"
         summary["final_mean"] = f"{statistics.mean(float(row['mean']) for row in own):.3f}"
         yield summary
+
+
+def last_rows(path: Path) -> list[dict[str, str]]:
+    """The last row of each run."""
+    return [row for row in rows(path, COLUMNS) if row["final_share"]]
 
 
 def main() -> None:
@@ -222,25 +213,28 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    done = {(row["space"], row["arm"], int(row["seed"])) for row in read(options.out) if row["final_share"]}
-    wanted = [(t, arm, seed) for seed in range(options.seeds) for t in options.spaces for arm in options.arms]
+    kept = last_rows(options.out)
+    done = {(row["space"], row["arm"], int(row["seed"]), int(row["samples"])) for row in kept}
+    wanted = [
+        (space, arm, seed, (options.samples or SAMPLES[arm]) // BATCH * BATCH)
+        for seed in range(options.seeds)
+        for space in options.spaces
+        for arm in options.arms
+    ]
     start = time.perf_counter()
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        jobs = {
-            pool.submit(run_one, *job, options.samples or SAMPLES[job[1]]): job
-            for job in wanted
-            if job not in done
-        }
-        for count, future in enumerate(as_completed(jobs), start=1):
-            write(options.out, future.result(), "a")
-            end = future.result()[-1]
+        jobs = {pool.submit(run_one, *job): job for job in wanted if job not in done}
+        for count, curve in enumerate(each_result(jobs), start=1):
+            append_rows(options.out, COLUMNS, curve)
+            end = curve[-1]
             print(
-                f"{count}/{len(jobs)} {time.perf_counter() - start:.0f} s: {' '.join(map(str, jobs[future]))}: "
-                f"best {end['best']}, optimum at {end['found_at'] or '-'}, drawn {end['final_share']}",
+                f"{count}/{len(jobs)} {time.perf_counter() - start:.0f} s: {end['space']} {end['arm']} {end['seed']} "
+                f"{end['samples']}: best {end['best']}, optimum at {end['found_at'] or '-'}, "
+                f"drawn {end['final_share']}",
                 flush=True,
             )
-    summary = list(summarise(read(options.out)))
-    write(options.out.with_stem(options.out.stem + "_summary"), summary, "w")
+    summary = list(summarise(last_rows(options.out)))
+    replace_rows(options.out.with_stem(options.out.stem + "_summary"), list(summary[0]), summary)
     for row in [{key: key for key in summary[0]}, *summary]:
         print(" ".join(f"{value!s:>{24 if key == 'arm' else 14}}" for key, value in row.items()))
 

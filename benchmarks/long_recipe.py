@@ -206,7 +206,8 @@ def main() -> None:
         first = (given.set, given.designs[0], given.changes[0], given.epochs, given.seeds[0])
         run_one(*first, output=given.out)
         return
-    done = {(r["set"], r["design"], r["change"], int(r["epochs"]), int(r["seed"])) for r in rows(given.out)}
+    kept = rows(given.out, COLUMNS)
+    done = {(r["set"], r["design"], r["change"], int(r["epochs"]), int(r["seed"])) for r in kept}
     common = ("--set", given.set, "--epochs", given.epochs, "--out", given.out)
     jobs = [
         ("--designs", design, "--changes", change, "--seeds", seed, *common)

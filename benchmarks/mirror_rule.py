@@ -1,16 +1,18 @@
 """Does the rule for left-right mirroring decide rightly, and how far from its threshold?
 
-Usage: python benchmarks/mirror_rule.py
+Usage: python benchmarks/mirror_rule.py [--out FILE]
 
 Reads the real data in the folder that GCNAS_DATA names (default ../shared/data beside the repository), writes
 benchmarks/results/mirror_rule.csv: for each data set and seed of the split, the accuracy of the rule's nearest
 neighbours on validation images as they are and mirrored, their ratio, the decision, and the seconds it took.
 """
 
-import csv
+import argparse
 import os
 import time
 from pathlib import Path
+
+from jobs import replace_rows
 
 from gcnas.data import load
 from gcnas.data.mirror import SMALLEST_RATIO, mirror_accuracies
@@ -33,6 +35,9 @@ COLUMNS = "data seed plain_accuracy mirrored_accuracy ratio threshold mirror exp
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
     rows = []
     for name, (expected, seeds) in DATA.items():
         for seed in seeds:
@@ -45,8 +50,7 @@ def main() -> None:
                 [dataset.name, seed, *scores, SMALLEST_RATIO, dataset.mirror, expected, f"{seconds:.2f}"]
             )
             print(*rows[-1])
-    with RESULTS.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+    replace_rows(options.out, COLUMNS, rows)
 
 
 if __name__ == "__main__":

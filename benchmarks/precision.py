@@ -3,7 +3,7 @@
 ``python benchmarks/precision.py --speed`` times training steps (batches of 64, one thread, forward, backward, clipping
 and update, both precisions in turn, the fastest of seven) of the designs by people and of eight random networks of the
 spaces ``cnn`` and ``mobile`` within 30 million multiply-adds on images of 8x8 to 32x32, and writes
-``benchmarks/results/precision_speed.csv``.
+``benchmarks/results/precision_speed.csv``. A network that stands there is not timed again.
 
 ``python benchmarks/precision.py --jobs 2`` trains ``vgg``, ``resnet8`` and ``mobilenet`` (those of ``product.py``) with
 the recipe of gcnas for 20 epochs in both, seeds 0 to 2, one thread, on the images of ``final_epochs.py`` (8,000 of
@@ -69,6 +69,7 @@ def run_one(name: str, network: str, seed: int, output: Path) -> None:
 def time_steps(output: Path) -> None:
     """Times of steps, and their rows."""
     torch.set_num_threads(1)
+    done = {(int(row["side"]), row["space"], row["network"]) for row in rows(output, SPEED_COLUMNS)}
     for side, channels in SHAPES:
         for preset, name in ((CNN, "cnn"), (MOBILE, "mobile")):
             space = preset.fit(InputShape(channels, side, side, 10), Limits(multiply_adds=MOST))
@@ -76,7 +77,7 @@ def time_steps(output: Path) -> None:
             proposals = create_strategy("random", space, 0).ask(RANDOM)
             designs |= {f"random {number}": proposal.architecture for number, proposal in enumerate(proposals)}
             for label, architecture in designs.items():
-                if architecture is not None:
+                if architecture is not None and (side, name, label) not in done:
                     network = build(space, architecture, (0.5,) * channels, (0.25,) * channels)
                     append(output, SPEED_COLUMNS, (side, channels, name, label, *_milliseconds(network, space)))
 
@@ -138,7 +139,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--speed", action="store_true", help="time steps instead")
     parser.add_argument("--summary", action="store_true")
-    parser.add_argument("--out", type=Path, default=FOLDER / "precision.csv")
+    parser.add_argument("--out", type=Path, help="[default: precision.csv or precision_speed.csv]")
     parser.add_argument("--here", action="store_true", help="run the first job in this process")
     given = parser.parse_args()
     if given.summary:
@@ -147,16 +148,16 @@ def main() -> None:
     if not has_bfloat16():
         parser.error("this processor has no instructions for bfloat16")
     if given.speed:
-        time_steps(FOLDER / "precision_speed.csv")
+        time_steps(given.out or FOLDER / "precision_speed.csv")
         return
+    output = given.out or FOLDER / "precision.csv"
     if given.here:
-        run_one(given.sets[0], given.networks[0], given.seeds[0], given.out)
+        run_one(given.sets[0], given.networks[0], given.seeds[0], output)
         return
-    done = {
-        (r["set"], r["network"], int(r["seed"])) for r in rows(given.out) if r["precision"] == PRECISIONS[-1]
-    }
+    kept = rows(output, COLUMNS)
+    done = {(r["set"], r["network"], int(r["seed"])) for r in kept if r["precision"] == PRECISIONS[-1]}
     jobs = [
-        ("--sets", name, "--networks", network, "--seeds", seed, "--out", given.out)
+        ("--sets", name, "--networks", network, "--seeds", seed, "--out", output)
         for seed in given.seeds
         for name in given.sets
         for network in given.networks

@@ -120,7 +120,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     if not given.summary:
-        done = {(row["space"], row["arm"], row["seed"]) for row in rows(given.out)}
+        done = {(row["space"], row["arm"], row["seed"]) for row in rows(given.out, COLUMNS)}
         tables = [
             load_table(DATA / "nb201.csv.gz", Description.parse(built_in()[name], name))
             for name in given.spaces

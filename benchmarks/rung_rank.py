@@ -2,16 +2,16 @@
 
 ``python benchmarks/rung_rank.py`` trains ResNet-8, a smaller one and the VGG-like network of the `cnn` space (limits:
 78,000 parameters, 9.4 M multiply-adds) on 4,000 of 5,000 images of Fashion-MNIST (seed 0), each length on its own
-with the whole one-cycle schedule, seeds 0 and 1, one thread. One row each goes to ``benchmarks/results/rung_rank.csv``:
-optimiser steps, and accuracy on the other 1,000 images. The data are read from the folder in GCNAS_DATA or
-``../shared/data``. The rows kept have ``plain``, a reference of then, in place of ``vgg``.
+with the whole one-cycle schedule, seeds 0 and 1, one thread. One row each goes to ``benchmarks/results/rung_rank.csv``,
+which is replaced when all are trained: optimiser steps, and accuracy on the other 1,000 images. The data are read from
+the folder in GCNAS_DATA or ``../shared/data``. The rows kept have ``plain``, a reference of then, in place of ``vgg``.
 """
 
 import argparse
-import csv
 import tempfile
 from pathlib import Path
 
+from jobs import replace_rows
 from product import LIMITS, prepare
 
 from gcnas import training
@@ -33,9 +33,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, options.out.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+    rows: list[tuple[object, ...]] = []
+    with tempfile.TemporaryDirectory() as folder:
         data, _ = prepare("fashion", Path(folder))
         parameters, multiply_adds = LIMITS["fashion"]
         config = RunConfig.create(data=data, max_params=parameters, max_macs=multiply_adds)
@@ -56,10 +55,10 @@ def main() -> None:
                         space.cost(architecture),
                         epochs * (len(dataset.train_index) // recipe.batch_size),
                     )
-                    row = (name, cost.parameters, cost.multiply_adds, seed, epochs, steps, round(score, 5))
-                    writer.writerow(row)
-                    file.flush()
-                    print(*row, flush=True)
+                    costs = (cost.parameters, cost.multiply_adds)
+                    rows.append((name, *costs, seed, epochs, steps, round(score, 5)))
+                    print(*rows[-1], flush=True)
+    replace_rows(options.out, COLUMNS, rows)
 
 
 if __name__ == "__main__":

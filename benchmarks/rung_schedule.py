@@ -13,11 +13,12 @@ Networks: the reference ResNet-8, the VGG-like one (the rows kept have ``plain``
 a network drawn at random (seed 2) with separable convolutions.
 
 ``OMP_NUM_THREADS=1 python benchmarks/rung_schedule.py`` writes ``benchmarks/results/rung_schedule.csv``,
-about 6 minutes on one core. The data are read from the folder in GCNAS_DATA or ``../shared/data``.
+about 6 minutes on one core; a row that stands there is not run again. Rows do not say of how many images they are, so
+another number needs a file of its own (``--out``). The data are read from the folder in GCNAS_DATA or
+``../shared/data``.
 """
 
 import argparse
-import csv
 import math
 import os
 import tempfile
@@ -28,6 +29,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from jobs import append, rows
 from torch import nn
 
 from gcnas.config import RunConfig
@@ -48,7 +50,7 @@ DATA = Path(os.environ.get("GCNAS_DATA") or ROOT.parent / "shared" / "data") / "
 RESULTS = ROOT / "benchmarks" / "results" / "rung_schedule.csv"
 COLUMNS = "network arm seed epochs spent validation_accuracy held_out_accuracy seconds".split()
 ETA, RUNGS, DECAY = 3, 3, 1 / 4
-SEEDS = (0, 1)
+SEEDS, IMAGES = (0, 1), 2_000
 
 
 class Bench:
@@ -77,7 +79,7 @@ class Bench:
         if rate is None:
             train(network, self.batches, self.recipe, EpochSchedule(epochs), self.platform, seed=seed)
             return
-        with patch("gcnas.training.loop.one_cycle", rate):
+        with patch("gcnas.training.recipe.one_cycle", rate):
             train(network, self.batches, self.recipe, EpochSchedule(epochs), self.platform, seed=seed)
 
     def measure(self, network: nn.Module) -> tuple[float, float]:
@@ -163,37 +165,30 @@ def main() -> None:
     """Run what is not in the result file yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=27, help="R")
-    parser.add_argument("--images", type=int, default=2_000)
+    parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    if arguments.images != IMAGES and arguments.out == RESULTS:
+        parser.error(f"{RESULTS.name} has rows of {IMAGES} images alone; name another file with --out")
     full: int = arguments.epochs
     rungs = [max(1, full // ETA**power) for power in range(RUNGS - 1, -1, -1)]
-    fresh = not arguments.out.exists()
-    with tempfile.TemporaryDirectory() as folder, arguments.out.open("a", newline="") as file:
+    kept = rows(arguments.out, COLUMNS)
+    done = {(row["network"], row["arm"], int(row["seed"]), int(row["epochs"])) for row in kept}
+    with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), arguments.images)
-        writer = csv.DictWriter(file, COLUMNS)
-        if fresh:
-            writer.writeheader()
         for name, architecture in bench.networks().items():
             for seed in SEEDS:
                 for arm, train_arm in ARMS.items():
+                    if (name, arm, seed, full) in done:
+                        continue
                     start = time.monotonic()
                     network = build_seeded(bench.space, architecture, bench.data, bench.platform, seed)
                     spent = train_arm(bench, network, rungs, seed)
                     seconds = time.monotonic() - start
                     accuracies = bench.measure(network)
-                    row = (
-                        name,
-                        arm,
-                        seed,
-                        full,
-                        spent,
-                        *(round(a, 4) for a in accuracies),
-                        round(seconds, 1),
-                    )
-                    writer.writerow(dict(zip(COLUMNS, row, strict=True)))
-                    file.flush()
-                    print(*row, flush=True)
+                    facts = (name, arm, seed, full, spent)
+                    figures = (*(round(a, 4) for a in accuracies), round(seconds, 1))
+                    append(arguments.out, COLUMNS, (*facts, *figures))
 
 
 if __name__ == "__main__":

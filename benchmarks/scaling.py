@@ -1,8 +1,9 @@
 """How far one driver goes: its own time, memory, ledger and idle workers at 1 to 1,000 simulated workers.
 
-``python benchmarks/scaling.py`` runs the real driver and the real ledger on simulated workers and writes a row for each
-case to ``benchmarks/results/scaling.csv``; each case has a process of its own, for its memory. Cases are named
-``PROBLEM:STRATEGY:WORKERS:EVALUATIONS``. Problems:
+``python benchmarks/scaling.py`` runs the real driver and the real ledger on simulated workers; when all is measured it
+replaces ``benchmarks/results/scaling.csv`` by a row for each case. Each case has a process of its own, for its memory.
+Cases are named ``PROBLEM:STRATEGY:WORKERS:EVALUATIONS``; some of them alone need a file of their own (``--out``).
+Problems:
 
 - ``cnn``: the real ``cnn`` space (28 x 28 pixels, at most 100,000 parameters) with invented scores;
 - ``grown``: a synthetic space of 10²⁸ networks whose best one is known (``gcnas.bench.landscape``);
@@ -36,6 +37,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from jobs import replace_rows
 
 from gcnas.bench.landscape import LANDSCAPES
 from gcnas.bench.search import InTable
@@ -310,24 +312,24 @@ def main() -> None:
         "--seconds", type=float, default=5.0, help="Mean of an evaluation where there is no column"
     )
     parser.add_argument("--data", type=Path, default=os.environ.get("GCNAS_DATA"), help="[default: GCNAS_DATA]")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help=f"[default: {RESULTS.name}, where all cases are run]")
     parser.add_argument("--one", metavar="CASE", help="Print the row of this case alone")
     arguments = parser.parse_args()
     if arguments.one:
         row = run_case(arguments.one, arguments.seeds[0], arguments.seconds, arguments.data)
         csv.writer(sys.stdout).writerow([_rounded(row[column]) for column in COLUMNS])
         return
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for case in arguments.cases:
-            rows = [_run_alone(case, seed, arguments) for seed in arguments.seeds]
-            writer.writerows(rows)
-            file.flush()
-            middle = {
-                c: statistics.median(float(r[c]) for r in rows) for c in ("driver_ms", "per_second", "peak_mb")
-            }
-            print(case, *(f"{column} {value:g}" for column, value in middle.items()), flush=True)
+    if arguments.out is None and not set(CASES) <= set(arguments.cases):
+        parser.error(f"{RESULTS.name} has all cases; name another file for these alone with --out")
+    rows: list[dict[str, str]] = []
+    for case in arguments.cases:
+        found = [_run_alone(case, seed, arguments) for seed in arguments.seeds]
+        rows += found
+        middle = {
+            c: statistics.median(float(r[c]) for r in found) for c in ("driver_ms", "per_second", "peak_mb")
+        }
+        print(case, *(f"{column} {value:g}" for column, value in middle.items()), flush=True)
+    replace_rows(arguments.out or RESULTS, COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jobs import append_rows, rows
 from scipy.stats import wilcoxon
 
 from gcnas.bench.search import search_table
@@ -54,17 +55,17 @@ def joined(folder: Path) -> Path:
     with gzip.open(tables / "nb201_zero_cost.csv.gz", "rt") as file:
         measured = {row["index"]: row for row in csv.DictReader(file)}
     with gzip.open(tables / "nb201.csv.gz", "rt") as file:
-        rows = list(csv.DictReader(file))
+        cells = list(csv.DictReader(file))
     same: dict[str, dict[str, str]] = {}
-    for row in rows:
+    for row in cells:
         if row["index"] in measured:
             same.setdefault(row["iso_class"], measured[row["index"]])
     names = [f"{prefix}_{name}" for prefix in ("c10", "in16") for name in ("nwot", "synflow")]
     path = folder / "nb201_signals.csv.gz"
     with gzip.open(path, "wt", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], *names])
+        writer = csv.DictWriter(file, [*cells[0], *names])
         writer.writeheader()
-        for row in rows:
+        for row in cells:
             known = measured.get(row["index"]) or same.get(row["iso_class"]) or {}
             writer.writerow(row | {name: known.get(name, "") for name in names})
     return path
@@ -96,30 +97,21 @@ def search_tables(seeds: int, sizes: bool, out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = joined(Path(folder))
         problems = {name: table(name, path, sizes) for name in SPACES}
-    done = set()
-    if out.exists():
-        with out.open(newline="") as file:
-            done = {(row["space"], row["arm"], row["seed"]) for row in csv.DictReader(file)}
-    with out.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if not done:
-            writer.writerow(COLUMNS)
-        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-            for problem in problems.values():
-                for arm in ARMS:
-                    if (problem.space.name, arm, str(seed)) not in done:
-                        writer.writerow(run(problem, arm, seed))
-                        file.flush()
+    done = {(row["space"], row["arm"], row["seed"]) for row in rows(out, COLUMNS)}
+    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        for problem in problems.values():
+            for arm in ARMS:
+                if (problem.space.name, arm, str(seed)) not in done:
+                    append_rows(out, COLUMNS, [run(problem, arm, seed)])
     summarise(out)
 
 
 def summarise(out: Path) -> None:
     """Print medians, means and paired tests of what is in a file."""
-    with out.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    kept = rows(out)
     for space in SPACES:
         pairs = [
-            {int(row["seed"]): row for row in rows if (row["space"], row["arm"]) == (space, arm)}
+            {int(row["seed"]): row for row in kept if (row["space"], row["arm"]) == (space, arm)}
             for arm in ARMS
         ]
         seeds = sorted(pairs[0].keys() & pairs[1].keys())

@@ -73,7 +73,8 @@ def main() -> None:
         first = (given.sets[0], given.designs[0], given.seeds[0], given.seconds, given.arms[0])
         run_one(*first, output=given.out)
         return
-    done = {(r["set"], r["design"], int(r["seed"]), float(r["seconds"]), r["arm"]) for r in rows(given.out)}
+    kept = rows(given.out, COLUMNS)
+    done = {(r["set"], r["design"], int(r["seed"]), float(r["seconds"]), r["arm"]) for r in kept}
     common = ("--seconds", given.seconds, "--out", given.out)
     jobs = [
         ("--sets", name, "--designs", design, "--seeds", seed, "--arms", arm, *common)

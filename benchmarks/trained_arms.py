@@ -4,23 +4,25 @@
 the policy), ``gcnas:policy-alone`` (no others), ``optuna:tpe`` and ``random``: 80 candidates of 3 epochs on 1,600 of
 2,000 images drawn with seed 0 (the other 400 give the reward), at most 50,000 parameters and 2 M multiply-adds, no
 designs by people, one thread. ``gcnas:references`` is ``gcnas`` told of the designs by people first, which count
-among the 80; ``references`` are these alone; with ``-signals`` or ``:signals`` the critics see NASWOT and SynFlow
-too. The best network of each search is then trained anew with 3 other seeds for 12 epochs, and measured on the 10,000
-test images. ``benchmarks/results/trained_arms.csv`` has one row a candidate, ``trained_arms_retrained.csv`` one for
-each training of a best network; searches that stand there are not run again. ``--summary`` prints the figures. The
-data are read from the folder in GCNAS_DATA or ``../shared/data``.
+among the 80; ``references`` are these alone. In ``--arms gcnas:signals gcnas:references-signals``, of which no rows are
+kept, the critics see NASWOT and SynFlow too. The best network of each search is then trained anew with 3 other seeds
+for 12 epochs, and measured on the 10,000 test images. ``benchmarks/results/trained_arms.csv`` has one row a candidate,
+``trained_arms_retrained.csv`` one for each training of a best network; searches that stand there are not run again, and
+one of another number of evaluations needs a file of its own (``--out``). ``--summary`` prints the figures. The data are
+read from the folder in GCNAS_DATA or ``../shared/data``.
 """
 
 import argparse
-import csv
 import os
 import statistics
+import sys
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jobs import append_rows, rows
 
 import gcnas
 from gcnas import training
@@ -42,8 +44,6 @@ NAMES = (
     "gcnas:no-policy",
     "gcnas:policy-alone",
     "gcnas:references",
-    "gcnas:signals",
-    "gcnas:references-signals",
     "references",
     "optuna:tpe",
     "random",
@@ -92,10 +92,10 @@ def search(arm: str, seed: int, evaluations: int, folder: Path) -> tuple[list[di
     options = OPTIONS | {"strategy": arm, "seed": seed, "budget": evaluations, "final_epochs": 1}
     options |= CHANGES.get(arm, {})
     trials = gcnas.search(str(folder / "fashion_2000.npz"), out=out, **options).trials
-    rows, best = [], 0.0
+    found, best = [], 0.0
     for trial in trials:
         best = max(best, trial.score) if trial.complete else best
-        rows.append(
+        found.append(
             {
                 "arm": arm,
                 "seed": seed,
@@ -109,7 +109,7 @@ def search(arm: str, seed: int, evaluations: int, folder: Path) -> tuple[list[di
                 "seconds": round(trial.evaluation.seconds, 2) if trial.evaluation else "",
             }
         )
-    return rows, max((t for t in trials if t.complete), key=lambda t: t.score).proposal.architecture
+    return found, max((t for t in trials if t.complete), key=lambda t: t.score).proposal.architecture
 
 
 def retrain(architecture: Architecture, seed: int, folder: Path) -> float:
@@ -127,12 +127,12 @@ def retrain(architecture: Architecture, seed: int, folder: Path) -> float:
 
 def run(arm: str, seed: int, evaluations: int, output: Path, folder: Path) -> None:
     """One search and the trainings of its best network."""
-    rows, best = search(arm, seed, evaluations, folder)
-    chosen = max((row for row in rows if row["validation"] != ""), key=lambda row: row["validation"])
+    candidates, best = search(arm, seed, evaluations, folder)
+    chosen = max((row for row in candidates if row["validation"] != ""), key=lambda row: row["validation"])
     kept = {name: chosen[name] for name in RETRAINED if name in chosen}
     found = [kept | {"retraining": number, "test": round(retrain(best, number, folder), 5)} for number in SEEDS]
-    append(retrained_path(output), RETRAINED, found)
-    append(output, COLUMNS, rows)
+    append_rows(retrained_path(output), RETRAINED, found)
+    append_rows(output, COLUMNS, candidates)
     print(arm, seed, chosen["validation"], chosen["source"], [row["test"] for row in found], flush=True)
 
 
@@ -140,34 +140,37 @@ def retrained_path(output: Path) -> Path:
     return output.with_name(f"{output.stem}_retrained.csv")
 
 
-def append(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)
+def run_missing(arms: list[str], seeds: list[int], evaluations: int, output: Path) -> None:
+    """Run what does not stand in the results yet.
 
-
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    Raises:
+        SystemExit: If a search stands there with another number of evaluations.
+    """
+    kept = Counter((row["arm"], int(row["seed"])) for row in rows(output, COLUMNS))
+    rows(retrained_path(output), RETRAINED)
+    for (arm, seed), count in kept.items():
+        if count != CHANGES.get(arm, {}).get("budget", evaluations):
+            sys.exit(f"{output} has {count} evaluations of {arm}, seed {seed}; name another file with --out.")
+    with tempfile.TemporaryDirectory() as name:
+        images(Path(name))
+        for seed in seeds:
+            for arm in arms:
+                if (arm, seed) not in kept:
+                    run(arm, seed, evaluations, output, Path(name))
 
 
 def summarise(output: Path) -> None:
     """Best validation after some candidates, test accuracy of the best network, sources of improvements."""
     runs: dict[str, dict[str, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
-    for row in read(output):
+    for row in rows(output):
         runs[row["arm"]][row["seed"]].append(row)
     tests: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in read(retrained_path(output)):
+    for row in rows(retrained_path(output)):
         tests[row["arm"]][row["seed"]].append(float(row["test"]))
     for arm, seeds in runs.items():
         searches = list(seeds.values())
         marks = (len(searches[0]) // 4, len(searches[0]) // 2, len(searches[0]))
-        after = [[float(rows[n - 1]["best_so_far"]) for rows in searches] for n in marks]
+        after = [[float(each[n - 1]["best_so_far"]) for each in searches] for n in marks]
         # Seeds of one search are no repeats of the search: its mean is one figure.
         means = [statistics.fmean(values) for values in tests[arm].values()]
         print(
@@ -183,9 +186,9 @@ def summarise(output: Path) -> None:
 def _improvements(searches: list[list[dict[str, str]]]) -> Counter[str]:
     """Sources of the candidates that were better than all before them, those of the first design left out."""
     found: Counter[str] = Counter()
-    for rows in searches:
+    for candidates in searches:
         best = 0.0
-        for row in rows:
+        for row in candidates:
             score = float(row["validation"] or 0)
             if score > best and int(row["trial"]) > 8:
                 found[row["source"]] += 1
@@ -206,13 +209,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--summary", action="store_true", help="run nothing")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        images(folder)
-        for seed in () if options.summary else options.seeds:
-            for arm in options.arms:
-                if (arm, str(seed)) not in {(row["arm"], row["seed"]) for row in read(options.out)}:
-                    run(arm, seed, options.evaluations, options.out, folder)
+    if not options.summary:
+        run_missing(options.arms, options.seeds, options.evaluations, options.out)
     summarise(options.out)
 
 

@@ -12,7 +12,8 @@ same number of steps, one after the other, so that ratios are taken within a rou
 - ``kernels``: the steps of ``gcnas`` on one batch that stands ready: forward, backward, update and nothing else. Its
   time as a share of that of ``gcnas`` is the share of the trainer's time in kernels.
 
-``benchmarks/results/training_loop.csv`` has one row a round. ``--summary`` prints the figures.
+``benchmarks/results/training_loop.csv`` has one row a round, and is replaced when all is measured. ``--summary`` prints
+the figures.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from jobs import replace_rows
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -180,12 +182,7 @@ def main() -> None:
     parser.add_argument("--summary", action="store_true", help="measure nothing")
     options = parser.parse_args()
     if not options.summary:
-        with options.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            for row in measure(options.rounds):
-                writer.writerow(row)
-                file.flush()
+        replace_rows(options.out, COLUMNS, measure(options.rounds))
     summarise(options.out)
 
 

@@ -15,7 +15,6 @@ stands in the file is not repeated. ``--summary`` prints what is there. ``GCNAS_
 """
 
 import argparse
-import csv
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from jobs import append_rows, rows
 from product import DATA, prepare
 
 import gcnas
@@ -140,14 +140,17 @@ def compare(name: str, seed: int, images: int, epochs: int) -> list[dict[str, ob
         ]
 
 
-def summarise(name: str, images: str, rows: list[dict[str, Any]]) -> None:
+def summarise(title: str, members: list[dict[str, str]]) -> None:
     """Print the mean of each arm and its gain, whose pairs share a seed."""
-    scores = {arm: [100 * float(r["test_accuracy"]) for r in rows if r["arm"] == arm] for arm in ARMS}
+    scores: dict[str, dict[str, float]] = {arm: {} for arm in ARMS}
+    for row in members:
+        scores[row["arm"]][row["seed"]] = 100 * float(row["test_accuracy"])
     for arm, found in scores.items():
-        gains = [b - a for a, b in zip(scores["cold"], found, strict=True)]
+        gains = [found[seed] - cold for seed, cold in scores["cold"].items() if seed in found]
         spread = f", deviation {stdev(gains):.2f}" if len(gains) > 1 else ""
-        gain = "" if arm == "cold" else f"; gain {mean(gains):+.2f} points{spread}"
-        print(f"{name}, {images} images, {arm}: {mean(found):.2f} % over {len(found)} seeds{gain}")
+        gain = f"; gain {mean(gains):+.2f} points{spread}" if arm != "cold" and gains else ""
+        if found:
+            print(f"{title}, {arm}: {mean(found.values()):.2f} % over {len(found)} seeds{gain}")
 
 
 def main() -> None:
@@ -158,21 +161,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--summary", action="store_true", help="only print what is there")
     arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    if RESULTS.exists():
-        with RESULTS.open(newline="") as file:
-            rows = list(csv.DictReader(file))
     jobs = [(p, s, i) for p in arguments.pairs for s in arguments.seeds for i in arguments.images]
     for name, seed, images in jobs if not arguments.summary else ():
-        done = {(row["pair"], str(row["seed"]), str(row["images"]), str(row["epochs"])) for row in rows}
-        if (name, str(seed), str(images), str(arguments.epochs)) not in done:
-            rows += compare(name, seed, images, arguments.epochs)
-            with RESULTS.open("w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-    for name, images in dict.fromkeys((row["pair"], str(row["images"])) for row in rows):
-        summarise(name, images, [row for row in rows if (row["pair"], str(row["images"])) == (name, images)])
+        kept = rows(RESULTS, COLUMNS)
+        done = {(row["pair"], int(row["seed"]), int(row["images"]), int(row["epochs"])) for row in kept}
+        if (name, seed, images, arguments.epochs) not in done:
+            append_rows(RESULTS, COLUMNS, compare(name, seed, images, arguments.epochs))
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows(RESULTS):
+        groups.setdefault(f"{row['pair']}, {row['images']} images, {row['epochs']} epochs", []).append(row)
+    for title, members in groups.items():
+        summarise(title, members)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ Channel-MobileNet with seeds 0 to 9, 150 queries, 500 for the policy gradients. 
 ``benchmarks/results/tune_rivals.csv`` (queries to the optimum, censored at the budget, and mean regret over the
 queries), and prints for each rival its settings by mean rank of the mean regret over both spaces. The first setting
 of each is what its authors or the literature use; of the policy gradients, ``ReinforceSettings`` as it stands. Runs
-that stand in the file are not run again. Local search has nothing to tune.
+that stand in the file are not run again; one that fails is named, and the others are kept. Local search has nothing to
+tune.
 
 The rows kept are those of ``--rivals reinforce reinforce-rnn-tuned reinforce-rnn-parallel --seeds 6``. The best setting
 of each policy is what its strategy has: ``ReinforceSettings`` for the GCN, ``RNN_TUNED`` for both recurrent ones.
@@ -14,17 +15,18 @@ So are those of ``--rivals evolution gp optuna:tpe --seeds 6``, whose best setti
 """
 
 import argparse
-import csv
 import os
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+from jobs import append_rows, each_result, rows
 
 RESULTS = Path(__file__).resolve().parent / "results" / "tune_rivals.csv"
 SPACES = ("nb201-cifar10", "channel-mobilenet")
@@ -112,10 +114,9 @@ def run_one(rival: str, name: str, space: str, seed: int, data: Path) -> dict[st
 def read(path: Path) -> dict[str, Trials]:
     """The runs by rival, setting and space."""
     runs: dict[str, Trials] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            by_space = runs.setdefault(row["rival"], {}).setdefault(row["setting"], defaultdict(list))
-            by_space[row["space"]].append(row)
+    for row in rows(path):
+        by_space = runs.setdefault(row["rival"], {}).setdefault(row["setting"], defaultdict(list))
+        by_space[row["space"]].append(row)
     return runs
 
 
@@ -147,8 +148,8 @@ def summarise(path: Path) -> None:
             print(f"  rank {rank:5.2f}  {name:58} {' | '.join(parts)}")
 
 
-def _mean(rows: list[dict[str, str]], column: str) -> float:
-    return statistics.mean(float(row[column]) for row in rows)
+def _mean(runs: list[dict[str, str]], column: str) -> float:
+    return statistics.mean(float(run[column]) for run in runs)
 
 
 def main() -> None:
@@ -161,10 +162,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    done = set()
-    if options.out.exists():
-        with options.out.open(newline="") as file:
-            done = {tuple(row[key] for key in COLUMNS[:4]) for row in csv.DictReader(file)}
+    done = {tuple(row[key] for key in COLUMNS[:4]) for row in rows(options.out, COLUMNS)}
     jobs = [
         (rival, name, space, seed)
         for seed in range(options.seeds)
@@ -173,13 +171,9 @@ def main() -> None:
         for space in SPACES
         if (rival, name, space, str(seed)) not in done
     ]
-    with ProcessPoolExecutor(options.jobs) as pool, options.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if not done:
-            writer.writeheader()
-        for future in as_completed([pool.submit(run_one, *job, options.data) for job in jobs]):
-            writer.writerow(future.result())
-            file.flush()
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for row in each_result({pool.submit(run_one, *job, options.data): job for job in jobs}):
+            append_rows(options.out, COLUMNS, [row])
     summarise(options.out)
 
 

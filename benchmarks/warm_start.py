@@ -13,7 +13,6 @@ searches that stand there, or whose run folder is whole, are not repeated. ``--s
 """
 
 import argparse
-import csv
 import os
 import statistics
 from collections import defaultdict
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jobs import append_rows, rows
 
 import gcnas
 
@@ -81,10 +81,10 @@ def search(name: str, arm: str, seed: int, folder: Path) -> list[dict[str, Any]]
         past = [str(folder / run) for run in stage["arms"][arm]]
         shifted = seed + 100 * list(STAGES).index(name)
         result = gcnas.search(data, out=out, seed=shifted, warm_start=past, **(OPTIONS | stage["options"]))
-    rows, best = [], 0.0
+    found, best = [], 0.0
     for trial in result.trials:
         best = max(best, trial.score) if trial.complete else best
-        rows.append(
+        found.append(
             {
                 "seed": seed,
                 "data": name,
@@ -98,29 +98,13 @@ def search(name: str, arm: str, seed: int, folder: Path) -> list[dict[str, Any]]
                 "multiply_adds": trial.cost.multiply_adds,
             }
         )
-    return rows
+    return found
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, rows: list[dict[str, Any]]) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
-def summarise(rows: list[dict[str, str]]) -> None:
+def summarise(found: list[dict[str, str]]) -> None:
     """Best validation accuracy after some candidates: each seed's, and the mean gain."""
     best: dict[tuple[str, str, str], dict[int, float]] = defaultdict(dict)
-    for row in rows:
+    for row in found:
         best[row["data"], row["seed"], row["arm"]][int(row["trial"])] = 100 * float(row["best_so_far"])
     for name in ("fashion", "flowers"):
         seeds = [s for data, s, arm in best if (data, arm) == (name, "warm") and (name, s, "cold") in best]
@@ -140,13 +124,14 @@ def main() -> None:
     parser.add_argument("--summary", action="store_true", help="run nothing")
     options = parser.parse_args()
     for seed in [] if options.summary else options.seeds:
-        done = {(row["data"], row["arm"]) for row in read(options.out) if row["seed"] == str(seed)}
+        kept = rows(options.out, COLUMNS)
+        done = {(row["data"], row["arm"]) for row in kept if row["seed"] == str(seed)}
         for name, stage in STAGES.items():
             for arm in stage["arms"]:
                 if (name, arm) not in done:
-                    append(options.out, search(name, arm, seed, options.runs / str(seed)))
+                    append_rows(options.out, COLUMNS, search(name, arm, seed, options.runs / str(seed)))
                     print(seed, name, arm, "done", flush=True)
-    summarise(read(options.out))
+    summarise(rows(options.out))
 
 
 if __name__ == "__main__":

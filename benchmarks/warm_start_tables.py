@@ -10,13 +10,13 @@ search; searches that stand there are not repeated. Without ``--data`` only the 
 """
 
 import argparse
-import csv
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from jobs import append_rows, rows
 
 from gcnas.bench.problem import Problem
 from gcnas.bench.search import search_with
@@ -77,34 +77,22 @@ def search(table: Problem, history: tuple[PastRun, ...], seed: int) -> dict[str,
     return regrets | {"queries": len(found)}
 
 
-def read() -> list[dict[str, str]]:
-    if not RESULTS.exists():
-        return []
-    with RESULTS.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def run(data: Path, seeds: int) -> None:
     """What is missing."""
     names = {name for pair in PAIRS for name in pair}
     tables = {reference.name: reference.load() for reference in find_tables(sorted(names), data=data)}
-    done = {(row["history"], row["table"], row["seed"]) for row in read()}
+    done = {(row["history"], row["table"], row["seed"]) for row in rows(RESULTS, COLUMNS)}
     for seed in range(seeds):
         for first, second in PAIRS:
             if (first, second, str(seed)) in done:
                 continue
             told = learnt(tables[first], seed + 1000)
-            rows = [
+            searches = [
                 {"history": first, "table": second, "arm": arm, "seed": seed}
                 | search(tables[second], past(told, arm), seed)
                 for arm in ARMS
             ]
-            fresh = not RESULTS.exists()
-            with RESULTS.open("a", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                if fresh:
-                    writer.writeheader()
-                writer.writerows(rows)
+            append_rows(RESULTS, COLUMNS, searches)
 
 
 def main() -> None:
@@ -117,10 +105,10 @@ def main() -> None:
         run(options.data, options.seeds)
     for first, second in PAIRS:
         for arm in ARMS:
-            rows = [r for r in read() if (r["history"], r["table"], r["arm"]) == (first, second, arm)]
-            if rows:
-                means = (statistics.fmean(float(row[f"regret_{mark}"]) for row in rows) for mark in MARKS)
-                print(first, "->", second, arm, len(rows), "seeds:", *(f"{mean:.3f}" for mean in means))
+            own = [r for r in rows(RESULTS) if (r["history"], r["table"], r["arm"]) == (first, second, arm)]
+            if own:
+                means = (statistics.fmean(float(row[f"regret_{mark}"]) for row in own) for mark in MARKS)
+                print(first, "->", second, arm, len(own), "seeds:", *(f"{mean:.3f}" for mean in means))
 
 
 if __name__ == "__main__":

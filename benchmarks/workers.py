@@ -8,12 +8,11 @@ the first round (``start_seconds`` is kept), and the processes are reused. The s
 kept; between one thread and two it differs by rounding that training makes larger.
 
 ``python benchmarks/workers.py --rounds 6`` (networks of seed 0, data of seed 0) takes ten minutes. The data are read
-from the folder in GCNAS_DATA or ``../shared/data``. Results replace ``results/workers.csv``; ``load`` is the
+from the folder in GCNAS_DATA or ``../shared/data``. Results replace ``results/workers.csv`` at the end; ``load`` is the
 system's load average after the block: beyond two, other programs compete, and threads waiting for each other lose most.
 """
 
 import argparse
-import csv
 import os
 import statistics
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jobs import replace_rows
 
 from gcnas.config import RunConfig
 from gcnas.data import load
@@ -84,24 +84,24 @@ def evaluate(executor: Executor, proposals: list[Proposal], context: Context) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=6)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    rows: list[dict[str, object]] = []
     seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    with tempfile.TemporaryDirectory() as temporary, RESULTS.open("w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
+    with tempfile.TemporaryDirectory() as temporary:
         contexts = {arm: begin(Path(temporary) / arm, *counts) for arm, counts in ARMS.items()}
         executors = {arm: create_executor(context, Observer()) for arm, context in contexts.items()}
         strategy = create_strategy("random", contexts["one worker"].space, 0)
         warm_up, starts = strategy.ask(2), {}
         for arm, executor in executors.items():
             starts[arm] = evaluate(executor, warm_up, contexts[arm])[0]
-        for number in range(rounds):
+        for number in range(options.rounds):
             block, first = strategy.ask(BLOCK), number % len(ARMS)
             for order, arm in enumerate([*list(ARMS)[first:], *list(ARMS)[:first]]):
                 torch.set_num_threads(contexts[arm].platform.threads)
                 spent, scores = evaluate(executors[arm], block, contexts[arm])
                 seconds[arm].append(spent)
-                table.writerow({
+                rows.append({
                     "round": number,
                     "order": order,
                     "arm": arm,
@@ -114,9 +114,9 @@ def main() -> None:
                     "load": f"{os.getloadavg()[0]:.1f}",
                     "start_seconds": f"{starts[arm]:.1f}",
                 })  # fmt: skip
-                file.flush()
         for executor in executors.values():
             executor.close()
+    replace_rows(options.out, COLUMNS, rows)
     for arm, other in combinations(ARMS, 2):
         ratios = [theirs / ours for ours, theirs in zip(seconds[arm], seconds[other], strict=True)]
         spread = f"median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}"

@@ -334,6 +334,11 @@ def test_finalize_chooses_within_limits_of_its_own(tmp_path: Path) -> None:
     assert result.metrics["parameters"] == least
     assert yaml.safe_load((run / "config.yaml").read_text())["max_params"] == 60_000
     assert (run / "config.yaml").read_text() == config
+    cheapest = min(trial.cost.multiply_adds for trial in trials)
+    assert gcnas.finalize(run, max_macs=cheapest).metrics["multiply_adds"] == cheapest
+    activations = min(trial.cost.activations for trial in trials)
+    assert gcnas.finalize(run, max_activations=activations).metrics["activations"] == activations
+    assert gcnas.finalize(run, max_params=least).metrics["parameters"] == least
     size = (run / "best/weights.safetensors").stat().st_size
     notes = Notes()
     assert gcnas.finalize(run, max_size=size, observer=notes, onnx=True).metrics["parameters"] == least

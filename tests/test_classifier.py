@@ -1,12 +1,10 @@
 import copy
 import gc
 import inspect
-import os
 import pickle
 import signal
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,12 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import gcnas
-from gcnas.classifier import GCNASClassifier
+from gcnas.classifier import GCNASClassifier, _AtOnce
 from gcnas.config import RunConfig
 from gcnas.data.rows import ImageShape
 from gcnas.errors import RunFolderError, SpaceError
 from gcnas.run.ledger import LedgerReader
+from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 from gcnas.space.presets import PRESETS
 
@@ -243,16 +242,20 @@ def test_a_fit_that_fails_when_it_is_read_leaves_the_one_before(
     assert (estimator.run_path_, run.exists(), list(tmp_path.iterdir())) == (run, True, [])
 
 
-def test_an_interrupt_ends_a_cross_validation() -> None:
+def test_an_interrupt_ends_a_cross_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one: a fit that delivered what it had by then would pass for a whole one."""
-    begun = []
+    begun, heard = [], _AtOnce.trial_finished
 
     class Interrupted(OfTables):
         def fit(self, X: Any, y: Any) -> Any:
             begun.append(0)
-            threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
             return super().fit(X, y)
 
+    def interrupt(self: _AtOnce, trial: Trial, best: Trial | None) -> None:
+        heard(self, trial, best)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(_AtOnce, "trial_finished", interrupt)
     with pytest.raises(KeyboardInterrupt):
         cross_val_score(Interrupted(**TINY | {"budget": 400}), IMAGES, LABELS, cv=3)
     assert begun == [0]
@@ -316,6 +319,7 @@ def test_random_state() -> None:
         ({"pixel_range": (1, 1)}, IMAGES, "black below white"),
         ({"budget": "soon"}, IMAGES, "number of evaluations"),
         ({"strategy": "luck"}, IMAGES, "luck"),
+        ({"space": "nowhere"}, IMAGES, "nowhere"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_said(options: dict[str, Any], images: np.ndarray, message: str) -> None:

@@ -158,7 +158,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("resolution", 513),
     ("channels", "gray"),
     ("validation_fraction", 0),
-    ("test_fraction", 0.9),
+    ("test_fraction", 1),
     ("test_fraction", -0.1),
     ("batch_size", 1),
     ("learning_rate", 0),
@@ -176,6 +176,14 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("strategy", 5),
     ("data", None),
 ]
+
+
+def test_something_is_left_for_training() -> None:
+    assert (
+        RunConfig.create(data="digits", validation_fraction=0.95, test_fraction=0).validation_fraction == 0.95
+    )
+    with pytest.raises(ConfigurationError, match="leave nothing for training"):
+        RunConfig.create(data="digits", validation_fraction=0.5, test_fraction=0.5)
 
 
 @pytest.mark.parametrize(("field", "value"), BAD_FIELDS)

@@ -42,6 +42,18 @@ def test_no_network_yet(run: Path, tmp_path: Path) -> None:
         gcnas.export_network(run, "zip", tmp_path / "net", phi=3)
 
 
+def test_source_needs_no_space(run: Path, tmp_path: Path) -> None:
+    """It is in the run folder as it is; the other forms build the network, for which code of the user's is needed."""
+    other = Path(shutil.copytree(run, tmp_path / "run"))
+    config = (other / "config.yaml").read_text()
+    assert "space: cnn\n" in config
+    (other / "config.yaml").write_text(config.replace("space: cnn\n", "space: gone.py:SPACE\n"))
+    exported = gcnas.export_network(other, "python", tmp_path / "net")
+    assert (exported.path / "model.py").is_file()
+    with pytest.raises(ConfigurationError, match="is code"):
+        gcnas.export_network(other, "zip", tmp_path / "net.zip")
+
+
 @pytest.mark.slow
 def test_a_grown_network_in_all_forms(run: Path, tmp_path: Path) -> None:
     grown = Path(shutil.copytree(run, tmp_path / "grown"))

@@ -64,6 +64,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return gcnas.search("digits", out=path, space="mobile", max_params="20k", **SMALL).run
 
 
+@pytest.fixture
+def own_run(run: Path, tmp_path: Path) -> Path:
+    """A copy without what other tests have grown, for tests that change it."""
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.rmtree(copy / "scaled", ignore_errors=True)
+    return copy
+
+
 def _metrics(run: Path, phi: int) -> dict[str, Any]:
     return dict(json.loads((run / "scaled" / f"phi-{phi}" / "metrics.json").read_text()))
 
@@ -144,20 +152,20 @@ def test_limits_leave_sizes_out(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_grid_search_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grid_search_is_kept(own_run: Path) -> None:
     notes = Notes()
-    gcnas.scale(run, 1, threads=1, observer=notes)
+    gcnas.scale(own_run, 1, threads=1, observer=notes)
     trained = [note for note in notes.all if note.startswith("grid ") and " of 7" in note]
-    rows = json.loads((run / "scaled" / "grid.json").read_text())["rows"]
+    rows = json.loads((own_run / "scaled" / "grid.json").read_text())["rows"]
     assert len(rows) == len(trained) > 2
     best = max(row["accuracy"] for row in rows)
-    chosen = _metrics(run, 1)["scaled_from"]
+    chosen = _metrics(own_run, 1)["scaled_from"]
     assert any(
         row["accuracy"] == best and [row[k] for k in ("alpha", "beta", "gamma")] == [chosen[k] for k in
         ("alpha", "beta", "gamma")] for row in rows
     )  # fmt: skip
     again = Notes()
-    gcnas.scale(run, 1, threads=1, observer=again)
+    gcnas.scale(own_run, 1, threads=1, observer=again)
     assert not [note for note in again.all if " of 7" in note]
 
 
@@ -261,33 +269,28 @@ def test_results_of_a_run_stay(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_grown_network_is_delivered_on_demand_alone(run: Path) -> None:
-    row = gcnas.scale(run, 1, **GROWTH)[1]
-    best = (run / "best" / "metrics.json").read_bytes()
-    with LedgerReader(run / "run.db") as ledger:
+def test_a_grown_network_is_delivered_on_demand_alone(own_run: Path) -> None:
+    row = gcnas.scale(own_run, 1, **GROWTH)[1]
+    best = (own_run / "best" / "metrics.json").read_bytes()
+    with LedgerReader(own_run / "run.db") as ledger:
         before = sum(event.kind == "test-opened" for event in ledger.events())
-    model = gcnas.finalize_scaled(run, 1, final_epochs=1, threads=1)
-    metrics = _metrics(run, 1)
+    model = gcnas.finalize_scaled(own_run, 1, final_epochs=1, threads=1)
+    metrics = _metrics(own_run, 1)
     assert metrics["state"] == "final"
     assert metrics["test_accuracy"] is not None
     assert metrics["validation_accuracy"] == row.validation_accuracy
     assert model.image_shape == (1, 10, 10)
-    assert (run / "best" / "metrics.json").read_bytes() == best
-    with LedgerReader(run / "run.db") as ledger:
+    assert (own_run / "best" / "metrics.json").read_bytes() == best
+    with LedgerReader(own_run / "run.db") as ledger:
         openings = [event for event in ledger.events() if event.kind == "test-opened"]
     assert len(openings) == before + 1
     assert "phi 1" in openings[-1].detail
-    assert gcnas.scale(run, 1, **GROWTH)[1] == row
+    assert gcnas.scale(own_run, 1, **GROWTH)[1] == row
     with pytest.raises(RunFolderError, match="gcnas scale"):
-        gcnas.finalize_scaled(run, 9, threads=1)
+        gcnas.finalize_scaled(own_run, 9, threads=1)
 
 
-def test_failed_trainings_of_the_grid_are_tried_again(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
-    shutil.rmtree(copy / "scaled", ignore_errors=True)
+def test_failed_trainings_of_the_grid_are_tried_again(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[Any] = []
 
     def fail(*_: object) -> None:
@@ -298,10 +301,10 @@ def test_failed_trainings_of_the_grid_are_tried_again(
     for _ in range(2):
         trained.clear()
         with pytest.raises(SearchFailedError, match="All trainings of the grid search failed"):
-            gcnas.scale(copy, 1, threads=1)
+            gcnas.scale(own_run, 1, threads=1)
         assert len(trained) > 2
     with pytest.raises(LimitsTooTightError, match="parameters 100"):
-        gcnas.scale(copy, 1, max_params=100, threads=1)
+        gcnas.scale(own_run, 1, max_params=100, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -320,13 +323,11 @@ def test_failed_trainings_of_the_grid_are_tried_again(
         ),
     ],
 )
-def test_damaged_grown_networks_are_an_error(run: Path, tmp_path: Path, content: str) -> None:
-    copy = Path(shutil.copytree(run, tmp_path / "run"))
-    shutil.rmtree(copy / "scaled", ignore_errors=True)
-    (copy / "scaled/phi-1").mkdir(parents=True)
-    (copy / "scaled/phi-1/metrics.json").write_text(content)
+def test_damaged_grown_networks_are_an_error(own_run: Path, content: str) -> None:
+    (own_run / "scaled/phi-1").mkdir(parents=True)
+    (own_run / "scaled/phi-1/metrics.json").write_text(content)
     with pytest.raises(RunFolderError, match=r"phi-1 is damaged.*gcnas scale"):
-        gcnas.finalize_scaled(copy, 1, threads=1)
+        gcnas.finalize_scaled(own_run, 1, threads=1)
 
 
 def test_a_grown_network_without_its_figures_is_an_error(tmp_path: Path) -> None:
@@ -337,11 +338,10 @@ def test_a_grown_network_without_its_figures_is_an_error(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("rows", ["[7]", "[[]]", "[{}]", '[{"accuracy": 0.5}]', '[{"accuracy": {}}]', "5"])
-def test_a_damaged_grid_is_an_error(run: Path, tmp_path: Path, rows: str) -> None:
-    copy = Path(shutil.copytree(run, tmp_path / "run"))
-    fingerprint = json.loads((copy / "best/metrics.json").read_text())["fingerprint"]
-    (copy / "scaled").mkdir(exist_ok=True)
+def test_a_damaged_grid_is_an_error(own_run: Path, rows: str) -> None:
+    fingerprint = json.loads((own_run / "best/metrics.json").read_text())["fingerprint"]
+    (own_run / "scaled").mkdir(exist_ok=True)
     key = json.dumps({"fingerprint": fingerprint, "epochs": 1})
-    (copy / "scaled/grid.json").write_text(f'{{"for": {key}, "rows": {rows}}}')
+    (own_run / "scaled/grid.json").write_text(f'{{"for": {key}, "rows": {rows}}}')
     with pytest.raises(RunFolderError, match=r"grid\.json is damaged"):
-        gcnas.scale(copy, 1, grid_epochs=1, threads=1)
+        gcnas.scale(own_run, 1, grid_epochs=1, threads=1)

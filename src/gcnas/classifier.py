@@ -20,7 +20,7 @@ from gcnas.api import search
 from gcnas.config import Budget
 from gcnas.data.rows import ImageShape, Range, image_shape, pixels, resized, value_range
 from gcnas.delivery import pack, predict_arrays, unpack
-from gcnas.errors import ConfigurationError, DataError
+from gcnas.errors import ConfigurationError, DataError, SpaceError
 from gcnas.run.observer import Observer
 from gcnas.space import SearchSpace, load_space
 
@@ -294,7 +294,7 @@ def _value_errors() -> Iterator[None]:
     """What the user gave wrongly is a ValueError, as everywhere in scikit-learn."""
     try:
         yield
-    except (ConfigurationError, DataError) as error:
+    except (ConfigurationError, DataError, SpaceError) as error:
         raise ValueError(str(error)) from error
 
 

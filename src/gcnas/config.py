@@ -283,8 +283,8 @@ class RunConfig(BaseModel):
     channels: Literal["auto", "grey", "rgb"] = "auto"
     flip: bool | None = None
     mixing: bool = True
-    validation_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
-    test_fraction: Annotated[float, Field(ge=0, lt=0.9)] = 0.2
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 2e-3
@@ -319,6 +319,15 @@ class RunConfig(BaseModel):
     def _fine_tuning_of_weights_taken_over(self) -> Self:
         if self.init_from is None and (self.freeze is not None or self.fine_tune_rate is not None):
             message = "freeze and fine_tune_rate are for weights taken over: name init_from (--init-from)"
+            raise PydanticCustomError("gcnas", "{message}", {"message": message})
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_left_for_training(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            message = (
+                "validation_fraction and test_fraction leave nothing for training; together they are below 1"
+            )
             raise PydanticCustomError("gcnas", "{message}", {"message": message})
         return self
 

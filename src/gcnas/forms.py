@@ -66,11 +66,12 @@ def export_network(
     """
     if form not in get_args(Format):
         raise ConfigurationError(f"A form is one of {', '.join(get_args(Format))}, but got {form!r}.")
-    result = load(run, space=space)
-    name = result.run.resolve().name + ("" if phi is None else f"-phi-{phi}")
+    folder = RunFolder.open(Path(run))
+    name = folder.path.resolve().name + ("" if phi is None else f"-phi-{phi}")
     path = Path(f"{name}{ENDINGS[form]}") if out is None else Path(out)
-    if form == "python":
-        return Exported(export_python(result.folder_of(phi), path))
+    if form == "python":  # a copy of files, which needs no space
+        return Exported(export_python(folder.delivered(phi), path))
+    result = load(run, space=space)
     model = _model(result, phi)
     if form == "int8":
         return export_int8(model, _data(result, model, data), path, max_drop=max_drop, force=force)

@@ -1,5 +1,6 @@
 """What a run is opened with: its configuration, its data, its space."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -84,8 +85,8 @@ def same_data(folder: RunFolder, data: DataSource | None) -> Dataset:
         known = str(meta["data"]["fingerprint"])
     if dataset.fingerprint != known:
         raise RunFolderError(
-            f"The data of {folder.path} has changed since the run began (or this version reads it otherwise); "
-            "name the same images with --data (in Python: data=…)."
+            f"The data of {folder.path} has changed since the run began; name the same images with --data (in Python: "
+            "data=…). If they are the same, this version reads them otherwise: start a new run."
         )
     return dataset
 
@@ -104,7 +105,7 @@ def images_at(
 def _data_of(config: RunConfig, folder: RunFolder, data: DataSource | None) -> DataSource:
     if data is None and config.data == ARRAYS:
         raise ConfigurationError(f"The data of {folder.path} were arrays; give them again (data=…).")
-    if data is None and config.data != "digits" and not Path(config.data).exists():
+    if data is None and config.data != "digits" and not os.path.exists(config.data):  # noqa: PTH110 - never raises
         raise ConfigurationError(
             f"The images of {folder.path} are not at {config.data!r}, as seen from this folder; name them with --data "
             "(in Python: data=…)."

@@ -1,6 +1,5 @@
 """What a search gives back."""
 
-import shlex
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -104,14 +103,7 @@ class Result:
         Raises:
             RunFolderError: If there is none yet.
         """
-        path = self._folder.best if phi is None else self._folder.scaled / f"phi-{phi}"
-        if path.is_dir():
-            return path
-        if phi is None:
-            raise RunFolderError(f"{self.run} has no best network yet; let the search finish a candidate.")
-        raise RunFolderError(
-            f"There is no {path} yet; make it with 'gcnas scale {shlex.quote(str(self.run))} --phi {phi}'."
-        )
+        return self._folder.delivered(phi)
 
     def policy(self, untrained: str | None = None) -> Policy:
         """The policy that the run has learnt so far.

@@ -86,9 +86,17 @@ def test_every_weight_learns_and_no_gradient_is_infinite(name: str) -> None:
     policy = _unsettled(CONTROLLERS[name](SEQUENCES))
     drawn = policy.sample(16, torch.Generator().manual_seed(1))
     policy(encode(SEQUENCES, policy.vocabulary, drawn)).log_probability.sum().backward()  # type: ignore[no-untyped-call]
-    gradients = [parameter.grad for parameter in policy.parameters() if parameter.requires_grad]
-    assert all(gradient is None or torch.isfinite(gradient).all() for gradient in gradients)
-    assert sum(gradient is not None and bool(gradient.any()) for gradient in gradients) > len(gradients) / 2
+    gradients = {
+        each: parameter.grad for each, parameter in policy.named_parameters() if parameter.requires_grad
+    }
+    assert all(gradient is None or torch.isfinite(gradient).all() for gradient in gradients.values())
+    idle = {each for each, gradient in gradients.items() if gradient is None or not gradient.any()}
+    # Sequences have no sizes, and the final depth is known where the skeleton comes first alone.
+    reasons = {"nodes.input.weight", "nodes.features.weight", "nodes.depth.weight"}
+    if name == "growing-depth":  # it begins with single layers, which have no predecessor to be joined with
+        reasons |= {"nodes.types.weight", "nodes.hyperparameters"}
+        idle = {each for each in idle if not each.startswith("hppb.connections.")}
+    assert {each.partition(".")[2] for each in idle} <= reasons
 
 
 def test_a_table_knows_nothing_of_earlier_decisions() -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -16,7 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import RunGcnas
+from typer.main import get_command
 
+from gcnas.cli.app import app
 from gcnas.run.ledger import LedgerReader
 
 SMALL = ("--budget", "4", "--epochs", "1", "--final-epochs", "1", "--threads", "1")
@@ -408,28 +411,36 @@ def test_data_check(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
     assert (
         f"gcnas search {folder} --resolution 16 --channels grey --test-fraction 0.0 --budget 10m" in done.stdout
     )
+    for number in range(24):
+        (folder / "below" / f"bad{number}.jpg").write_bytes(b"\xff\xd8 cut short")
+    found = run_gcnas("data", "check", folder).stdout
+    assert sum(line.startswith("broken ") for line in found.splitlines()) == 20
+    assert "and 5 more broken files" in found
     refused = run_gcnas("data", "check", folder, "--channels", "blue", check=False)
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
 
 
-def test_damaged_ledger_gives_what_it_still_holds(run_copy: Path, run_gcnas: RunGcnas) -> None:
+def test_damaged_ledger_gives_what_it_still_holds(run_copy: Path, photos: Path, run_gcnas: RunGcnas) -> None:
     before = _rows(run_copy)
     with closing(sqlite3.connect(run_copy / "run.db", isolation_level=None)) as connection:
         connection.execute("DROP TRIGGER finished_is_final")
         connection.execute("UPDATE trials SET architecture = '{' WHERE trial = 2")
-    for command in ("status", "resume"):
+    for command in ("status", "resume", "finalize", "front", "why", "explain"):
         refused = run_gcnas(command, run_copy, check=False)
-        assert refused.returncode == 1
-        assert "is damaged" in refused.stderr
-        assert f"gcnas report {run_copy}" in refused.stderr
+        assert refused.returncode == 1, command
+        assert "is damaged" in refused.stderr, command
+        assert f"gcnas report {run_copy}" in refused.stderr, command
     done = run_gcnas("report", run_copy, check=False)
     assert done.returncode == 1
     assert "3 trials can still be read" in done.stderr
     with (run_copy / "trials-rescued.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == before[:1] + before[2:]
     assert _rows(run_copy) == before
-    assert run_gcnas("predict", run_copy, run_copy / "missing.png", check=False).returncode == 1
+    image = photos / "above" / "0.PNG"
+    assert run_gcnas("predict", run_copy, image).stdout.startswith(str(image))
+    run_gcnas("export", run_copy, "--format", "python", "--out", run_copy / "form")
+    assert (run_copy / "form").is_dir()
 
 
 def test_damaged_configuration_is_told(run_copy: Path, run_gcnas: RunGcnas) -> None:
@@ -468,6 +479,8 @@ def test_clean(run_copy: Path, run_gcnas: RunGcnas) -> None:
     assert "freed 2.0 MB" in run_gcnas("clean", run_copy).stdout
     assert not (run_copy / "cache").exists()
     assert (run_copy / "best" / "model.py").is_file()
+    asked = run_gcnas("clean", run_copy, "--all", check=False)  # nobody answers
+    assert (asked.returncode, run_copy.exists()) == (1, True)
     run_gcnas("clean", run_copy, "--all", "--yes")
     assert not run_copy.exists()
 
@@ -488,6 +501,8 @@ def test_clean(run_copy: Path, run_gcnas: RunGcnas) -> None:
             "parameters",
         ),
         (["search", "digits", "--out", "empty/..", "--budget", "2"], 1, "already holds"),
+        (["search", "x" * 300], 1, "x" * 60),
+        (["status", "x" * 300], 1, "x" * 60),
         (["status", "empty"], 1, "not a run folder"),
         (["resume", "empty"], 1, "not a run folder"),
         (["predict", "empty", "x.png"], 1, "not a run folder"),
@@ -583,23 +598,10 @@ def test_second_driver_is_refused(gcnas_command: Path, run_gcnas: RunGcnas, tmp_
 
 def test_help_names_every_command(run_gcnas: RunGcnas) -> None:
     text = run_gcnas("--help").stdout
-    for command in (
-        "search",
-        "resume",
-        "status",
-        "report",
-        "finalize",
-        "export",
-        "predict",
-        "data",
-        "clean",
-        "sample",
-        "scale",
-        "explain",
-        "why",
-        "transfer",
-    ):
-        assert command in text
+    names = list(get_command(app).commands)  # type: ignore[attr-defined]
+    assert {"search", "data", "bench"} <= set(names)
+    for command in names:
+        assert re.search(rf"^\W*{command} ", text, re.MULTILINE), command
         assert run_gcnas(command, "--help").stdout
     assert "130" in text
     assert run_gcnas("--version").stdout.startswith("gcnas 0.")

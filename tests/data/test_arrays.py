@@ -94,7 +94,9 @@ def test_layouts_and_numbers(images: object) -> None:
 
 
 def test_booleans_colours_and_transparency() -> None:
-    assert set(np.unique(pixels(read(x=GREY > 100, y=LABELS)))) == {0, 255}
+    for kind, white in ((bool, 255), (np.int64, 255), (np.uint16, 255), (np.float32, 255), (np.uint8, 1)):
+        mask = (GREY > 100).astype(kind)
+        assert set(np.unique(pixels(read(x=mask, y=LABELS)))) == {0, white}
     colour = np.random.default_rng(0).integers(0, 256, (4, 9, 10, 3), dtype=np.uint8)
     for layout in (colour, colour.transpose(0, 3, 1, 2)):
         source = read(x=layout, y=LABELS)

@@ -153,13 +153,13 @@ def test_large_jpegs_are_reduced_without_visible_change(tmp_path: Path) -> None:
     assert np.abs(difference).max() <= 4
 
 
-def png(width: int, height: int) -> bytes:
+def png(width: int, height: int, colour_type: int = 2) -> bytes:
     """A file of some 100 bytes whose header claims any size."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
     data = zlib.compress(b"\0" * 1000)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
@@ -184,6 +184,7 @@ DAMAGED = {
     "no_pixels.png": (png(0, 5), "not an image"),
     "postscript.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
     "lying.png": (png(1_000, 1_000), "damaged"),
+    "no_palette.png": (png(9, 9, colour_type=3), "damaged"),
 }
 
 

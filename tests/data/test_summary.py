@@ -32,6 +32,13 @@ def test_an_empty_class_is_infinitely_smaller_and_no_advice() -> None:
     assert any("validation split has no images of b" in notice for notice in notices(empty, NO_COPIES, [], []))
 
 
+def test_no_split_no_notice() -> None:
+    few = {name: {"train": 3, "validation": 1, "test": 0} for name in "abcdefg"}
+    assert notices(few, NO_COPIES, [], []) == ()
+    few["a"]["test"] = 1
+    assert notices(few, NO_COPIES, [], []) == ("The test split has no images of b, c, d, e, f and 1 more.",)
+
+
 def test_copies_and_broken_files() -> None:
     copies = DuplicateCounts({"train": 2, "test": 1}, {("train", "test"): 1, ("train", "validation"): 4}, 1)
     said = notices(counts(a=9, b=9), copies, [("a/1.jpg", "empty"), ("b/2.jpg", "damaged")], ["test"])

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def test_another_space_is_refused(folder: RunFolder) -> None:
 )
 def test_damaged_files_give_typed_errors(folder: RunFolder, name: str, content: bytes) -> None:
     (folder.best / name).write_bytes(content)
-    with pytest.raises(GCNASError):
+    with pytest.raises(GCNASError, match=rf"{re.escape(name)}|best is damaged: .*gcnas finalize"):
         load_best(folder, CNN)
 
 

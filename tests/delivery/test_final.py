@@ -187,7 +187,7 @@ def test_a_time_ends_the_final_training(tmp_path: Path) -> None:
     run = tmp_path / "r"
     gcnas.search("digits", out=run, budget=1, epochs=1, final_epochs=1, threads=1, onnx=False, report=False)
     result = gcnas.finalize(run, seconds=5.0, final_epochs=100_000)
-    assert result.metrics["seconds"] < 8
+    assert result.metrics["seconds"] < 15  # hours, by epochs
     assert 1 < result.metrics["epochs"] < 100_000
 
 

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from gcnas.delivery import (
     forms,
     predict_files,
 )
-from gcnas.errors import ConfigurationError, ExportError
+from gcnas.errors import ConfigurationError, DataError, ExportError
 from gcnas.export.onnx_session import OnnxClassifier
 from gcnas.network import build
 from gcnas.result import Result
@@ -82,7 +83,14 @@ def run_script(archive: Path, folder: Path, images: list[Path], code: int = 0) -
     )
     command = [sys.executable, "-c", program, str(folder / "predict.py"), *map(str, images)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=folder.parent)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        env=environment,
+        cwd=folder.parent,
+    )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
@@ -101,9 +109,22 @@ def test_script_of_the_zip_passes_over_what_is_no_image(
     content[strips + 2] = 2
     odd.write_bytes(content)
     cut.write_bytes(digit_files[0].read_bytes()[:60])
-    images = [text, odd, digit_files[0], cut, tmp_path / "none.png", digit_files[1]]
+    dark, holes, icon = tmp_path / "dark.tif", tmp_path / "holes.tif", tmp_path / "icon.ico"
+    Image.new("I", (8, 8), 200).save(dark)
+    Image.new("F", (8, 8), float("nan")).save(holes)
+    Image.new("L", (16, 16)).save(icon)
+    rotten = tmp_path / "rotten.png"  # whole, but for what is in it
+    content = bytearray(digit_files[0].read_bytes())
+    data = content.index(b"IDAT") + 4
+    content[data : data + 10] = b"\xff" * 10
+    rotten.write_bytes(content)
+    images = [text, odd, dark, holes, icon, rotten, digit_files[0], cut, tmp_path / "none.png", digit_files[1]]
     said = run_script(archive, tmp_path / "net", images, code=1)
     assert [line.split("\t")[0] for line in said.splitlines()] == [str(digit_files[0]), str(digit_files[1])]
+    for path in images:
+        if path not in digit_files:
+            with pytest.raises(DataError):
+                result.model.preprocessing.load_image(path)
 
 
 def test_script_of_the_zip_says_what_predict_says(
@@ -111,10 +132,19 @@ def test_script_of_the_zip_says_what_predict_says(
 ) -> None:
     archive = export_zip(result.model, tmp_path / "net.zip")
     images = [*digit_files[:5], *odd_images]
+    damaged = digit_files[0].read_bytes()  # in its metadata
+    block = struct.pack(">I", 4) + b"eXIfnone"
+    (tmp_path / "damaged.png").write_bytes(
+        damaged[:33] + block + struct.pack(">I", zlib.crc32(block[4:])) + damaged[33:]
+    )
+    images.append(tmp_path / "damaged.png")
     said = CliRunner().invoke(app, ["predict", str(result.run), *map(str, images)])
     assert said.exit_code == 0
     assert len(said.stdout.splitlines()) == len(images)
     assert run_script(archive, tmp_path / "net", images) == said.stdout
+    strange = Path(os.fsdecode(os.fsencode(tmp_path / "strange") + b"\xff.png"))
+    strange.write_bytes(damaged)
+    assert run_script(archive, tmp_path / "net", [strange]).startswith(f"{strange}\t")
     again = export_zip(result.model, tmp_path / "again.zip")
     assert archive.read_bytes() == again.read_bytes()
 

@@ -1,10 +1,14 @@
 import csv
+import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from gcnas.data import check
 from gcnas.delivery import image_files, predict_arrays, predict_files, write_predictions
 from gcnas.errors import DataError
 from gcnas.result import Result
@@ -69,6 +73,57 @@ def test_folders_are_searched(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no image"):
         image_files([tmp_path / "empty"])
+
+
+def test_a_folder_has_the_images_that_a_search_reads(tmp_path: Path) -> None:
+    """Class folders may be links; links further down are not followed, and none in a circle."""
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    for name in ("a.png", "deep/b.png"):
+        Image.new("L", (8, 8)).save(tmp_path / "elsewhere" / name)
+    folder = tmp_path / "photos"
+    (folder / "cat").mkdir(parents=True)
+    Image.new("L", (8, 8), 9).save(folder / "cat" / "c.png")
+    (folder / "dog").symlink_to(tmp_path / "elsewhere")
+    (folder / "cat" / "again").symlink_to(tmp_path / "elsewhere")
+    (folder / "circle").symlink_to(tmp_path)
+    found = image_files([folder])
+    assert [str(path.relative_to(folder)) for path in found] == ["cat/c.png", "dog/a.png", "dog/deep/b.png"]
+    assert check(folder).images == 3
+    (tmp_path / "splits" / "train").mkdir(parents=True)
+    for name in ("cat", "dog"):
+        (tmp_path / "splits" / "train" / name).symlink_to(folder / name)
+    (tmp_path / "splits" / "test").symlink_to(tmp_path / "splits" / "train")
+    found = image_files([tmp_path / "splits"])
+    assert len(found) == check(tmp_path / "splits").images == 6
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its images would be missing from a table without a word."""
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "a.png").touch()
+    scan = os.scandir
+
+    def refuse(path: str | os.PathLike[str]) -> object:
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match="locked cannot be read: Permission denied"):
+        image_files([tmp_path])
+
+
+def test_a_class_may_have_the_name_of_a_column(result: Result, digit_files: list[Path], tmp_path: Path) -> None:
+    names = ("error", "label", *result.model.class_names[2:])
+    model = replace(result.model, class_names=names)
+    list(write_predictions(tmp_path / "p.csv", model, predict_files(model, digit_files[:1])))
+    with (tmp_path / "p.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["error"] == ""
+    assert row["label"] in names
+    assert sum(float(row[name]) for name in ("class error", "class label", *names[2:])) == pytest.approx(
+        1, abs=1e-5
+    )
 
 
 def test_hidden_files_are_left_out_unless_named(tmp_path: Path) -> None:

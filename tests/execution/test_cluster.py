@@ -196,13 +196,21 @@ class Killer(Observer):
 
     def __init__(self, cluster: Any) -> None:
         self._cluster, self.count = cluster, 0
+        self.finished_after: set[int] = set()
+        self._removal: threading.Thread | None = None
 
     def trial_finished(self, trial: Trial, best: Trial | None) -> None:
         self.count += 1
-        if self.count == 2:
+        if self._removal is None and self.count == 2:
             node = self._cluster.worker_nodes.copy().pop()
             # Beside the search, so that it is going on when the node dies.
-            threading.Thread(target=self._cluster.remove_node, args=(node, False)).start()
+            self._removal = threading.Thread(target=self._cluster.remove_node, args=(node, False))
+            self._removal.start()
+        elif self._removal is not None:
+            if self.count == 6:
+                self._removal.join()
+            if not self._removal.is_alive():
+                self.finished_after.add(trial.number)
 
 
 class Hanging:
@@ -281,7 +289,7 @@ def test_a_search_by_command_climbs_rungs_on_the_cluster(
 @pytest.mark.slow
 def test_a_node_killed_during_a_search_loses_nothing(cluster: Any, tmp_path: Path) -> None:
     options: dict[str, Any] = {
-        "budget": 6,
+        "budget": 12,
         "strategy": "random",
         "references": False,
         "fidelity": "full",
@@ -304,11 +312,12 @@ def test_a_node_killed_during_a_search_loses_nothing(cluster: Any, tmp_path: Pat
     )
     cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
+    assert len(killer.finished_after) > 5
     # As many as fitted; the final training, and what reads the run later, needs no cluster.
     assert RunConfig.from_yaml(tmp_path / "ray" / "config.yaml")["workers"] == 2
     assert not ray.is_initialized()
-    assert killer.count == 6
-    assert [trial.attempts for trial in far.trials] == [0] * 6
+    assert killer.count == 12
+    assert [trial.attempts for trial in far.trials] == [0] * 12
     assert table(far.trials) == table(serial.trials)
     assert all(trial.evaluation.state is EvaluationState.COMPLETE for trial in far.trials)
 

@@ -9,15 +9,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from tests.execution.deeds import Broken, Deeds, job
 
 from gcnas.errors import ConfigurationError, DataError, WorkerError
-from gcnas.execution import Job, Outcome, ProcessExecutor, SerialExecutor, processes, worker_process
+from gcnas.execution import Job, Outcome, ProcessExecutor, SerialExecutor, processes, worker, worker_process
 from gcnas.execution.memory import private_memory
 from gcnas.execution.worker_process import Bounds, WorkerProcess
 from gcnas.records import EvaluationState
@@ -61,6 +63,11 @@ def gone(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().split(") ")[1][0] == "Z"
     except OSError:
         return True
+
+
+def cpu_seconds(process: int) -> float:
+    times = psutil.Process(process).cpu_times()
+    return float(times.user + times.system)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
@@ -313,12 +320,11 @@ def test_a_candidate_that_prints_on_and_on_fills_no_disk(
     begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_process, "MAX_LOG", 100_000)
-    largest, done = 0, threading.Event()
+    sizes, done = [0], threading.Event()
 
     def watch() -> None:
-        nonlocal largest
         while not done.wait(0.002):
-            largest = max([largest, *(log.stat().st_size for log in tmp_path.glob("*.log"))])
+            sizes.append(sum(log.stat().st_size for log in tmp_path.glob("worker-1*.log")))
 
     monkeypatch.setattr(processes, "CHECK_SECONDS", 0.02)
     watcher = threading.Thread(target=watch)
@@ -328,8 +334,8 @@ def test_a_candidate_that_prints_on_and_on_fills_no_disk(
     watcher.join()
     assert outcomes[1].evaluation.error_kind == "time-out"
     assert outcomes[2].evaluation.score == 0.02
-    written = 13_001 * 1.5 / 20e-6  # what it would be at a plausible speed of printing
-    assert 100_000 < largest < written / 4
+    assert max(sizes) > 100_000
+    assert sum(after < before for before, after in pairwise(sizes)) > 1  # emptied, again and again
 
 
 @pytest.mark.parametrize("deed", ["loop", "deaf loop"])
@@ -452,6 +458,14 @@ def test_what_cannot_be_pickled_is_told_with_a_way_out(begin: Begin) -> None:
         begin(1, lambda _tell: None)
 
 
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="no /proc: no such order of killing")
+def test_where_memory_runs_out_workers_die_before_their_driver(begin: Begin) -> None:
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    executor = begin()
+    (outcome,) = run(executor, job(1)).values()
+    assert int(Path(f"/proc/{pid(outcome)}/oom_score_adj").read_text()) == max(own, worker.FIRST_TO_DIE)
+
+
 # --- the end
 
 
@@ -475,7 +489,7 @@ from pathlib import Path
 from gcnas.execution import ProcessExecutor
 from tests.execution.deeds import Deeds, job
 executor = ProcessExecutor([Deeds()] * 2, logs=Path(sys.argv[1]))
-executor.submit(job(1)), executor.submit(job(2))
+executor.submit(job(1, "slow")), executor.submit(job(2, "slow"))  # so that one worker does not do both
 pids = [int(outcome.evaluation.metrics["pid"]) for _ in range(2) for outcome in executor.wait()]
 print(*pids, flush=True)
 executor.submit(job(3, sys.argv[2])), executor.submit(job(4, sys.argv[2]))
@@ -493,7 +507,11 @@ def start_driver(tmp_path: Path, repository: Path, deed: str) -> tuple[subproces
         start_new_session=True,
     )
     assert process.stdout is not None
-    return process, [int(word) for word in process.stdout.readline().split()]
+    workers = [int(word) for word in process.stdout.readline().split()]
+    if len(set(workers)) != 2:
+        process.kill()
+        pytest.fail(f"two workers were to do one job each, but these did: {workers}")
+    return process, workers
 
 
 @pytest.mark.parametrize("deed", ["deaf loop", "score"])
@@ -501,7 +519,9 @@ def test_workers_die_with_their_driver(tmp_path: Path, repository: Path, deed: s
     """Even inside C code that never returns to Python, and even if the driver is killed."""
     process, workers = start_driver(tmp_path, repository, deed)
     with process:
-        assert workers
+        if deed == "deaf loop":
+            before = {worker: cpu_seconds(worker) for worker in workers}
+            assert wait_until(lambda: all(cpu_seconds(each) > before[each] + 0.5 for each in workers), 60.0)
         assert not any(map(gone, workers))
         process.kill()
     assert wait_until(lambda: all(map(gone, workers)))

@@ -1,8 +1,10 @@
 """What must hold exactly for every policy, on a space whose trajectories can all be listed."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 import torch
@@ -131,12 +133,26 @@ def test_a_longer_batch_changes_nothing(make: MakePolicy) -> None:
 
 
 def test_entropy_of_an_even_policy(make: MakePolicy) -> None:
-    """Before learning, the GCN's types and options are even, so their entropy is that of the open options."""
+    """Before learning, no decision is certain, and none has more than the three options of the space."""
     policy = make(TOY)
     batch = encode(TOY, policy.vocabulary, TRAJECTORIES[:50])
     entropy = policy(batch).entropy
     assert entropy.min() > 0
     assert entropy.max() <= torch.tensor(3.0).log() + 1e-6
+
+
+@pytest.mark.parametrize("name", [name for name in POLICIES if name.startswith("gcn")])
+def test_gcn_policies_begin_even(name: str) -> None:
+    """Where no connection is free, the entropy is that of the options that the masks leave open."""
+    policy = POLICIES[name](TOY)
+    trajectories = [each for each in TRAJECTORIES if not any(any(mask.connections) for mask in each.masks)]
+    assert len(trajectories) == 6
+    found = policy(encode(TOY, policy.vocabulary, trajectories)).entropy
+    for entropy, trajectory in zip(found.tolist(), trajectories, strict=True):
+        masks = [mask.types for mask in trajectory.masks]
+        masks += [options for mask in trajectory.masks for options in mask.hyperparameters]
+        choices = [sum(mask) for mask in masks if sum(mask) > 1]
+        assert entropy == pytest.approx(fmean(map(math.log, choices)), abs=1e-5)
 
 
 @pytest.mark.parametrize("window", [64, 65, 90])

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from tests.run.killing import ROOT, Tally, torment, trials_of
@@ -18,12 +18,12 @@ SEARCH = f"digits --budget {TRIALS} --epochs 3 --final-epochs 1 --resolution 8 -
 WAYS = {"random": ["--strategy", "random", "--fidelity", "full"], "gcnas": ["--strategy", "gcnas"]}
 
 
-def start(run: Path, options: list[str]) -> "subprocess.Popen[Any]":
+def start(run: Path, options: list[str], stderr: IO[str] | None = None) -> "subprocess.Popen[Any]":
     """Begin the run, or go on with it if it has a ledger."""
     begun = (run / "run.db").is_file()
     arguments = ["resume", run] if begun else ["search", *SEARCH, *options, "--out", run]
     command = [sys.executable, "-c", COMMAND, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
 
 
 def usable(run: Path) -> None:
@@ -49,7 +49,7 @@ def torment_digits(folder: Path, kills: int, seed: int = 0) -> dict[str, Tally]:
         if name == "random":
             assert start(alone, options).wait() == 0
         tallies[name] = torment(
-            lambda run, options=options: start(run, options),  # type: ignore[misc]
+            lambda run, stderr, options=options: start(run, options, stderr),  # type: ignore[misc]
             place,
             kills=kills // len(WAYS) + (number < kills % len(WAYS)),
             targets=("driver", "worker", "both"),

@@ -20,6 +20,7 @@ from gcnas import api
 from gcnas.data import load, store
 from gcnas.errors import DataError, RunFolderError
 from gcnas.execution import ProcessExecutor
+from gcnas.run import folder as run_folder
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
@@ -148,8 +149,9 @@ def test_best_without_room_for_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
         folder.replace(folder.best, lambda _: None)
 
 
+@pytest.mark.parametrize("name", ["trials.csv", "report.html"])
 def test_report_without_room_is_told_and_the_result_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     class Notes(Observer):
         heard = ""
@@ -157,11 +159,14 @@ def test_report_without_room_is_told_and_the_result_is_there(
         def note(self, message: str) -> None:
             self.heard += message
 
-    def refuse(path: Path, _: bytes) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", path)
+    write = run_folder.write_atomically
 
-    monkeypatch.setattr("gcnas.run.folder.write_atomically", refuse)
-    monkeypatch.setattr("gcnas.run.session.write_text", lambda *_: None)  # config.yaml
+    def refuse(path: Path, content: bytes) -> None:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        write(path, content)
+
+    monkeypatch.setattr(run_folder, "write_atomically", refuse)
     notes = Notes()
     result = api.search(
         "digits",
@@ -173,10 +178,9 @@ def test_report_without_room_is_told_and_the_result_is_there(
         workers=1,
         threads=1,
         onnx=False,
-        report=False,
         observer=notes,
     )
-    assert "trials.csv cannot be written (No space left on device)" in notes.heard
+    assert f"{name} cannot be written (No space left on device)" in notes.heard
     assert "make room" in notes.heard
     assert result.metrics["state"] == "final"
 
@@ -189,6 +193,19 @@ def test_images_in_files_without_room(small_disk: SmallDisk, monkeypatch: pytest
     with pytest.raises(DataError, match=r"cannot be kept in .*No space left.*Make room"):
         load("digits", cache=small_disk.path / "cache")
     assert not list((small_disk.path / "cache").iterdir())
+
+
+def test_a_search_whose_workers_cannot_have_the_images_begins_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "_to_file", refuse)
+    small = {"epochs": 1, "final_epochs": 1, "resolution": 8, "onnx": False, "report": False}
+    with pytest.raises(DataError, match=r"worker processes share cannot be written.*No space left.*workers=1"):
+        api.search("digits", out=tmp_path / "run", budget=2, workers=2, threads=2, **small)
+    assert trials_of(tmp_path / "run") == []
 
 
 def test_images_for_workers_without_room(small_disk: SmallDisk) -> None:

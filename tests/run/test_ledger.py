@@ -275,6 +275,7 @@ def test_reader_changes_nothing(ledger: Ledger, path: Path) -> None:
         reader._connection.execute("DELETE FROM meta")
 
 
+@pytest.mark.xdist_group("parents")
 def test_read_only_folder(path: Path, make_trial: MakeTrial) -> None:
     with Ledger(path) as ledger:
         finished(ledger, make_trial(1, 0.5))
@@ -287,6 +288,7 @@ def test_read_only_folder(path: Path, make_trial: MakeTrial) -> None:
             Ledger(path.parent / "another.db")
 
 
+@pytest.mark.xdist_group("parents")
 def test_read_only_folder_of_a_run_that_was_killed(path: Path, make_trial: MakeTrial) -> None:
     """What the dead process wrote last lies in the write-ahead log, and is seen."""
     ledger = Ledger(path)
@@ -302,11 +304,14 @@ def test_read_only_folder_of_a_run_that_was_killed(path: Path, make_trial: MakeT
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """A folder in which nothing can be written, not even by root: it acts as another user meanwhile."""
+    """A folder in which nothing can be written, not even by root: it acts as another user meanwhile.
+
+    Parents that this user may not pass are opened for that long, so the tests with it run one after the other.
+    """
     user = os.geteuid()
     modes = {item: item.stat().st_mode for item in (folder, *folder.iterdir())}
-    outside = [parent for parent in folder.parents if parent.stat().st_uid == user and user == 0]
-    opened = {parent: parent.stat().st_mode for parent in outside}
+    parents = {parent: parent.stat().st_mode for parent in folder.parents} if user == 0 else {}
+    opened = {parent: mode for parent, mode in parents.items() if mode & 0o055 != 0o055}
     try:
         for item in modes:
             item.chmod(0o555 if item.is_dir() else 0o444)

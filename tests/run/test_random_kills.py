@@ -13,7 +13,6 @@ def check(tallies: dict[str, Tally], kills: int) -> None:
         assert (tally.lost, tally.doubled, tally.different or 0) == (0, 0, 0), tallies
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "kills",
     [4, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(7_200)])],

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.policy.toy import TOY, all_trajectories
 
+from gcnas.graph import encode
 from gcnas.policy.gcn import GCNPolicy, GCNSettings
 from gcnas.policy.rnn import RNNPolicy
 from gcnas.records import Evaluation, EvaluationState, Limits, Proposal, Trajectory
@@ -16,7 +17,15 @@ from gcnas.run.middleware import Unique
 from gcnas.space import InputShape
 from gcnas.space.presets import CNN
 from gcnas.strategy import StrategyState, create_strategy
-from gcnas.strategy.reinforce import LITERAL, RNN_TUNED, Baseline, ReinforceSettings, ReinforceStrategy
+from gcnas.strategy.edits import architecture_of
+from gcnas.strategy.reinforce import (
+    LITERAL,
+    RNN_TUNED,
+    SOURCE,
+    Baseline,
+    ReinforceSettings,
+    ReinforceStrategy,
+)
 
 TUNING = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "tune_rivals.csv"
 WANTED = ((0, (1, 0)), (1, (0,)), (0, (0, 1)))
@@ -127,24 +136,37 @@ def test_state_survives_json_in_the_middle_of_a_batch() -> None:
         assert torch.equal(left, right)
 
 
-def test_the_gradient_is_that_of_the_expected_reward() -> None:
-    """Without baseline scaling and entropy, a step on all trajectories weighted by probability climbs the exact one."""
-    searcher = strategy()
-    policy = searcher.policy
-    from gcnas.graph import encode
-
+@pytest.mark.parametrize("entropy", [0.0, 0.1])
+def test_the_gradient_is_that_of_the_expected_reward(entropy: float) -> None:
+    """An update on all trajectories, with rewards weighted by their probability, climbs the exact expectation."""
     trajectories = all_trajectories()
-    batch = encode(TOY, policy.vocabulary, trajectories)
+    count = len(trajectories)
+    searcher = strategy(
+        settings=ReinforceSettings(batch=count, entropy=entropy, normalise=False, gradient_norm=float("inf"))
+    )
+    searcher._baseline.mean = 0.0  # another would be weighted as if all were as likely
+    policy = searcher.policy
+    likelihood = policy(encode(TOY, policy.vocabulary, trajectories))
+    probability = likelihood.log_probability.exp()
+    assert probability.sum().item() == pytest.approx(1.0, abs=1e-4)
     rewards = torch.tensor([reward(trajectory) for trajectory in trajectories])
-    probability = policy(batch).log_probability.exp()
-    exact = torch.autograd.grad((probability * rewards).sum(), list(policy.parameters()), allow_unused=True)
-    log = policy(batch).log_probability
-    baseline = 0.3
-    surrogate = (probability.detach() * (rewards - baseline) * log).sum()
-    score = torch.autograd.grad(surrogate, list(policy.parameters()), allow_unused=True)
-    for left, right in zip(exact, score, strict=True):
-        if left is not None and right is not None:
-            assert torch.allclose(left, right, atol=1e-5)
+    loss = -(probability * rewards).sum() - entropy * likelihood.entropy.mean()
+    exact = torch.autograd.grad(loss, list(policy.parameters()), allow_unused=True)
+    scores = (count * probability.detach() * rewards).tolist()
+    searcher.tell(
+        [
+            Evaluation(Proposal(architecture_of(TOY, each), each, SOURCE), EvaluationState.COMPLETE, score)
+            for each, score in zip(trajectories, scores, strict=True)
+        ]
+    )
+    assert len(searcher.figures()) == 1
+    assert max(gradient.abs().max() for gradient in exact if gradient is not None) > 0.01
+    for parameter, gradient in zip(policy.parameters(), exact, strict=True):
+        if gradient is None:
+            assert parameter.grad is None or not parameter.grad.any()
+        else:
+            assert parameter.grad is not None
+            assert torch.allclose(parameter.grad, gradient, atol=1e-5)
 
 
 def test_failures_count_as_nothing_and_references_not_at_all() -> None:

@@ -180,7 +180,10 @@ def test_a_state_goes_on_to_the_same_proposals_without_measuring_again(queries: 
 
 
 def test_without_signals_nothing_changes() -> None:
-    plain, none = GCNASStrategy(CELL, 2, QUICK), GCNASStrategy(CELL, 2, QUICK, signals=None)
+    plain, none = (
+        GCNASStrategy(CELL, 2, QUICK),
+        GCNASStrategy(CELL, 2, QUICK, signals=SignalSource((), lambda _: {})),
+    )
     assert go_on(plain, 14) == go_on(none, 14)
     assert not [name for name in plain.state_dict().tensors if "signal" in name]
 

@@ -1,13 +1,17 @@
 """The device and its settings."""
 
+import itertools
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tests.training.conftest import CPU, noise
 
 from gcnas.errors import ConfigurationError
-from gcnas.training import ImageBatches, Platform, Recipe
+from gcnas.training import ImageBatches, Platform, Recipe, speed
 from gcnas.training.platform import LEAST_SIDE, Precision
-from gcnas.training.speed import images_per_second
+from gcnas.training.recipe import TimedSchedule
 
 
 def test_json_round_trip() -> None:
@@ -53,7 +57,17 @@ def test_device_that_is_not_there(device: str) -> None:
         Platform.probe(device, 1)
 
 
-def test_speed_is_measured_in_about_a_second() -> None:
+def test_speed_is_measured_in_about_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock on which each look takes a millisecond, so that the steps are counted and not timed."""
+    looks = itertools.count()
+
+    def clock() -> float:
+        return next(looks) / 1000
+
+    monkeypatch.setattr(speed, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(speed, "TimedSchedule", partial(TimedSchedule, clock=clock))
     split = noise(40, channels=1)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(54, 40))
-    assert images_per_second(network, ImageBatches(split, CPU), Recipe(batch_size=16), CPU) > 100
+    found = speed.images_per_second(network, ImageBatches(split, CPU), Recipe(batch_size=16), CPU)
+    assert 1.0 <= clock() < 1.1
+    assert 16 * 1000 / 4 < found < 16 * 1000 * 1.1  # one look for each step, or a few

@@ -43,7 +43,7 @@ GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B"
 # What Pillow raises on damaged files, apart from OSError.
 _DAMAGED = (
     SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError, ArithmeticError,
-    AttributeError, RuntimeError,
+    AttributeError, RuntimeError, AssertionError,
 )  # fmt: skip
 
 _ORIENTATION_TAG = 0x0112

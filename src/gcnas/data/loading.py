@@ -188,6 +188,13 @@ def find_reader(source: str | Path) -> Callable[[], Source]:
         DataError: There is no such source, or nothing reads it.
     """
     path = Path(source)
+    try:
+        return _reader_of(path, source)
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise DataError(f"{source} cannot be read: {error.strerror}.") from error
+
+
+def _reader_of(path: Path, source: str | Path) -> Callable[[], Source]:
     if str(source) == "digits" and not path.exists():
         return _digits
     if path.is_dir():

@@ -60,7 +60,7 @@ def _scale(parts: Sequence[np.ndarray], names: Sequence[str]) -> float:
     high = max(highs)
     if not np.isfinite([low, high]).all():
         raise DataError(f"Pixels are finite numbers; {', '.join(names)} hold NaN or infinity.")
-    if "f" in kinds and low >= 0 and high <= 1:
+    if low >= 0 and high <= 1:
         return 255.0
     if low >= 0 and high <= 255:
         _check_floats(parts, names, highs)
@@ -68,7 +68,7 @@ def _scale(parts: Sequence[np.ndarray], names: Sequence[str]) -> float:
     if kinds == {"u"} and all(part.dtype == np.uint16 for part in parts):
         return 1 / 257
     raise DataError(
-        f"Pixels go from 0 to 255 (floats also from 0 to 1); these go from {low:g} to {high:g}. "
+        f"Pixels go from 0 to 255, or from 0 to 1; these go from {low:g} to {high:g}. "
         "Undo any normalisation first."
     )
 

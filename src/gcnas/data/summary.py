@@ -105,8 +105,11 @@ def notices(
     ratio = imbalance(counts)
     for split in ("validation", "test"):
         missing = [name for name, of_split in counts.items() if not of_split[split]]
-        if missing and split not in made:
-            said.append(f"The {split} split has no images of {', '.join(missing[:5])}.")
+        if (
+            missing and len(missing) < len(counts) and split not in made
+        ):  # without any image there is no such split
+            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            said.append(f"The {split} split has no images of {', '.join(missing[:5])}{more}.")
     if IMBALANCE < ratio < float("inf"):
         said.append(
             f"The largest class has {ratio:.1f} times the images of the smallest: "

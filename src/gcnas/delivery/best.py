@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gcnas.data import Preprocessing
-from gcnas.errors import BuildError, ExportError, GCNASError, RunFolderError
+from gcnas.errors import BuildError, DataError, ExportError, GCNASError, RunFolderError
 from gcnas.export import check_size, load_weights, save_weights, write_model_source
 from gcnas.network import Network, build
 from gcnas.records import Architecture
@@ -342,7 +342,7 @@ def _built(path: Path, space: SearchSpace) -> Model:
         fingerprint = document["space_fingerprint"]
         preprocessing = Preprocessing.from_json(read_json(path / "preprocessing.json"))
         class_names = _class_names(read_json(path / "metrics.json"), fitted, preprocessing)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, DataError) as error:
         raise RunFolderError(f"{path} is damaged: {error!r}. Make it anew with 'gcnas finalize'.") from error
     if fitted.fingerprint != fingerprint:
         raise RunFolderError(

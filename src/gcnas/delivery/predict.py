@@ -1,12 +1,13 @@
 """Classifying image files with a run's network and its own preprocessing."""
 
 import csv
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, TypeAlias
+from typing import NoReturn, TextIO, TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch
 from gcnas.data import Split
 from gcnas.data.decode import SUFFIXES
 from gcnas.data.folder import visible
+from gcnas.data.source import SPLIT_WORDS
 from gcnas.delivery.best import Model
 from gcnas.errors import DataError
 
@@ -78,7 +80,7 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
     """The files named, and all image files in the folders named but hidden ones, in order.
 
     Raises:
-        DataError: If a path does not exist, or a folder holds no image.
+        DataError: If a path does not exist, a folder holds no image, or one in it cannot be read.
     """
     files: list[Path] = []
     for path in paths:
@@ -96,17 +98,34 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if _is_image(file.relative_to(folder)))
+    """All images of a folder. Links are followed where a search follows them: to folders of classes and of splits."""
+    found: list[Path] = []
+    above = folder.resolve()
+    followed = [folder, *(path for path in folder.iterdir() if path.name.lower() in SPLIT_WORDS)]
+
+    def entered(path: Path) -> bool:
+        leads_on = path.parent in followed and not above.is_relative_to(path.resolve())
+        return visible(path.name) and (leads_on or not path.is_symlink())
+
+    for at, subfolders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        subfolders[:] = [name for name in subfolders if entered(Path(at, name))]
+        found += [Path(at, name) for name in names if _is_image(name)]
+    return sorted(found)
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and all(map(visible, path.parts))
+def _is_image(name: str) -> bool:
+    return visible(name) and Path(name).suffix.lower() in SUFFIXES
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def write_predictions(output: Path, model: Model, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
     """Write predictions into a CSV file while they pass.
 
-    Columns: path, label, probability, one for each class, error.
+    Columns: path, label, probability, one for each class, error. That of a class that has the name of another column
+    is called ``class NAME``.
 
     Args:
         output: The file; ``-`` is standard output.
@@ -123,7 +142,10 @@ def write_predictions(output: Path, model: Model, predictions: Iterable[Predicti
     try:
         with _opened(output) as file:
             writer = csv.writer(file)
-            writer.writerow(["path", "label", "probability", *model.class_names, "error"])
+            before, after = ["path", "label", "probability"], ["error"]
+            taken = {*before, *after}
+            classes = [f"class {name}" if name in taken else name for name in model.class_names]
+            writer.writerow([*before, *classes, *after])
             for prediction in predictions:
                 scores = prediction.probabilities or [""] * len(model.class_names)
                 writer.writerow(

@@ -1,7 +1,9 @@
 """Classify image files: python predict.py IMAGES... (needs onnxruntime, numpy and pillow)."""
 
+import io
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +11,34 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 HERE = Path(__file__).parent
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
+MAX_PIXELS = 80_000_000
+TURN = Image.Transpose
+TURNS = (
+    TURN.FLIP_LEFT_RIGHT, TURN.ROTATE_180, TURN.FLIP_TOP_BOTTOM, TURN.TRANSPOSE, TURN.ROTATE_270, TURN.TRANSVERSE,
+    TURN.ROTATE_90,
+)  # fmt: skip
+"""What undoes the orientations 2 to 8 of a photo."""
 
 
 def load(path: str, resolution: list[int], channels: int) -> np.ndarray:
     """An image file as the network wants it: 1 x height x width x channels, 0 to 255."""
     height, width = resolution
-    image: Image.Image = Image.open(path)
+    image: Image.Image = Image.open(path, formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"more pixels than {MAX_PIXELS:,}")
     image.draft(None, (2 * max(height, width),) * 2)
-    image = ImageOps.exif_transpose(image)
+    whole_numbers = image.format == "TIFF" and image.mode == "I"
+    image.load()
+    turned = 1
+    with suppress(Exception):  # damaged metadata are no reason to refuse the pixels
+        turned = int(image.getexif().get(0x0112, 1))
+    if 2 <= turned <= 8:
+        image = image.transpose(TURNS[turned - 2])
     if image.mode[0] in "IF":  # 16 bits, or numbers with a point
         values = np.asarray(image).astype(float)
+        if not np.isfinite(values).all() or (whole_numbers and 0 < values.max() <= 255):
+            raise ValueError("what is black and what is white cannot be told")
         factor = 1 / 257 if image.mode[0] == "I" else 255 if values.max() <= 1.1 else 1
         image = Image.fromarray((values * factor).round().clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
@@ -34,6 +54,8 @@ def main() -> None:
     labels = json.loads((HERE / "labels.json").read_text(encoding="utf-8"))
     how = json.loads((HERE / "preprocessing.json").read_text(encoding="utf-8"))
     session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
     broken = False
     for path in sys.argv[1:]:
         try:

@@ -29,7 +29,7 @@ from gcnas.execution.serial import MAX_MESSAGE, Evaluated, attempt, spoils_gpu
 PROGRESS_SECONDS = 0.2
 """Progress is told at most once in this time."""
 
-FIRST_TO_DIE = "500"
+FIRST_TO_DIE = 500
 """Added to the score by which Linux, out of memory, chooses a process to kill: a worker before the driver."""
 
 _in_worker = threading.Event()
@@ -94,7 +94,8 @@ def main(connection: int, parent: int) -> None:
     )  # Ctrl-C reaches all processes of a terminal; the parent decides
     _end_with(parent)
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_DIE, encoding="ascii")
+        score = Path("/proc/self/oom_score_adj")  # inherited from the driver
+        score.write_text(str(max(FIRST_TO_DIE, int(score.read_text()))), encoding="ascii")
     faulthandler.enable()
     sys.stdout, sys.stderr = _lenient(1), _lenient(2)
     for descriptor in (connection, parent):

@@ -107,7 +107,7 @@ def check_onnx(content: bytes, classifier: PixelClassifier, images: np.ndarray) 
         ExportError: If ONNX Runtime refuses the file, a probability differs by more than 1e-4, or the most
             probable class is another one.
     """
-    images = np.ascontiguousarray(images[:CHECKED_IMAGES])
+    images = np.array(images[:CHECKED_IMAGES])  # a copy, which PyTorch may write: maps of files are read-only
     with torch.no_grad():
         expected = classifier(torch.from_numpy(images)).numpy()
     try:

@@ -163,8 +163,27 @@ class RunFolder:
         Raises:
             RunFolderError: If there is none.
         """
-        if not self.ledger.is_file():
+        try:
+            found = self.ledger.is_file()
+        except OSError as error:  # a folder that may not be entered, a name that is too long
+            raise RunFolderError(f"{self.path} cannot be read: {error.strerror}.") from error
+        if not found:
             raise RunFolderError(f"{self.path} is not a run folder: it has no {self.ledger.name}.")
+
+    def delivered(self, phi: int | None = None) -> Path:
+        """Where a network lies: the best, or one that was grown.
+
+        Raises:
+            RunFolderError: If there is none yet.
+        """
+        path = self.best if phi is None else self.scaled / f"phi-{phi}"
+        if path.is_dir():
+            return path
+        if phi is None:
+            raise RunFolderError(f"{self.path} has no best network yet; let the search finish a candidate.")
+        raise RunFolderError(
+            f"There is no {path} yet; make it with 'gcnas scale {shlex.quote(str(self.path))} --phi {phi}'."
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
