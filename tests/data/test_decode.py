@@ -184,7 +184,7 @@ DAMAGED = {
     "no_pixels.png": (png(0, 5), "not an image"),
     "postscript.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
     "lying.png": (png(1_000, 1_000), "damaged"),
-    "no_palette.png": (png(9, 9, colour_type=3), "damaged"),
+    "no_palette.png": (png(9, 9, colour_type=3), "damaged$"),
 }
 
 

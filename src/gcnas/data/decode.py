@@ -203,4 +203,4 @@ def _plain_reasons() -> Iterator[None]:
     except MemoryError as error:
         raise DataError("not enough memory to decode it") from error
     except _DAMAGED as error:
-        raise DataError(f"damaged: {error}") from error
+        raise DataError(f"damaged: {error}" if str(error) else "damaged") from error

@@ -61,7 +61,7 @@ def main() -> None:
         try:
             pixels = load(path, how["resolution"], how["channels"])
         except Exception as error:  # noqa: BLE001 - decoders raise whatever a damaged file leads them to
-            print(f"{path} cannot be read: {error}", file=sys.stderr)
+            print(f"{path} cannot be read: {str(error) or 'damaged'}", file=sys.stderr)
             broken = True
             continue
         probabilities = session.run(["probabilities"], {"images": pixels})[0][0]
