@@ -73,6 +73,8 @@ def measure(seed: int, epochs: int, images: int, folder: Path) -> list[dict[str,
         onnx=False,
         threads=1,
         seed=seed,
+        mixing=False,
+        precision="float32",  # as in the rows kept, which are from before there was another
     )
     measured: dict[tuple[str, int], dict[str, Any]] = {}
     for arm, (alpha, beta, gamma) in ARMS.items():

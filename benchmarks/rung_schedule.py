@@ -59,7 +59,7 @@ class Bench:
     def __init__(self, folder: Path, images: int) -> None:
         self.data, self.held_out = _data(folder, images)
         config = RunConfig.create(data="fashion", threads=1)
-        self.platform = Platform.probe(threads=1)
+        self.platform = Platform.probe(threads=1, precision="float32")
         self.space: SearchSpace = fit_space(CNN, self.data, config)
         context = Context(config, RunFolder(folder), self.data, self.space, self.platform, Amounts(1, 1))
         self.recipe: Recipe = context.recipe

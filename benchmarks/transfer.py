@@ -3,7 +3,8 @@
 For each seed and pair of sets a short search on the source; its network then goes to ``--images`` images of the target
 in three ways, each with the same seed and the same number of epochs: ``cold`` (new weights, the run's learning rate),
 ``warm`` (``gcnas transfer RUN DATA``) and ``frozen`` (``gcnas transfer RUN DATA --freeze 5``, whose five epochs are
-among those counted). Pairs:
+among those counted). All compute in single precision and mix no images, as in the rows kept, which are from before
+there was either. Pairs:
 
 - ``cifar-flowers``: from 8,000 images of CIFAR-10 to flowers, both in colour and of 32x32 pixels; the source's network
   has at most 12.6 M multiply-adds (in which ResNet-8 fits) and 30 epochs, all other flowers are the test.
@@ -100,6 +101,7 @@ def compare(name: str, seed: int, images: int, epochs: int) -> list[dict[str, ob
     pair = PAIRS[name]
     target = pair.target(images, seed)
     common: dict[str, Any] = {"threads": 1, "seed": seed, "onnx": False, "report": False, "epochs": 1}
+    common |= {"mixing": False, "precision": "float32"}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         source = gcnas.search(

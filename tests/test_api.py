@@ -30,6 +30,7 @@ from gcnas.run import costs, recommendation
 from gcnas.run.ledger import LedgerReader
 from gcnas.space import InputShape, LatencyModel, SearchSpace
 from gcnas.space.presets import CNN
+from gcnas.strategy.gcnas import GCNASStrategy
 from gcnas.training.candidate import build_seeded, weights_of
 
 SMALL = {"epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}
@@ -192,17 +193,30 @@ def test_a_delivery_that_was_stopped_is_made_up_for(tmp_path: Path, monkeypatch:
     assert len(calls) == 1
 
 
+def test_other_limits_let_the_strategy_reconsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, calls = tmp_path / "run", list[int]()
+    gcnas.search("digits", out=run, budget=2, max_params="30k", **SMALL)
+    monkeypatch.setattr(GCNASStrategy, "reconsider", lambda _: calls.append(1))
+    for changes, expected in (
+        ({"budget": 3}, 0),
+        ({"budget": 4, "max_params": "40k"}, 1),
+        ({"budget": 5, "max_params": "35k"}, 1),
+    ):
+        gcnas.resume(run, **changes)
+        assert len(calls) == expected
+
+
 def test_a_delivered_network_stays_until_the_next_is_delivered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, open_session, written = tmp_path / "run", api.open_session, []
+    run, open_driver, written = tmp_path / "run", api.open_driver, []
     first = gcnas.search("digits", out=run, budget=2, **SMALL)
 
     def improved(context: Any, ledger: Any, clock: Any, keep_best: Any, observer: Any) -> Any:
         keep_best(ledger.trials()[0], {})
-        return open_session(context, ledger, clock, keep_best, observer)
+        return open_driver(context, ledger, clock, keep_best, observer)
 
-    monkeypatch.setattr(api, "open_session", improved)
+    monkeypatch.setattr(api, "open_driver", improved)
     monkeypatch.setattr(api, "write_searched", lambda *_: written.append(1))
     gcnas.resume(run)
     assert not written
@@ -216,19 +230,19 @@ def test_a_final_training_that_fails_leaves_what_the_search_has_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where best/ holds what was delivered before."""
-    run, open_session = tmp_path / "run", api.open_session
+    run, open_driver = tmp_path / "run", api.open_driver
     first = gcnas.search("digits", out=run, budget=2, **SMALL)
     other = next(trial for trial in first.trials if trial.number != first.metrics["trial"])
 
     def improved(context: Any, ledger: Any, clock: Any, keep_best: Any, observer: Any) -> Any:
         design = other.proposal.architecture
         keep_best(other, weights_of(build_seeded(context.space, design, context.dataset, context.platform, 0)))
-        return open_session(context, ledger, clock, keep_best, observer)
+        return open_driver(context, ledger, clock, keep_best, observer)
 
     def fail(*_: object) -> None:
         raise OutOfMemoryError("too large")
 
-    monkeypatch.setattr(api, "open_session", improved)
+    monkeypatch.setattr(api, "open_driver", improved)
     monkeypatch.setattr(api, "choose_trial", lambda *_, **__: other)
     monkeypatch.setattr(final, "_train", fail)
     assert first.metrics["epochs"] == 1

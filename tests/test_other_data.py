@@ -121,7 +121,7 @@ def test_a_transfer_that_was_killed_before_its_first_training_goes_on_as_one(
 
     out = tmp_path / "moved"
     with monkeypatch.context() as context:
-        context.setattr(api, "open_session", killed)
+        context.setattr(api, "open_driver", killed)
         with pytest.raises(KeyboardInterrupt):
             gcnas.transfer(run.run, turned, out=out, **FAST)
     resumed = gcnas.resume(out, data=turned)

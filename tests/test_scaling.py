@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,25 @@ def test_other_coefficients_or_epochs_are_trained_anew(run: Path) -> None:
     assert row.resolution == (8, 8)
     assert _metrics(run, 1)["scaled_from"]["alpha"] == 2.0
     assert gcnas.scale(run, 1, epochs=2, **GROWTH)[1].epochs == 2
+
+
+def test_a_grid_goes_on_where_larger_images_fall_into_other_splits(
+    own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = scaling.larger_context
+
+    def other(base: Any, scaled: Any, images_at: Any) -> Any:
+        dataset = base.dataset
+        if scaled.resolution != dataset.preprocessing.resolution:
+            return plain(base, scaled, lambda _: replace(dataset, splits="others"))
+        return plain(base, scaled, images_at)
+
+    monkeypatch.setattr(scaling, "larger_context", other)
+    notes = Notes()
+    rows = gcnas.scale(own_run, 1, observer=notes, threads=1)
+    assert rows[1].resolution == rows[0].resolution
+    assert rows[1].multiply_adds > rows[0].multiply_adds
+    assert any("left out: At" in note and "other splits" in note for note in notes.all)
 
 
 def test_limits_leave_sizes_out(run: Path) -> None:

@@ -46,7 +46,7 @@ from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
 from gcnas.run.recommendation import nothing_within, recommend
-from gcnas.run.session import delivery_seconds, elapsed, new_context, open_ledger, open_session
+from gcnas.run.session import delivery_seconds, elapsed, new_context, open_driver, open_ledger
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import check_name
@@ -327,9 +327,9 @@ def run_to_the_end(
             earlier = delivery_seconds(ledger)
             left = _seconds_left(context, clock() - earlier)
             observer.started(folder.path, done, config.budget.trials, left, context.workers.count)
-            session = open_session(context, ledger, clock, keep_best, observer)
-            with graceful_interrupts(session.driver, observer):
-                session.driver.run()
+            driver = open_driver(context, ledger, clock, keep_best, observer)
+            with graceful_interrupts(driver, observer):
+                driver.run()
                 asked = _asked(ledger)
                 # Asked for once more by its length: the clock of the search is no reason to cut it.
                 by_length = "final_epochs" in asked and bool(_deliveries(ledger))

@@ -251,7 +251,8 @@ class RunConfig(BaseModel):
         threads: CPU threads of everything together; None takes all cores.
         device: ``cpu``, ``cuda``, … ; None chooses a GPU where there is one.
         precision: What training computes in: ``float32``, ``bfloat16``, or ``auto``, which is the latter where that is
-            faster: on CUDA GPUs, and on CPUs with instructions for it for images of 16 pixels and more.
+            faster: on CUDA GPUs with units for it, and on CPUs with instructions for it for images of 16 pixels
+            and more.
         seed: Root of all random streams.
     """
 

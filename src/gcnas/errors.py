@@ -29,6 +29,10 @@ class RunFolderError(GCNASError):
     """A run folder is missing, damaged, in use, newer than this version, or of another run."""
 
 
+class OtherSplitsError(RunFolderError):
+    """The images of a run fall into other splits at another resolution."""
+
+
 class DamagedLedgerError(RunFolderError):
     """The ledger of a run is damaged; some of its trials may still be readable."""
 

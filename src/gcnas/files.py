@@ -1,9 +1,19 @@
-"""Writing a file so that a reader, or a crash, meets either the old content or the new one."""
+"""What is there, and writing a file so that a reader, or a crash, meets either the old content or the new one."""
 
 import errno
 import os
 import secrets
 from pathlib import Path
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; one that may not be looked at, or whose name is too long, is not there."""
+    return os.path.isfile(path)  # noqa: PTH113 - that of pathlib raises
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; one that may not be looked at, or whose name is too long, is not there."""
+    return os.path.isdir(path)  # noqa: PTH112 - that of pathlib raises
 
 
 def beside(path: Path) -> Path:

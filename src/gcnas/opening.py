@@ -1,12 +1,14 @@
 """What a run is opened with: its configuration, its data, its space."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
+from gcnas.data.loading import MIN_SIDE
 from gcnas.delivery import kept_donor, kept_transfer, transferable
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.run.context import Context
@@ -78,17 +80,25 @@ def same_data(folder: RunFolder, data: DataSource | None) -> Dataset:
         RunFolderError: If they are others now.
     """
     config = saved_config(folder)
-    dataset = load_data(config, _data_of(config, folder, data), folder)
+    source = _data_of(config, folder, data)
     with LedgerReader(folder.ledger) as ledger:
         meta = ledger.meta()
     with damage(folder.ledger):
         known = str(meta["data"]["fingerprint"])
+    dataset = load_data(config, source, folder, _resolution(meta, folder))
     if dataset.fingerprint != known:
         raise RunFolderError(
             f"The data of {folder.path} has changed since the run began; name the same images with --data (in Python: "
             "data=…). If they are the same, this version reads them otherwise: start a new run."
         )
     return dataset
+
+
+def _resolution(meta: Mapping[str, Any], folder: RunFolder) -> tuple[int, int] | None:
+    """Height and width of a run's images, which need not be inferred again; None where they cannot be asked for."""
+    with damage(folder.ledger):
+        found = int(meta["image"]["height"]), int(meta["image"]["width"])
+    return found if min(found) >= MIN_SIDE else None
 
 
 def images_at(
@@ -141,9 +151,9 @@ def reopen(
     if config.executor != saved.executor:
         config = settled(config)
     found_space = find_space(saved, space)
-    dataset = load_data(config, source, folder)
     with Ledger(folder.ledger) as ledger:
         meta, trials = ledger.meta(), ledger.trials()
+    dataset = load_data(config, source, folder, _resolution(meta, folder))
     if config.init_from is not None and not trials and (transferred := kept_transfer(folder)) is not None:
         # Stopped before its first training, a transfer goes on as one.
         found_space = transferable(transferred, found_space)

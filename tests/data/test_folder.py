@@ -122,6 +122,7 @@ def test_links_that_lead_back_are_left_out(folder) -> None:
     assert source.other_files == 1  # "itself"
     assert "all is a link to a folder that it lies in" in " ".join(source.notices)
     assert "above is a link" in " ".join(source.notices)
+    assert "itself is a link that cannot be followed" in " ".join(source.notices)
 
 
 def test_links_to_folders_of_images_are_named(folder) -> None:
@@ -147,6 +148,40 @@ def test_a_folder_that_cannot_be_read_is_an_error(folder, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(DataError, match=r"secret cannot be read: Permission denied"):
+        read_folder(root)
+
+
+def test_links_to_where_one_may_not_look_are_left_out(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder({"cat": 2, "dog": 2})
+    elsewhere = folder({"bird": 1}, root.parent / "secret")
+    (root / "cat" / "link.png").symlink_to(elsewhere / "bird" / "000.png")
+    (root / "bird").symlink_to(elsewhere / "bird")
+    stat = os.stat
+
+    def refused(path: object, **options: object) -> object:
+        if str(path).endswith(("link.png", f"{os.sep}bird")) and options.get("follow_symlinks", True):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", refused)
+    source = read_folder(root)
+    # Decoding tells why it is none.
+    assert [source.images.describe(row) for row in range(5)].count(str(Path("cat/link.png"))) == 1
+    assert source.class_names == ("cat", "dog")
+    assert "bird is a link that cannot be followed" in " ".join(source.notices)
+
+
+def test_a_folder_that_can_only_be_listed_is_an_error(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder({"cat": 2, "dog": 2})
+    lstat = os.lstat
+
+    def refused(path: Path, **options: object) -> object:
+        if Path(path).parent == root:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return lstat(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "lstat", refused)
+    with pytest.raises(DataError, match=r"pets cannot be read: Permission denied"):
         read_folder(root)
 
 

@@ -231,6 +231,8 @@ def test_foreign_files_are_left_alone(result: Result, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ExportError, match="already holds other files"):
         export_python(result.run / "best", tmp_path)
+    with pytest.raises(ExportError, match="cannot be written"):
+        export_python(result.run / "best", tmp_path / ("x" * 300))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

@@ -101,6 +101,12 @@ def test_what_weights_have_seen_is_told(run: Path, result: Result, tmp_path: Pat
     (tmp_path / "other/run.db").unlink()
     gcnas.search("digits", out=tmp_path / "b", init_from=str(tmp_path / "other"), observer=strange, **options)
     assert not any("flatter" in note for note in strange.notes)
+    shutil.copy(result.run / "best/weights.safetensors", tmp_path / "bare.safetensors")
+    bare = Notes()
+    gcnas.finalize(
+        run, final_epochs=1, onnx=False, report=False, init_from=tmp_path / "bare.safetensors", observer=bare
+    )
+    assert any("do not say what their classes were" in note for note in bare.notes)
 
 
 def test_what_a_run_grows_and_what_teaches_it_begin_with_its_weights_too(
@@ -133,6 +139,8 @@ def test_what_a_run_grows_and_what_teaches_it_begin_with_its_weights_too(
 def test_weights_that_are_none_are_an_error(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is neither"):
         gcnas.finalize(run, init_from=tmp_path / "nothing")
+    with pytest.raises(ConfigurationError, match="is neither"):
+        gcnas.finalize(run, init_from="x" * 300)
     with pytest.raises(ConfigurationError, match="is neither"):
         gcnas.search("digits", out=tmp_path / "r", budget=1, init_from=str(tmp_path / "nothing"))
     assert not (tmp_path / "r").exists()

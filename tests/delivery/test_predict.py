@@ -58,6 +58,17 @@ def test_an_image_is_not_overwritten(result: Result, digit_files: list[Path]) ->
     assert digit_files[0].read_bytes() == before
 
 
+def test_only_a_table_is_replaced_by_a_table(result: Result, digit_files: list[Path], tmp_path: Path) -> None:
+    image = tmp_path / "a3f9c0"
+    image.write_bytes(digit_files[0].read_bytes())
+    with pytest.raises(DataError, match="a3f9c0 exists and is no table"):
+        list(write_predictions(image, result.model, predict_files(result.model, digit_files[:1])))
+    assert image.read_bytes() == digit_files[0].read_bytes()
+    for name in ("new", "new", "old.csv", "old.csv"):
+        list(write_predictions(tmp_path / name, result.model, predict_files(result.model, digit_files[:1])))
+        assert (tmp_path / name).read_text().startswith("path,label")
+
+
 def test_no_images_no_predictions(result: Result) -> None:
     assert list(predict_files(result.model, [])) == []
     assert predict_arrays(result.model, np.zeros((0, 8, 8, 1), np.uint8)).shape == (0, 10)

@@ -17,6 +17,7 @@ from gcnas.errors import (
 from gcnas.execution import Evaluated, Job, SerialExecutor
 from gcnas.execution.serial import MAX_MESSAGE
 from gcnas.records import Architecture, EvaluationState, Fidelity, Layer, Proposal, Trajectory
+from gcnas.training.loop import memory_errors
 
 
 def job(number: int) -> Job:
@@ -144,6 +145,21 @@ def test_a_job_that_waited_gets_no_more_than_what_is_left() -> None:
         executor.wait()
     # The clock says 1 to 5 when they are given; three steps a job go by.
     assert limits == [30.0 - (6 - 1), 30.0 - (9 - 2), 3.0, 1.0, None]
+
+
+def test_a_gpu_without_room_is_not_lost() -> None:
+    def evaluate(given: Job) -> Evaluated:
+        if given.trial == 1:
+            with memory_errors():
+                raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        return 0.5, {}, None
+
+    executor = SerialExecutor(evaluate)
+    for number in (1, 2):
+        executor.submit(job(number))
+    (first,), (second,) = executor.wait(), executor.wait()
+    assert first.evaluation.error_kind == "out-of-memory"
+    assert second.evaluation.state is EvaluationState.COMPLETE
 
 
 def test_a_gpu_that_is_lost_costs_one_candidate_and_ends_the_run() -> None:

@@ -172,5 +172,7 @@ def _write_best(run: Path, winner: Trial, classes: Sequence[str], final: bool) -
     best = run / "best"
     best.mkdir()
     (best / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    for name in ("weights.safetensors", "model.py"):
+        (best / name).touch()
     architecture = json.dumps(winner.proposal.architecture.to_json())
     (best / "architecture.json").write_text(architecture, encoding="utf-8")

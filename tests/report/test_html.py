@@ -127,6 +127,15 @@ def test_commands_can_be_copied(make_run: MakeRun) -> None:
     assert "gcnas finalize 'my pets' --trial N" in text
 
 
+def test_only_commands_that_work_are_shown(make_run: MakeRun) -> None:
+    own = make_run("own", config={"space": "my spaces.py:SPACE"})
+    (own / "best/model.py").unlink()
+    text = " ".join(page(own).text.split())
+    assert "gcnas predict own image.png --space 'my spaces.py:SPACE' Run from" in text
+    assert "PyTorch, not GC-NAS" not in text
+    assert "Using the network" not in page(make_run("empty", best=False)).text
+
+
 def test_deterministic_and_nothing_left_behind(make_run: MakeRun) -> None:
     run = make_run()
     first = write_report(run).read_bytes()

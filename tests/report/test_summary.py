@@ -99,6 +99,19 @@ def test_the_comparison_is_that_of_the_decision(make_run: MakeRun) -> None:
     assert limited is None or "trial 4" not in limited
 
 
+def test_a_design_that_was_not_trained_again_is_compared_as_well(make_run: MakeRun) -> None:
+    run = read_run(make_run(trials=5, outcome=scores(0.87, 0.8, 0.8, 0.9, 0.88), final=False))
+    again = [
+        replace(trial, number=number, evaluation=replace(trial.evaluation, score=score))
+        for number, trial, score in ((11, run.trials[3], 0.86), (12, run.trials[4], 0.85))
+        if trial.evaluation is not None
+    ]
+    comparison = summarize(replace(run, trials=(*run.trials, *again))).comparison
+    assert comparison is not None
+    assert "best reference design (trial 1, 87.0 %)" in comparison
+    assert "+1.0 points" in comparison
+
+
 def test_a_trial_that_was_faster_than_the_one_before(make_run: MakeRun) -> None:
     run = make_run(trials=6, outcome=scores(0.5, 0.5, 0.5, 0.5, None, 0.9), final=False)
     assert "trial 6 of 6 (" in summarize(run).sentence

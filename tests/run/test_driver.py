@@ -414,6 +414,26 @@ def test_stopped_while_the_strategy_learns(
     assert read_run(folder) == read_run(whole)
 
 
+def test_a_second_ctrl_c_waits_until_idle_results_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    def prepare(driver: Driver) -> None:
+        def flush() -> None:
+            driver.stop_now()
+            written.append(1)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(driver, "_flush", flush)
+            patched.setattr(driver._executor, "wait", lambda _: [])
+            with pytest.raises(KeyboardInterrupt):
+                driver._wait()
+
+    run_toy(tmp_path, trials=2, prepare=prepare)
+    assert written == [1]
+
+
 class Together(Executor):
     """Three workers whose results arrive together, in the order of their jobs."""
 

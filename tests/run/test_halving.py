@@ -19,9 +19,10 @@ class Listed(Strategy):
     """Proposes what it is given, and remembers what it is told."""
 
     def __init__(self, proposals: Sequence[Proposal]) -> None:
-        self.left, self.told = list(proposals), list[Evaluation]()
+        self.left, self.told, self.asked = list(proposals), list[Evaluation](), 0
 
     def ask(self, n: int) -> list[Proposal]:
+        self.asked += 1
         if not self.left:
             raise LimitsTooTightError("nothing is left")
         asked, self.left = self.left[:n], self.left[n:]
@@ -136,6 +137,29 @@ def test_what_no_longer_fits_does_not_go_on(proposals: list[Proposal]) -> None:
     assert epochs_of(strategy.ask(1)) == [1]
 
 
+def test_what_tighter_limits_leave_out_keeps_no_place(proposals: list[Proposal]) -> None:
+    """A run goes on within other limits; what is beyond them had the best scores."""
+
+    def size(proposal: Proposal) -> int:
+        return TOY.cost(proposal.architecture).parameters
+
+    by_size = sorted(proposals[:12], key=size)
+    trials = []
+    for number, proposal in enumerate(by_size, start=1):
+        evaluation = result(replace(proposal, fidelity=RUNGS[0]), number / 20)
+        trials.append(Trial(number, proposal, TOY.cost(proposal.architecture), RUNGS[0], evaluation))
+    parameters = [trial.cost.parameters for trial in trials]
+    most = parameters[3]
+    within = sum(count <= most for count in parameters)
+    assert 3 <= within < 8
+    strategy = around(Listed(proposals[12:]), trials, limits=Limits(parameters=most))
+    # Those that were under way, and are beyond them, take no places either.
+    strategy.tell([result(replace(p, fidelity=RUNGS[0]), 0.99) for p in sorted(proposals, key=size)[-3:]])
+    (promoted,) = strategy.ask(1)
+    assert (promoted.fingerprint, promoted.fidelity) == (by_size[within - 1].fingerprint, RUNGS[1])
+    assert [p.fidelity for p in strategy.ask(2)] == [RUNGS[1] if within > 5 else RUNGS[0], RUNGS[0]]
+
+
 def test_best_go_on_when_there_is_no_time_for_new_ones(proposals: list[Proposal]) -> None:
     left = [100.0]
     strategy = around(Listed(proposals), seconds_left=lambda: left[0])
@@ -151,9 +175,32 @@ def test_best_go_on_when_there_is_no_time_for_new_ones(proposals: list[Proposal]
 
 
 def test_promotions_go_on_when_the_strategy_has_nothing_left(proposals: list[Proposal]) -> None:
-    strategy = around(Listed(proposals[:3]))
+    inner = Listed(proposals[:3])
+    strategy = around(inner)
     evaluate(strategy, [0.5, 0.7, 0.6])
-    assert epochs_of(strategy.ask(2)) == [3]
+    (promoted,) = strategy.ask(2)
+    assert promoted.fidelity == RUNGS[1]
+    # Then any that can go on, the best first, from the highest rung.
+    assert [p.fingerprint for p in strategy.ask(1)] == [proposals[2].fingerprint]
+    strategy.tell([result(promoted, 0.8)])
+    further = strategy.ask(3)
+    assert [(p.fingerprint, p.fidelity) for p in further] == [
+        (proposals[1].fingerprint, RUNGS[2]),
+        (proposals[0].fingerprint, RUNGS[1]),
+    ]
+    with pytest.raises(LimitsTooTightError):
+        strategy.ask(1)
+    assert inner.asked == 4  # looking for new ones in vain may take long: once
+    strategy.tell([result(replace(proposals[7], fidelity=RUNGS[0]), None)])
+    with pytest.raises(LimitsTooTightError):
+        strategy.ask(1)
+    assert inner.asked == 5  # a result may bring new ones
+
+
+def test_a_search_that_is_stopped_begins_nothing_more(proposals: list[Proposal]) -> None:
+    strategy = around(Listed(proposals[:3]), over=lambda: True)
+    evaluate(strategy, [0.5, 0.7, 0.6])
+    assert epochs_of(strategy.ask(1)) == [3]
     with pytest.raises(LimitsTooTightError):
         strategy.ask(1)
 

@@ -12,7 +12,15 @@ from tests.run.toy import IMAGE, SPACE, TOY, Learner
 from gcnas.errors import LimitsTooTightError
 from gcnas.records import Evaluation, EvaluationState, Fidelity, LayerAction, Limits, Proposal
 from gcnas.run.duration import DurationModel
-from gcnas.run.middleware import MAX_REJECTIONS, REFERENCE, ReferencesFirst, Unique, WithinLimits, WithinTime
+from gcnas.run.middleware import (
+    MAX_REJECTIONS,
+    REFERENCE,
+    Reconsidering,
+    ReferencesFirst,
+    Unique,
+    WithinLimits,
+    WithinTime,
+)
 from gcnas.run.trial import Rejection, Trial
 from gcnas.strategy import RandomStrategy, Strategy, StrategyState
 
@@ -110,6 +118,39 @@ def test_references_that_were_not_there_before_are_proposed(proposals: list[Prop
 
 
 # --- limits
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ({"parameters": 5, "seconds": None}, {"parameters": 5, "seconds": None}, 0),
+        ({"parameters": 5, "seconds": 2.0}, {"parameters": 4, "seconds": 1.5}, 0),
+        ({"parameters": None, "seconds": None}, {"parameters": 4, "seconds": 1.5}, 0),
+        ({"parameters": 5, "seconds": 2.0}, {"parameters": 6, "seconds": 2.0}, 1),
+        ({"parameters": 5, "seconds": 2.0}, {"parameters": 5, "seconds": None}, 1),
+    ],
+)
+def test_wider_bounds_let_a_strategy_reconsider_once(
+    before: dict[str, float | None], now: dict[str, float | None], expected: int, proposals: list[Proposal]
+) -> None:
+    class Asked(Script):
+        reconsidered = 0
+
+        def reconsider(self) -> None:
+            self.reconsidered += 1
+
+    def around(bounds: dict[str, float | None], inner: Asked) -> ReferencesFirst:
+        return ReferencesFirst(Reconsidering(inner, bounds), TOY, [])
+
+    first, later, last = (Asked(proposals) for _ in range(3))
+    strategy = around(before, first)
+    strategy.ask(2)
+    resumed = around(now, later)
+    resumed.load_state_dict(strategy.state_dict())
+    again = around(now, last)
+    again.load_state_dict(resumed.state_dict())
+    assert (later.reconsidered, last.reconsidered) == (expected, 0)
+    assert len(last.left) == len(proposals) - 2
 
 
 def test_broken_limits_are_told_and_noted() -> None:

@@ -129,6 +129,15 @@ def test_repeated_networks_are_compared_by_their_means() -> None:
     assert chosen(lucky, steady, third, *again) == 2  # 0.935 beats 0.90; the third was not repeated
 
 
+@pytest.mark.parametrize(("score", "expected"), [(0.805, 1), (0.817, 1), (0.819, 2)])
+def test_a_design_that_was_not_trained_again_is_to_be_beaten_as_well(score: float, expected: int) -> None:
+    """Its repeat may have failed, or there was no time for it."""
+    design, best, other = trial(1, 0.8, "reference"), trial(2, score), trial(3, 0.8)
+    again = (trial(4, score, network=2, seed=5), trial(5, 0.79, network=3, seed=5))
+    assert chosen(design, best, other, *again) == expected
+    assert chosen(design, best, other, *again, trial(6, None, "reference", network=1, seed=5)) == expected
+
+
 def test_repeats_do_not_hide_a_better_network() -> None:
     best, other, third = trial(1, 0.95, network=1), trial(2, 0.8, network=2), trial(3, 0.9, network=3)
     failed, again = trial(4, None, network=1, seed=5), trial(5, 0.81, network=2, seed=5)

@@ -94,7 +94,7 @@ def test_one_network_alone_is_not_repeated(trials: list[Trial]) -> None:
     assert repeats(trials[:1]).left() == []
 
 
-def test_a_run_that_stopped_at_its_repeats_is_at_them_until_its_budget_is_raised(trials: list[Trial]) -> None:
+def test_a_run_that_stopped_at_its_repeats_is_at_them_until_it_may_search_on(trials: list[Trial]) -> None:
     found = repeats(trials)
     finished = [replace(trial, elapsed=10.0 * trial.number) for trial in trials]
     again = replace(trials[1], number=7, fidelity=AGAIN, elapsed=None)
@@ -103,5 +103,7 @@ def test_a_run_that_stopped_at_its_repeats_is_at_them_until_its_budget_is_raised
     assert not found.under_way(finished, [])
     assert found.under_way([*finished, again], [resumed])
     assert not found.under_way([*finished, again], [resumed, raised])
+    for change in ("max_latency=2.0", "workers=2, candidate_seconds=60.0"):
+        assert not found.under_way([*finished, again], [Event(65.0, "resumed", change)])
     # It was raised before.
     assert found.under_way([*finished, again, replace(again, number=8, elapsed=80.0)], [raised])

@@ -33,8 +33,8 @@ from gcnas.run.session import (
     elapsed,
     known_context,
     new_context,
+    open_driver,
     open_ledger,
-    open_session,
     references,
 )
 from gcnas.run.trial import Trial
@@ -105,7 +105,7 @@ def search(context: Context, observer: Observer | None = None) -> Trial:
 
     with open_ledger(context) as ledger:
         clock = Clock(elapsed(ledger))
-        return open_session(context, ledger, clock, keep_best, observer or Observer()).driver.run()
+        return open_driver(context, ledger, clock, keep_best, observer or Observer()).run()
 
 
 def trials_of(context: Context) -> list[Trial]:
@@ -305,8 +305,8 @@ def test_a_run_that_goes_on_has_its_threads(begin: Callable[..., Context], datas
         again = known_context(context.config, dataset, CNN, context.folder, ledger.meta())
         torch.set_num_threads(1)
         try:
-            session = open_session(again, ledger, Clock(), lambda *_: None, Observer())
-            session.driver._executor.close()
+            driver = open_driver(again, ledger, Clock(), lambda *_: None, Observer())
+            driver._executor.close()
             assert torch.get_num_threads() == again.platform.threads == 2
         finally:
             torch.set_num_threads(1)
@@ -520,9 +520,9 @@ def test_a_raised_wall_clock_is_time_to_search(dataset: Dataset, tmp_path: Path)
         ledger.event(60.0, "delivered", "trial 1")
         for seconds, end in ((30.0, 60.0), (60.0, 90.0)):
             each = replace(context, amounts=replace(context.amounts, search_seconds=seconds))
-            session = open_session(each, ledger, Clock(elapsed(ledger)), lambda *_: None, Observer())
-            assert session.driver._stop.seconds == end
-            assert session.driver._stop.delivering == 30
-            assert session.driver._repeats is not None
-            assert session.driver._repeats._seconds == TIME_SHARE * (end - 30)
-            session.driver._executor.close()
+            driver = open_driver(each, ledger, Clock(elapsed(ledger)), lambda *_: None, Observer())
+            assert driver._stop.seconds == end
+            assert driver._stop.delivering == 30
+            assert driver._repeats is not None
+            assert driver._repeats._seconds == TIME_SHARE * (end - 30)
+            driver._executor.close()

@@ -111,6 +111,29 @@ def test_what_broke_a_limit_stands_among_the_least_trained() -> None:
     assert experience.epochs.tolist() == [1, 9, 1]
 
 
+def test_what_broke_a_limit_can_be_forgotten() -> None:
+    drawn = RandomStrategy(DEEP, 0).ask(6)
+    experience, without = Experience(DEEP, Tokens(DEEP)), Experience(DEEP, Tokens(DEEP))
+    for index, proposal in enumerate(drawn):
+        evaluation = complete(proposal, float(index), epochs=3)
+        if index in (1, 4):
+            evaluation = Evaluation(proposal, EvaluationState.INFEASIBLE, error="activations 9 > 1")
+        elif index == 2:
+            evaluation = Evaluation(proposal, EvaluationState.FAILED, error_kind="crash", error="made up")
+        experience.add(evaluation)
+        if index not in (1, 4):
+            without.add(evaluation)
+    again = Experience(DEEP, Tokens(DEEP))
+    again.load(experience.arrays())
+    for each in (experience, again):
+        assert len(each.targets) == 6
+        each.forget_rejected()
+        assert all(
+            np.array_equal(a, b) for a, b in zip(each.arrays().values(), without.arrays().values(), strict=True)
+        )
+        assert (each.targets == without.targets).all()
+
+
 def test_failures_before_any_training_belong_to_the_first_one() -> None:
     first, second, third, fourth = RandomStrategy(DEEP, 0).ask(4)
     early, late = Experience(DEEP, Tokens(DEEP)), Experience(DEEP, Tokens(DEEP))

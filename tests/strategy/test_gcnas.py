@@ -145,6 +145,31 @@ def test_failures_are_avoided() -> None:
     assert crashed <= 4
 
 
+def test_what_broke_a_limit_may_come_again_when_limits_are_others() -> None:
+    strategy = GCNASStrategy(CELL, 0, QUICK)
+    rejected, crashed = set(), set()
+    for number in range(24):
+        (proposal,) = strategy.ask(1)
+        evaluation = complete(proposal, cell_reward(proposal.architecture))
+        if number % 4 == 1:
+            rejected.add(proposal.fingerprint)
+            evaluation = Evaluation(proposal, EvaluationState.INFEASIBLE, error="latency 2 > 1")
+        elif number % 4 == 2:
+            crashed.add(proposal.fingerprint)
+            evaluation = Evaluation(proposal, EvaluationState.FAILED, error_kind="crash", error="made up")
+        strategy.tell([evaluation])
+    resumed = GCNASStrategy(CELL, 0, QUICK)
+    resumed.load_state_dict(strategy.state_dict())
+    for each in (strategy, resumed):
+        assert each._proposed >= rejected | crashed
+        each.reconsider()
+        assert not each._proposed & rejected
+        assert each._proposed >= crashed
+    ours, theirs = search(strategy, 12), search(resumed, 12)
+    assert [p.fingerprint for p in ours] == [p.fingerprint for p in theirs]
+    assert not crashed & {p.fingerprint for p in ours}
+
+
 def test_short_trainings_are_no_rivals_of_long_ones() -> None:
     strategy = GCNASStrategy(CELL, 0, QUICK)
     drawn = RandomStrategy(CELL, 3).ask(30)

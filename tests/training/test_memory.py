@@ -26,6 +26,23 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     assert all(piece.all() for piece in kept)
 
 
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_memory_of_a_gpu_goes_to_others_that_use_it(monkeypatch: pytest.MonkeyPatch, spoilt: bool) -> None:
+    emptied = []
+
+    def empty() -> None:
+        emptied.append(1)
+        if spoilt:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr("torch.cuda.empty_cache", empty)
+    return_freed_memory()
+    assert not emptied  # asking would make this process take memory of it
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    return_freed_memory()
+    assert emptied
+
+
 def test_other_allocators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_trim", lambda: None)
     return_freed_memory()

@@ -10,7 +10,7 @@ from tests.training.conftest import CPU, noise
 
 from gcnas.errors import ConfigurationError
 from gcnas.training import ImageBatches, Platform, Recipe, speed
-from gcnas.training.platform import LEAST_SIDE, Precision
+from gcnas.training.platform import LEAST_SIDE, Precision, _gpu_has_bfloat16
 from gcnas.training.recipe import TimedSchedule
 
 
@@ -49,6 +49,15 @@ def test_bfloat16_where_it_is_faster(
 ) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": native}, raising=False)
     assert Platform.probe("cpu", 1, precision, side).autocast is autocast
+
+
+@pytest.mark.parametrize(("capability", "units"), [((7, 5), False), ((8, 0), True), ((12, 0), True)])
+def test_bfloat16_on_gpus_with_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], units: bool
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: capability)
+    assert _gpu_has_bfloat16(torch.device("cuda")) is units
+    assert not _gpu_has_bfloat16(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:77", "meta:x", "meta", "hpu", "privateuseone"])

@@ -69,6 +69,6 @@ def _print(console: Console, points: "Sequence[FrontPoint]", against: Metric) ->
     console.print(table)
     console.print(
         f"Accuracy on the validation split after {counted(points[0].epochs, 'epoch')}. 'gcnas finalize RUN "
-        f"--max-{against} …', or --trial N, delivers one of them.",
+        f"--trial N' delivers one of them, --max-{against} … the run's choice within a limit.",
         style="dim",
     )

@@ -1,5 +1,6 @@
 """A folder with one folder of images per class, with or without folders per split above them."""
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from gcnas.data.decode import SUFFIXES
 from gcnas.data.files import FileImages
 from gcnas.data.source import SPLIT_WORDS, TRAIN, UNSPLIT, Source, number_classes
 from gcnas.errors import DataError
+from gcnas.files import is_file, is_folder
 
 _LAYOUT = (
     "Expected one folder per class (flowers/rose/1.jpg, flowers/tulip/2.jpg), "
@@ -103,6 +105,14 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
     ]:
         notices.append(f"{in_utf8(loop.name)} is a link to a folder that it lies in, and was left out.")
         classes.remove(loop)
+    notices += [
+        f"{in_utf8(path.name)} is a link that cannot be followed, and was left out."
+        for path in sorted(_entries(folder))
+        if path.is_symlink()
+        and not is_file(path)
+        and not is_folder(path)
+        and path.suffix.lower() not in SUFFIXES
+    ]
     direct, others = _images_in(folder)
     if direct and classes:
         notices.append(f"{len(direct):,} images beside the class folders were left out: they have no class.")
@@ -129,7 +139,7 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
 
 def _images_in(folder: Path) -> tuple[list[Path], Counter[str]]:
     """Image files directly in a folder, sorted, and the other files by their ending."""
-    files = sorted(path for path in _entries(folder) if not path.is_dir())
+    files = sorted(path for path in _entries(folder) if not is_folder(path))
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
     return images, Counter(path.suffix.lower() for path in files if path.suffix.lower() not in SUFFIXES)
 
@@ -147,7 +157,7 @@ def _left_out(others: Counter[str]) -> str:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in _entries(folder) if path.is_dir())
+    return sorted(path for path in _entries(folder) if is_folder(path))
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -157,9 +167,22 @@ def _refuse(error: OSError) -> NoReturn:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return [path for path in folder.iterdir() if visible(path.name)]
+        found = [path for path in folder.iterdir() if visible(path.name)]
     except OSError as error:
         _refuse(error)
+    if found and not any(map(_may_be_looked_at, found)):  # a folder that may only be listed
+        _refuse(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder)))
+    return found
+
+
+def _may_be_looked_at(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return False
+    except OSError:
+        return True  # what else is wrong is told of the file itself
+    return True
 
 
 def visible(name: str) -> bool:

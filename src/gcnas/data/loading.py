@@ -30,7 +30,7 @@ from gcnas.errors import ConfigurationError, DataError
 Channels = Literal["auto", "grey", "rgb"]
 Resolution = int | tuple[int, int] | None
 
-_MIN_SIDE = 8
+MIN_SIDE = 8
 
 
 @dataclass(frozen=True)
@@ -222,10 +222,10 @@ def _checked(
 ) -> _Options:
     size = (resolution, resolution) if isinstance(resolution, int) else resolution
     if size is not None and not (
-        len(size) == 2 and all(isinstance(side, int) and _MIN_SIDE <= side <= MAX_SIDE for side in size)
+        len(size) == 2 and all(isinstance(side, int) and MIN_SIDE <= side <= MAX_SIDE for side in size)
     ):
         raise ConfigurationError(
-            f"A resolution is one or two whole numbers from {_MIN_SIDE} to {MAX_SIDE}; given: {resolution}."
+            f"A resolution is one or two whole numbers from {MIN_SIDE} to {MAX_SIDE}; given: {resolution}."
         )
     if channels not in ("auto", "grey", "rgb"):
         raise ConfigurationError(f"Channels are 'auto', 'grey' or 'rgb'; given: {channels!r}.")

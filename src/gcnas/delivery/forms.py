@@ -151,9 +151,9 @@ def export_python(source: Path, path: Path) -> Path:
     """
     contents = read_together(source, lambda: _python_files(source))
     ours = {*PYTHON_FILES, "__pycache__"}  # left there by who imports the model
-    if path.exists() and (not path.is_dir() or any(file.name not in ours for file in path.iterdir())):
-        raise ExportError(f"{path} already holds other files; choose another place with --out.")
     try:
+        if path.exists() and (not path.is_dir() or any(file.name not in ours for file in path.iterdir())):
+            raise ExportError(f"{path} already holds other files; choose another place with --out.")
         _write_folder(path, contents)
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error}.") from error

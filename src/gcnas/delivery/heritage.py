@@ -14,7 +14,7 @@ from gcnas.data import Dataset
 from gcnas.delivery.best import MAX_JSON, read_together
 from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
 from gcnas.export.safetensors_reader import read_safetensors
-from gcnas.files import write_atomically
+from gcnas.files import is_file, is_folder, write_atomically
 from gcnas.records import Architecture
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import LedgerReader
@@ -77,17 +77,17 @@ def read_donor(path: Path) -> Donor:
         RunFolderError: If it cannot be read.
     """
     file = path
-    if path.is_dir():
-        file = next((p for p in (path / "best", path) if (p / "weights.safetensors").is_file()), path)
+    if is_folder(path):
+        file = next((p for p in (path / "best", path) if is_file(p / "weights.safetensors")), path)
         file = file / "weights.safetensors"
-    if not file.is_file():
+    if not is_file(file):
         raise ConfigurationError(
             "Weights are taken over from a run folder with a best network or a .safetensors file, but "
             f"{path} is neither."
         )
     donor = read_together(file.parent, lambda: _donor_of(file, str(path)))
     ledger = file.parent.parent / "run.db"
-    if not ledger.is_file():
+    if not is_file(ledger):
         return donor
     with suppress(RunFolderError, KeyError, TypeError), LedgerReader(ledger) as reader:
         return replace(donor, data=str(reader.meta()["data"]["fingerprint"]))
@@ -110,6 +110,17 @@ def tell_seen(donor: Donor, dataset: Dataset, note: Callable[[str], None]) -> No
             f"The weights of {donor.name} know the same classes: where they were trained on images that are now "
             "among those for validation or test, these accuracies flatter."
         )
+    elif donor.classes is None and _outputs(donor) == (len(dataset.class_names),):
+        note(
+            f"The weights of {donor.name} do not say what their classes were. They are as many as those of these "
+            "data, so that the head is taken over as well, as if they were the same."
+        )
+
+
+def _outputs(donor: Donor) -> tuple[int, ...] | None:
+    """Shape of the head's biases; None if it has none."""
+    bias = donor.weights.get("head.linear.bias")
+    return None if bias is None else tuple(bias.shape)
 
 
 def keep_donor(folder: RunFolder, donor: Donor, transferred: Architecture | None = None) -> None:

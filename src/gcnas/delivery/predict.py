@@ -18,9 +18,15 @@ from gcnas.data.folder import visible
 from gcnas.data.source import SPLIT_WORDS
 from gcnas.delivery.best import Model
 from gcnas.errors import DataError
+from gcnas.files import is_file
 
 BATCH = 64
 STANDARD_OUTPUT = Path("-")
+TABLES = (".csv", ".tsv", ".txt")
+"""Endings, in lower case, of files that predictions may replace."""
+
+FIRST_COLUMNS = b"path,label,probability,"
+"""What a table of predictions begins with."""
 
 Classify: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """From images ``N x H x W x C`` uint8 to probabilities ``N x classes``."""
@@ -133,11 +139,15 @@ def write_predictions(output: Path, model: Model, predictions: Iterable[Predicti
         predictions: What is written.
 
     Raises:
-        DataError: If the file cannot be written, or has the name of an image.
+        DataError: If the file cannot be written, has the name of an image, or exists and is no table.
     """
     if output.suffix.lower() in SUFFIXES:
         raise DataError(
             f"{output} has the name of an image; predictions are written as CSV, into FILE.csv or '-'."
+        )
+    if output != STANDARD_OUTPUT and is_file(output) and not _is_table(output):
+        raise DataError(
+            f"{output} exists and is no table ({', '.join(TABLES)}): it is not replaced by one of predictions."
         )
     try:
         with _opened(output) as file:
@@ -156,6 +166,18 @@ def write_predictions(output: Path, model: Model, predictions: Iterable[Predicti
         raise
     except OSError as error:
         raise DataError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file has the name of a table, or is one that was written here."""
+    if path.suffix.lower() in TABLES:
+        return True
+    try:
+        with path.open("rb") as file:
+            first = file.read(len(FIRST_COLUMNS))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    return first in (b"", FIRST_COLUMNS)
 
 
 def _opened(output: Path) -> AbstractContextManager[TextIO]:

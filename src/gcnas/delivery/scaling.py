@@ -16,6 +16,7 @@ from gcnas.delivery.final import finalize
 from gcnas.errors import (
     CandidateError,
     LimitsTooTightError,
+    OtherSplitsError,
     RunFolderError,
     SearchFailedError,
     TimeLimitError,
@@ -109,9 +110,11 @@ class Scaler:
         Raises:
             LimitsTooTightError: If no network of the grid is within the limits.
             SearchFailedError: If the time is over before the grid is done, or all trainings failed.
+            OtherSplitsError: If only networks are left whose images fall into other splits.
         """
         found: list[tuple[float, int, Coefficients]] = []
         failed = False
+        other: OtherSplitsError | None = None
         rows = self._grid_rows()
         trained = {(row["fingerprint"], *row["resolution"]): row["accuracy"] for row in rows}
         base = self._cost(self._grown(Coefficients(1, 1, 1), 0)).multiply_adds
@@ -124,7 +127,12 @@ class Scaler:
             key = (scaled.architecture.fingerprint, *scaled.resolution)
             if key not in trained:
                 self.note(f"grid {number} of {len(candidates)}: {_words(coefficients)}")
-                trained[key] = self._grid_accuracy(scaled)
+                try:
+                    trained[key] = self._grid_accuracy(scaled)
+                except OtherSplitsError as error:
+                    self.note(f"left out: {error}")
+                    other = error
+                    continue
                 rows.append(_grid_row(coefficients, scaled, cost, trained[key]))
                 self._write_grid(rows)
             if (accuracy := trained[key]) is None:
@@ -132,7 +140,7 @@ class Scaler:
             else:
                 found.append((accuracy, -cost.multiply_adds, coefficients))
         if not found:
-            raise _nothing_in_grid(self.limits, failed=failed)
+            raise other or _nothing_in_grid(self.limits, failed=failed)
         best = max(found, key=lambda entry: entry[:2])
         epochs = f"{self.grid_epochs} epoch{'s' * (self.grid_epochs > 1)}"
         self.note(f"grid search: {_words(best[2])} ({best[0]:.1%} after {epochs})")
@@ -231,6 +239,7 @@ class Scaler:
 
         Raises:
             SearchFailedError: If the time is over.
+            OtherSplitsError: If the larger images fall into other splits.
         """
         try:
             self._seconds_left()
@@ -308,13 +317,13 @@ def larger_context(base: Context, scaled: Scaled, images_at: Callable[[tuple[int
     """The run with the images and the space of a size, and its own recipe.
 
     Raises:
-        RunFolderError: If the larger images fall into other splits.
+        OtherSplitsError: If the larger images fall into other splits.
     """
     if scaled.resolution == base.dataset.preprocessing.resolution:
         return replace(base, space=scaled.space)
     dataset = images_at(scaled.resolution)
     if dataset.splits != base.dataset.splits:
-        raise RunFolderError(
+        raise OtherSplitsError(
             f"At {scaled.resolution[0]}x{scaled.resolution[1]} pixels the images fall into other splits, because "
             "some that were equal no longer are; grow without resolution (gamma 1)."
         )

@@ -15,6 +15,7 @@ from gcnas.config import RunConfig
 from gcnas.delivery.best import Model, load_best, load_model
 from gcnas.errors import ConfigurationError, GCNASError, RunFolderError, SpaceError
 from gcnas.export.onnx_teacher import OnnxTeacher
+from gcnas.files import is_file, is_folder
 from gcnas.records import Architecture, Limits
 from gcnas.run.context import Context
 from gcnas.run.folder import RunFolder
@@ -99,13 +100,13 @@ def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Tr
         return Known(text, _checked(_onnx(path, context), text, context))
     if text.startswith(PHI):
         path = context.folder.scaled / text.replace("=", "-")
-        if not path.is_dir():
+        if not is_folder(path):
             raise ConfigurationError(
                 f"There is no network {text} in {context.folder.scaled}; 'gcnas scale' grows one."
             )
-    if (path / "weights.safetensors").is_file() and path.parent.name == context.folder.scaled.name:
+    if is_file(path / "weights.safetensors") and path.parent.name == context.folder.scaled.name:
         return Known(text, _checked(_grown(path, context), text, context))
-    if (path / "run.db").is_file():
+    if is_file(path / "run.db"):
         return Known(text, _checked(_run(path, context), text, context))
     raise ConfigurationError(
         f"A teacher is 'larger', 'ensemble', 'trial=N', 'phi=N', a run folder, an .onnx file or FILE.py:NAME, but got "

@@ -85,7 +85,8 @@ def spoils_gpu(outcome: Outcome) -> bool:
     Such errors (an assertion or an illegal address in a kernel) come again at every later call; that memory ran out
     is none of them.
     """
-    return "CUDA error" in (outcome.evaluation.error or "")
+    evaluation = outcome.evaluation
+    return evaluation.error_kind != OutOfMemoryError.kind and "CUDA error" in (evaluation.error or "")
 
 
 def failure(job: Job, error: BaseException, seconds: float) -> Evaluation:

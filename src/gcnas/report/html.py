@@ -32,6 +32,8 @@ from gcnas.report.summary import RunSummary, summarize
 from gcnas.run.folder import write_text
 from gcnas.run.trial import decisive
 from gcnas.space import SearchSpace
+from gcnas.space.load import in_file
+from gcnas.space.presets import PRESETS
 
 TOP = 10
 MAX_CLASSES = 200
@@ -126,10 +128,19 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "notices": [*summary.notices, *filter(None, (network.notice, lacking))],
         "data_notices": summary.data_notices[:MAX_NOTICES],
         "more_data_notices": max(len(summary.data_notices) - MAX_NOTICES, 0),
+        "forms": {name for name, _ in folder.forms},
+        "own_space": _own_space(str(folder.config.get("space", ""))),
         "config": yaml.safe_dump(folder.config, sort_keys=False, allow_unicode=True) if folder.config else None,
         "version": folder.meta.get("version", "unknown"),
         "created": folder.meta.get("created", "unknown"),
     }
+
+
+def _own_space(name: str) -> str:
+    """The option that names a space which is code, for commands that need it."""
+    if not name or name in PRESETS:
+        return ""
+    return f" --space {'FILE.py:NAME' if in_file(name) is None else shlex.quote(name)}"
 
 
 def _plain(folder: RunRecord, summary: RunSummary) -> tuple[RunRecord, RunSummary]:

@@ -10,7 +10,7 @@ from gcnas.records import EvaluationState
 from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
 from gcnas.report.numbers import counted, percent, points, short, whole, worded
 from gcnas.report.record import Delivered, RunRecord, read_run, run_limits
-from gcnas.run.recommendation import TRANSFERRED, contenders, is_given, margin
+from gcnas.run.recommendation import TRANSFERRED, best_design, contenders, is_given, margin
 from gcnas.run.trial import Event, Rejection, Trial, decisive
 
 
@@ -135,7 +135,8 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
     delivered = _delivered_trial(folder) or best
     # As the run decides: within its limits, by means where networks were trained again.
     compared = [with_score(*pair) for pair in contenders(folder.trials, run_limits(folder.config))]
-    reference = _best([trial for trial in compared if is_given(trial.proposal)])
+    design = best_design(folder.trials, run_limits(folder.config))
+    reference = None if design is None else with_score(*design)
     searched = _best([trial for trial in compared if not is_given(trial.proposal)])
     budget = folder.config.get("budget")
     return RunSummary(

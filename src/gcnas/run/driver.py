@@ -179,7 +179,8 @@ class Driver:
             self._flush()  # whatever ends the run, what is finished is kept
             raise
         if not outcomes:
-            self._flush()
+            with self._undisturbed():
+                self._flush()
         return outcomes
 
     def _settle_all(self, outcomes: list[Outcome]) -> None:
@@ -218,10 +219,15 @@ class Driver:
             self._submit(replace(trial, attempts=trial.attempts + 1))
 
     def _settle(self, outcome: Outcome) -> None:
-        """Settle a result as a whole, and end the search then if that was asked for meanwhile."""
+        with self._undisturbed():
+            self._take_in(outcome)
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Do something as a whole, and end the search then if that was asked for meanwhile."""
         self._settling = True
         try:
-            self._take_in(outcome)
+            yield
         finally:
             self._settling, urgent, self._urgent = False, self._urgent, False
         if urgent:

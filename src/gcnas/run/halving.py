@@ -168,17 +168,18 @@ class SuccessiveHalving(Middleware):
     The rule is that of ASHA (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning"): whenever there
     is room, the highest rung with a promotable network gives it; nobody is waited for. All that it must know is in the
     trials, so it has no state of its own beside them. When a wall clock leaves no time to bring a new network to the
-    top, the best that are there go on, whatever their share.
+    top, or the strategy has nothing new, the best that are there go on, whatever their share.
 
     Args:
         inner: The strategy with its other middlewares, which see proposals of new networks only.
         ladder: Empty.
         known: Trials of the run so far.
-        limits: A network beyond them, which may have been tightened, does not go on.
+        limits: A network beyond them, which may have been tightened, neither goes on nor takes the place of others.
         cost: Cost of a network.
         multi_fidelity: Whether the strategy is told about all rungs; otherwise about the lowest, whose scores compare.
         limit: Time limit of an evaluation in seconds.
         seconds_left: Seconds until the search ends.
+        over: Whether the search is to end, as when the user stops it.
     """
 
     def __init__(
@@ -192,36 +193,53 @@ class SuccessiveHalving(Middleware):
         multi_fidelity: bool,
         limit: float = math.inf,
         seconds_left: Callable[[], float] = lambda: math.inf,
+        over: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(inner)
         self._ladder, self._limits, self._cost = ladder, limits, cost
         self._tells_all, self._limit, self._seconds_left = multi_fidelity, limit, seconds_left
+        self._over = over
+        self._spent = False
+        self._end: LimitsTooTightError | None = None
         for trial in known:
             rung = ladder.rung(trial.fidelity)
             if rung is not None:
                 ladder.enter(trial.proposal, rung)
-            if trial.evaluation is not None:
+            if trial.evaluation is not None and self._within(trial.proposal):
                 ladder.finish(trial.evaluation)
 
     def ask(self, n: int) -> list[Proposal]:
-        """Promotions, the highest rung first, then new networks on the lowest."""
+        """Promotions, the highest rung first, then new networks on the lowest; without such, any that can go on."""
         proposals: list[Proposal] = []
         while len(proposals) < n and (promoted := self._promote()) is not None:
             proposals.append(promoted)
-        if len(proposals) < n:
-            proposals += self._new(n - len(proposals), promoted=bool(proposals))
+        if len(proposals) < n and not self._spent:
+            proposals += self._new(n - len(proposals))
+        if not proposals:
+            proposals = self._further(n)
+        if not proposals and self._end is not None:
+            raise self._end
         return proposals
 
-    def _new(self, n: int, *, promoted: bool) -> list[Proposal]:
+    def _new(self, n: int) -> list[Proposal]:
+        """New networks; where there are none, looking for them may have taken long, and is not done again."""
         try:
             fresh = self._inner.ask(n)
-        except LimitsTooTightError:
-            if promoted:
-                return []
-            raise
+        except LimitsTooTightError as error:
+            fresh, self._end = [], error
+        self._spent = not fresh and not self._over()
         for proposal in fresh:
             self._ladder.enter(proposal, 0)
         return [replace(proposal, fidelity=self._ladder.rungs[0]) for proposal in fresh]
+
+    def _further(self, n: int) -> list[Proposal]:
+        """The best that can go on, whatever their share."""
+        proposals: list[Proposal] = []
+        while (
+            len(proposals) < n and not self._over() and (found := self._first(self._ladder.waiting)) is not None
+        ):
+            proposals.append(found)
+        return proposals
 
     def _promote(self) -> Proposal | None:
         found = self._first(self._ladder.promotable)
@@ -241,12 +259,19 @@ class SuccessiveHalving(Middleware):
 
     def _affordable(self, entry: Entry, rung: int) -> bool:
         seconds = entry.seconds * self._ladder.further_epochs(rung)
-        within = self._limits.violation(self._cost(entry.proposal)) is None
-        return within and seconds <= min(time_limit(entry.proposal, self._limit), self._seconds_left())
+        longest = min(time_limit(entry.proposal, self._limit), self._seconds_left())
+        return seconds <= longest and self._within(entry.proposal)
+
+    def _within(self, proposal: Proposal) -> bool:
+        return self._limits == Limits() or self._limits.violation(self._cost(proposal)) is None
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Note all, and tell the strategy those that it can compare."""
         for evaluation in evaluations:
-            self._ladder.finish(evaluation)
-            if self._tells_all or self._ladder.rung(evaluation.fidelity) in (0, None):
+            lowest = self._ladder.rung(evaluation.fidelity) in (0, None)
+            if self._within(evaluation.proposal):
+                self._ladder.finish(evaluation)
+            if lowest:
+                self._spent, self._end = False, None  # the strategy may know of more by this
+            if lowest or self._tells_all:
                 super().tell([evaluation])

@@ -20,6 +20,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from gcnas.errors import DamagedLedgerError, RunFolderError, SpaceError
+from gcnas.files import is_file
 from gcnas.records import Architecture
 from gcnas.run.reserve import Reserve
 from gcnas.run.rows import finish_trial, insert_trial, trial_of
@@ -69,7 +70,7 @@ class LedgerReader:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
+        if not is_file(path):
             raise RunFolderError(f"{path.parent} is not a run folder: it has no {path.name}.")
         self._path = path
         self._connection = self._connect()

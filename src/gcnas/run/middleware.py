@@ -13,6 +13,9 @@ from gcnas.run.trial import Rejection, Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy, StrategyState
 
+BOUNDS = "gcnas.bounds"
+"""Name of the bounds in a state."""
+
 MAX_REJECTIONS = 1_000
 """So many rejections in a row end the search."""
 
@@ -34,6 +37,10 @@ class Middleware(Strategy):
     def expect(self, proposals: Sequence[Proposal]) -> None:
         """Pass them on."""
         self._inner.expect(proposals)
+
+    def reconsider(self) -> None:
+        """Pass it on."""
+        self._inner.reconsider()
 
     def figures(self) -> list[dict[str, float]]:
         """Figures of the inner strategy."""
@@ -90,6 +97,36 @@ class ReferencesFirst(Middleware):
         self._proposed = list(proposed)
         self._left = [proposal for proposal in self._left if proposal.fingerprint not in self._proposed]
         self._inner.load_state_dict(StrategyState(state.values["inner"], state.tensors))
+
+
+class Reconsidering(Middleware):
+    """Lets a strategy reconsider what broke a limit when a run goes on with a wider one.
+
+    Args:
+        inner: The strategy.
+        bounds: Numbers by the name of what they bound; None where there is no bound.
+    """
+
+    def __init__(self, inner: Strategy, bounds: Mapping[str, float | None]) -> None:
+        super().__init__(inner)
+        self._bounds = dict(bounds)
+
+    def state_dict(self) -> StrategyState:
+        """The inner state and the bounds, beside its values."""
+        inner = self._inner.state_dict()
+        return StrategyState({**inner.values, BOUNDS: dict(self._bounds)}, inner.tensors)
+
+    def load_state_dict(self, state: StrategyState) -> None:
+        """Set the inner strategy, and let it reconsider if a bound was less before."""
+        values = dict(state.values)
+        before = values.pop(BOUNDS, {})
+        self._inner.load_state_dict(StrategyState(values, state.tensors))
+        if any(_wider(before[name], self._bounds.get(name)) for name in before):
+            self._inner.reconsider()
+
+
+def _wider(before: float | None, now: float | None) -> bool:
+    return before is not None and (now is None or now > before)
 
 
 class Filter(Middleware):

@@ -56,11 +56,11 @@ def recommend(
     """
     scores = contenders(trials, limits)
     best = _best(scores)
-    reference = _best([(t, score) for t, score in scores if is_given(t.proposal)])
     if best is None:
         return None
     # All of them: only what seemed best was trained again.
     scored = _means(_by_network(decisive(trials, limits)))
+    reference = best_design(trials, limits)
     bar = best[1] - BEHIND * margin(best[1], validation_images)
     near = {trial.proposal.fingerprint: trial for trial, score in scored if score >= bar}
     if lasts := [near[name] for name in lasting if name in near]:
@@ -79,6 +79,15 @@ def margin(score: float, images: int) -> float:
 def contenders(trials: Sequence[Trial], limits: Limits) -> list[tuple[Trial, float]]:
     """The networks that a recommendation is chosen among: the first trial of each, and its mean score."""
     return _scores(decisive(trials, limits))
+
+
+def best_design(trials: Sequence[Trial], limits: Limits) -> tuple[Trial, float] | None:
+    """The design by people that a searched network is held against, with its mean score; None if there is none.
+
+    Where none of those trained again is one, as when there was no time for it or its repeat failed, it is the best of
+    all that can be compared.
+    """
+    return _best(_given(contenders(trials, limits)) or _given(_means(_by_network(decisive(trials, limits)))))
 
 
 def nothing_within(trials: Sequence[Trial], limits: Limits, within: Limits) -> GCNASError:
@@ -138,6 +147,11 @@ def _by_network(trials: Sequence[Trial]) -> list[list[Trial]]:
 def _means(groups: Sequence[Sequence[Trial]]) -> list[tuple[Trial, float]]:
     """First trial and mean score of each network."""
     return [(group[0], mean(trial.score for trial in group)) for group in groups]
+
+
+def _given(scores: Sequence[tuple[Trial, float]]) -> list[tuple[Trial, float]]:
+    """The designs by people."""
+    return [(trial, score) for trial, score in scores if is_given(trial.proposal)]
 
 
 def _best(scores: Sequence[tuple[Trial, float]]) -> tuple[Trial, float] | None:

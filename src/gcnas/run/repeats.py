@@ -68,7 +68,9 @@ class Repeats:
         return max(ends)
 
     def under_way(self, trials: Sequence[Trial], events: Iterable[Event]) -> bool:
-        """Whether a run was at its repeats when it stopped, and its budget was not raised since.
+        """Whether a run was at its repeats when it stopped, and what may have ended its search was not changed since.
+
+        That is its budget, a limit on networks, or the time of a candidate.
 
         Args:
             trials: All trials, in their order.
@@ -78,7 +80,8 @@ class Repeats:
             return False
         last = max((trial.elapsed for trial in trials if trial.elapsed is not None), default=0.0)
         resumed = (event for event in events if event.kind == "resumed" and event.elapsed >= last)
-        return not any("budget=" in event.detail for event in resumed)
+        changed = {change.partition("=")[0] for event in resumed for change in event.detail.split(", ")}
+        return not any(name in ("budget", "candidate_seconds") or name.startswith("max_") for name in changed)
 
     def is_repeat(self, trial: Trial) -> bool:
         """Whether a trial is one: strategies are not told, since it is no news about the space."""

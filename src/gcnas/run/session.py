@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
@@ -24,7 +24,7 @@ from gcnas.run.evaluating import check_setup, create_executor
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.run.ledger import Ledger, damage
-from gcnas.run.middleware import ReferencesFirst, Unique, WithinLimits, WithinTime
+from gcnas.run.middleware import Reconsidering, ReferencesFirst, Unique, WithinLimits, WithinTime
 from gcnas.run.observer import Observer
 from gcnas.run.recommendation import REFERENCE, TRANSFERRED, is_given
 from gcnas.run.repeats import Repeats
@@ -36,6 +36,7 @@ from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy, create_strategy
 from gcnas.training import ImageBatches, Platform
 from gcnas.training.candidate import build_seeded
+from gcnas.training.memory import return_freed_memory
 from gcnas.training.platform import choose_device
 from gcnas.training.speed import images_per_second
 
@@ -206,24 +207,7 @@ def delivery_seconds(ledger: Ledger) -> float:
     return total
 
 
-@dataclass(frozen=True)
-class Session:
-    """A run that is ready to go.
-
-    Attributes:
-        context: Its surroundings.
-        ledger: Its ledger, open.
-        clock: Seconds that it has been alive.
-        driver: Its driver.
-    """
-
-    context: Context
-    ledger: Ledger
-    clock: Clock
-    driver: Driver
-
-
-def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any, observer: Observer) -> Session:
+def open_driver(context: Context, ledger: Ledger, clock: Clock, keep_best: Any, observer: Observer) -> Driver:
     """Put the parts of a run together.
 
     Args:
@@ -271,7 +255,7 @@ def open_session(context: Context, ledger: Ledger, clock: Clock, keep_best: Any,
         repeats=repeats,
         signals=None if meter is None else SignalClock(meter),
     )
-    return Session(context, ledger, clock, driver)
+    return driver
 
 
 def references(context: Context) -> list[Architecture]:
@@ -303,6 +287,9 @@ def _strategy(
     if config.references:
         source = TRANSFERRED if TRANSFERRED in space.references else REFERENCE
         strategy = ReferencesFirst(strategy, space, references(context), source)
+    timed = context.amounts.search_seconds is not None and context.amounts.candidate_seconds is not None
+    longest_training = {"seconds": context.amounts.candidate_seconds if timed else None}
+    strategy = Reconsidering(strategy, asdict(space.limits) | longest_training)
     strategy = WithinLimits(strategy, rejections, space)
     if context.amounts.search_seconds is not None and context.amounts.candidate_seconds is not None:
         model = DurationModel(space)
@@ -324,6 +311,7 @@ def _strategy(
             multi_fidelity=tell_all,
             limit=_or_infinite(context.amounts.candidate_seconds),
             seconds_left=seconds_left,
+            over=over,
         )
     if trials:
         state = ledger.strategy_state()
@@ -348,7 +336,10 @@ def _reference_speed(context: Context) -> float:
     failures: list[str] = []
     for architecture in chain(references(context), _drawn(context.space)):
         try:
-            return _speed(context, architecture)
+            try:
+                return _speed(context, architecture)
+            finally:
+                return_freed_memory()
         except GCNASError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a network raises is its failure

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from gcnas.errors import SpaceError
+from gcnas.files import is_file
 from gcnas.space.presets import PRESETS
 from gcnas.space.search_space import SearchSpace
 
@@ -48,7 +49,7 @@ def execute(path: Path) -> object:
     Raises:
         SpaceError: If it does not exist, raises, or is no Python file.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise SpaceError(f"The file does not exist: {path}.")
     module_name = f"{MODULE_PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)

@@ -55,6 +55,9 @@ class Strategy(ABC):
     def expect(self, proposals: Sequence[Proposal]) -> None:  # noqa: B027
         """Hear of proposals by others that are under way and will be told; nothing by default."""
 
+    def reconsider(self) -> None:  # noqa: B027
+        """Hear that limits are others now, so that what broke one may be allowed; nothing by default."""
+
     def figures(self) -> list[dict[str, float]]:
         """Figures of what was learnt since the last call, one entry for each update; none by default."""
         return []

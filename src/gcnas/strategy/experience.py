@@ -19,6 +19,10 @@ MAX_KNOWN = 50_000
 """Networks whose tokens are kept."""
 
 
+ROWS = ("tokens", "facts", "scores", "epochs", "rejected")
+"""Arrays with a row for each evaluation."""
+
+
 class Experience:
     """Evaluations in the order in which they were told.
 
@@ -49,6 +53,7 @@ class Experience:
         self._facts = np.zeros((64, 1 + len(self._chosen) + self.signals.count))
         self._scores = np.zeros(64)
         self._epochs = np.zeros(64, np.int64)
+        self._rejected = np.zeros(64, np.int8)
         self._targets: Floats | None = None
         self._ranking: NDArray[np.int64] | None = None
 
@@ -125,6 +130,7 @@ class Experience:
         self._facts[row] = self._stored([architecture], int(self._epochs[row]))[0]
         score = evaluation.score if evaluation.state is EvaluationState.COMPLETE else None
         self._scores[row] = score if score is not None and math.isfinite(score) else -math.inf
+        self._rejected[row] = evaluation.state is EvaluationState.INFEASIBLE
         self._count += 1
         self._targets = self._ranking = None
 
@@ -135,9 +141,18 @@ class Experience:
         self._facts[: self._count, 0][rows] = _training_fact(epochs)
 
     def _grow(self) -> None:
-        for name in ("_tokens", "_facts", "_scores", "_epochs"):
-            array = getattr(self, name)
-            setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+        for name in ROWS:
+            array = getattr(self, f"_{name}")
+            setattr(self, f"_{name}", np.concatenate([array, np.zeros_like(array)]))
+
+    def forget_rejected(self) -> None:
+        """Forget what broke a limit; rows after it move up."""
+        kept = np.flatnonzero(self._rejected[: self._count] == 0)
+        for name in ROWS:
+            array = getattr(self, f"_{name}")
+            array[: len(kept)] = array[kept]
+        self._count = len(kept)
+        self._targets = self._ranking = None
 
     def _lowest(self) -> int:
         trained = self.epochs[self.epochs > 0]
@@ -242,12 +257,15 @@ class Experience:
             "facts": to_state(self._facts[:count]),
             "scores": self._scores[:count].copy(),
             "epochs": self._epochs[:count].copy(),
+            "rejected": self._rejected[:count].copy(),
         }
 
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Set the rows."""
         self._count = len(arrays["scores"])
-        for name in ("tokens", "facts", "scores", "epochs"):
+        # States from before rejections were marked know of none.
+        arrays = {"rejected": np.zeros(self._count, np.int8), **arrays}
+        for name in ROWS:
             rows = arrays[name]
             room = np.zeros((max(64, 2 * self._count), *rows.shape[1:]), rows.dtype)
             room[: self._count] = rows

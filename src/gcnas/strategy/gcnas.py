@@ -40,6 +40,9 @@ START, POLICY, EDIT, HISTORY = "start", "policy", "edit", "history"
 LAST_DRAWS = 1_000
 """Random draws before a space counts as exhausted."""
 
+KNOWN = ("proposed", "rejected")
+"""Arrays of fingerprints in the state."""
+
 Floats = NDArray[np.float64]
 
 
@@ -180,6 +183,7 @@ class GCNASStrategy(Strategy):
         self._queue: deque[Proposal] = deque()
         self._elites: dict[int, Trajectory] = {}
         self._proposed: set[str] = set()
+        self._rejected: set[str] = set()
         self._started = False
         self._expected: set[str] = set()
         self._owed = 0
@@ -205,11 +209,20 @@ class GCNASStrategy(Strategy):
         for evaluation in evaluations:
             self._experience.add(evaluation)
             self._proposed.add(evaluation.proposal.fingerprint)
+            if evaluation.state is EvaluationState.INFEASIBLE:
+                self._rejected.add(evaluation.proposal.fingerprint)
             self._expected.discard(evaluation.proposal.fingerprint)
 
     def expect(self, proposals: Sequence[Proposal]) -> None:
         """Wait for designs by people with the edits of the best of them."""
         self._expected.update(proposal.fingerprint for proposal in proposals)
+
+    def reconsider(self) -> None:
+        """Forget what broke a limit: it may be proposed again."""
+        self._experience.forget_rejected()
+        self._proposed -= self._rejected
+        self._rejected.clear()
+        self._elites.clear()  # rows are others now
 
     def figures(self) -> list[dict[str, float]]:
         """Figures of the policy's learning, one entry for each round since the last call."""
@@ -469,8 +482,7 @@ class GCNASStrategy(Strategy):
         tensors["generator"] = self._generator.get_state()
         arrays = {name: np.array(t.detach().numpy()) for name, t in tensors.items()}
         arrays |= {f"experience.{name}": array for name, array in self._experience.arrays().items()}
-        digits = "".join(sorted(self._proposed))
-        arrays["proposed"] = np.frombuffer(bytes.fromhex(digits), np.uint64).copy()
+        arrays |= {"proposed": _numbers(self._proposed), "rejected": _numbers(self._rejected)}
         return StrategyState(json.loads(json.dumps(values)), arrays)
 
     def load_state_dict(self, state: StrategyState) -> None:
@@ -482,11 +494,21 @@ class GCNASStrategy(Strategy):
         self._queue = deque(self._proposal(trajectory, source) for trajectory, source in trajectories)
         self._started, self._turn = bool(values["started"]), int(values.get("turn", 0))
         self._expected, self._owed = set(values.get("expected", ())), int(values.get("owed", 0))
-        digits = state.tensors["proposed"].astype(np.uint64).tobytes().hex()
-        self._proposed = {digits[start : start + 16] for start in range(0, len(digits), 16)}
+        none = np.zeros(0, np.uint64)
+        self._proposed, self._rejected = (_texts(state.tensors.get(name, none)) for name in KNOWN)
         self._experience.load(under("experience.", state.tensors))
-        tensors = {n: torch.from_numpy(np.array(a)) for n, a in state.tensors.items() if n != "proposed"}
+        tensors = {n: torch.from_numpy(np.array(a)) for n, a in state.tensors.items() if n not in KNOWN}
         self.policy.load_state_dict(under("policy.", tensors))
         load_moments(self._imitation.optimizer, under("imitation.", tensors))
         self._surrogate.load(under("surrogate.", tensors))
         self._generator.set_state(tensors["generator"])
+
+
+def _numbers(fingerprints: set[str]) -> NDArray[np.uint64]:
+    """Fingerprints as an array, in an order of their own."""
+    return np.frombuffer(bytes.fromhex("".join(sorted(fingerprints))), np.uint64).copy()
+
+
+def _texts(numbers: NDArray[np.generic]) -> set[str]:
+    digits = numbers.astype(np.uint64).tobytes().hex()
+    return {digits[start : start + 16] for start in range(0, len(digits), 16)}

@@ -16,7 +16,7 @@ from gcnas.space import SearchSpace
 from gcnas.training.batches import ImageBatches
 from gcnas.training.checkpoint import load_checkpoint, save_checkpoint
 from gcnas.training.inheritance import Donor, inherit
-from gcnas.training.loop import Measurement, measure, train
+from gcnas.training.loop import Measurement, measure, memory_errors, train
 from gcnas.training.memory import return_freed_memory
 from gcnas.training.platform import Platform
 from gcnas.training.recipe import EpochSchedule, Recipe, StagedSchedule
@@ -153,6 +153,7 @@ def build_seeded(
 
     Raises:
         BuildError: If it cannot be built.
+        OutOfMemoryError: If the platform has no room for it.
     """
     torch.manual_seed(seed)
     preprocessing = dataset.preprocessing
@@ -162,7 +163,8 @@ def build_seeded(
         raise
     except Exception as error:
         raise BuildError(f"{type(error).__name__}: {error}") from error
-    return network.to(platform.device).to(memory_format=platform.memory_format)  # type: ignore[call-overload,no-any-return]
+    with memory_errors():
+        return network.to(platform.device).to(memory_format=platform.memory_format)  # type: ignore[call-overload,no-any-return]
 
 
 def weights_of(network: torch.nn.Module) -> dict[str, Tensor]:

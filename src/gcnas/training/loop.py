@@ -182,6 +182,10 @@ def _measurement(confusion: np.ndarray, loss: float) -> Measurement:
     )
 
 
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+"""Words of PyTorch, CUDA and its libraries where memory ran out."""
+
+
 @contextmanager
 def memory_errors() -> Iterator[None]:
     """Turn PyTorch's and Python's ways to run out of memory into one error.
@@ -196,6 +200,6 @@ def memory_errors() -> Iterator[None]:
             f"Memory ran out: {str(error).splitlines()[0] if str(error) else error!r}"
         ) from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+        if not any(words in str(error) for words in NO_MEMORY):
             raise
         raise OutOfMemoryError(f"Memory ran out: {str(error).splitlines()[0]}") from error

@@ -68,8 +68,8 @@ class Platform:
         Args:
             device: Its name.
             threads: CPU threads; None takes all cores.
-            precision: What training computes in. ``auto`` is bfloat16 on CUDA GPUs, and on processors with
-                instructions for it where images are large enough to gain by it.
+            precision: What training computes in. ``auto`` is bfloat16 on CUDA GPUs that have units for it, and on
+                processors with instructions for it where images are large enough to gain by it.
             side: Shorter side of the images in pixels.
 
         Raises:
@@ -78,7 +78,7 @@ class Platform:
         chosen = torch.device(choose_device(device))
         count = threads or available_cores()
         torch.set_num_threads(count)
-        native = chosen.type == "cuda" or (chosen.type == "cpu" and side >= LEAST_SIDE and has_bfloat16())
+        native = _gpu_has_bfloat16(chosen) or (chosen.type == "cpu" and side >= LEAST_SIDE and has_bfloat16())
         autocast = native if precision == "auto" else precision == "bfloat16"
         if chosen.type == "cpu":
             last, contiguous = (
@@ -110,6 +110,13 @@ def has_bfloat16() -> bool:
     # Older versions of PyTorch do not tell.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _gpu_has_bfloat16(device: torch.device) -> bool:
+    """Whether a device is a GPU with units for bfloat16: those of NVIDIA from Ampere on, and those of AMD."""
+    if device.type != "cuda":
+        return False
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @contextmanager

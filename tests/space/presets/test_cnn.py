@@ -1,5 +1,6 @@
 """The `cnn` preset against figures and formulas that do not come from its code."""
 
+import pickle
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,14 @@ from gcnas.space.presets.cnn import (
 )
 
 GREY, COLOUR = InputShape(1, 28, 28, 10), InputShape(3, 32, 32, 10)
+
+
+def test_presets_can_be_pickled() -> None:
+    """With their designs by people, so that an estimator with a space made from one can be."""
+    for space, image in ((PRESETS["cnn"], GREY), (PRESETS["mobile"], COLOUR)):
+        again = pickle.loads(pickle.dumps(space))  # noqa: S301 - our own
+        for name, design in space.references.items():
+            assert again.references[name](again.fit(image)) == design(space.fit(image))
 
 
 def resnet8_by_hand(image: InputShape) -> tuple[int, int]:

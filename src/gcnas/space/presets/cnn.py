@@ -5,6 +5,7 @@ only convolutions and linear layers count as multiply-adds.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from gcnas.records import Architecture, Cost, HyperparameterValue, Layer
@@ -265,15 +266,11 @@ def _canonical(space: SearchSpace, layers: list[Layer]) -> Architecture:
 
 
 def _widest(
-    draw: Callable[[SearchSpace, Any], Architecture], family: Sequence[Widths]
-) -> Callable[[SearchSpace], Architecture | None]:
+    draw: Callable[[SearchSpace, Any], Architecture], family: Sequence[Widths], space: SearchSpace
+) -> Architecture | None:
     """The widest of a family within the limits."""
-
-    def reference(space: SearchSpace) -> Architecture | None:
-        drawn = (draw(space, widths) for widths in family)
-        return next((a for a in drawn if space.limits.violation(space.cost(a)) is None), None)
-
-    return reference
+    drawn = (draw(space, widths) for widths in family)
+    return next((a for a in drawn if space.limits.violation(space.cost(a)) is None), None)
 
 
 def _pooled_where_vgg_starves(space: SearchSpace) -> Architecture | None:
@@ -281,7 +278,7 @@ def _pooled_where_vgg_starves(space: SearchSpace) -> Architecture | None:
 
     Elsewhere ``vgg`` learns more, and a worse design that looks better after a short training does harm.
     """
-    early, late = _widest(pooled, POOLED_WIDTHS)(space), _widest(vgg, VGG_WIDTHS)(space)
+    early, late = _widest(pooled, POOLED_WIDTHS, space), _widest(vgg, VGG_WIDTHS, space)
     if early is None or late is None:
         return early
     return early if 2 * space.cost(late).parameters < space.cost(early).parameters else None
@@ -291,8 +288,8 @@ CNN = SearchSpace(
     name="cnn",
     layer_types=(Conv2d(), SeparableConv2d(), InvertedBottleneck(), ResidualBlock(), MaxPool(), AvgPool()),
     references={
-        "resnet9": _widest(resnet9, RESNET_WIDTHS),
-        "vgg": _widest(vgg, VGG_WIDTHS),
+        "resnet9": partial(_widest, resnet9, RESNET_WIDTHS),
+        "vgg": partial(_widest, vgg, VGG_WIDTHS),
         "pooled": _pooled_where_vgg_starves,
     },
     lasting=(resnet9,),

@@ -5,6 +5,7 @@ Costs are counted as in the ``cnn`` preset, whose inverted bottleneck is the blo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gcnas.records import Architecture, Cost, Layer
@@ -163,16 +164,12 @@ def _small(widths: tuple[int, ...]) -> tuple[Stage, ...]:
 
 
 def _within(
-    draw: Callable[[SearchSpace, Sequence[Stage], int], Architecture], rank: int
-) -> Callable[[SearchSpace], Architecture | None]:
+    draw: Callable[[SearchSpace, Sequence[Stage], int], Architecture], rank: int, space: SearchSpace
+) -> Architecture | None:
     """The small network of a family that is the ``rank``-th widest within the limits."""
-
-    def reference(space: SearchSpace) -> Architecture | None:
-        drawn = (draw(space, _small(widths), widths[-1]) for widths in SMALL_WIDTHS)
-        within = [a for a in drawn if space.limits.violation(space.cost(a)) is None]
-        return within[rank] if rank < len(within) else None
-
-    return reference
+    drawn = (draw(space, _small(widths), widths[-1]) for widths in SMALL_WIDTHS)
+    within = [a for a in drawn if space.limits.violation(space.cost(a)) is None]
+    return within[rank] if rank < len(within) else None
 
 
 MOBILE = SearchSpace(
@@ -182,9 +179,9 @@ MOBILE = SearchSpace(
     window=2,
     stem=Stem(32, doubled_above=(48,)),
     references={
-        "mobilenet": _within(mobilenet_v2, 0),
-        "mobilenet-smaller": _within(mobilenet_v2, 1),
-        "efficientnet": _within(efficientnet_b0, 0),
+        "mobilenet": partial(_within, mobilenet_v2, 0),
+        "mobilenet-smaller": partial(_within, mobilenet_v2, 1),
+        "efficientnet": partial(_within, efficientnet_b0, 0),
     },
 )
 """2 to 12 stages or pointwise convolutions, window 2; references are small networks in the manner of MobileNetV2 and
