@@ -159,6 +159,9 @@ def test_a_grid_goes_on_where_larger_images_fall_into_other_splits(
     rows = gcnas.scale(own_run, 1, observer=notes, threads=1)
     assert rows[1].resolution == rows[0].resolution
     assert rows[1].multiply_adds > rows[0].multiply_adds
+    rows = gcnas.scale(own_run, "1..2", **GROWTH)
+    assert [row.validation_accuracy is None for row in rows] == [False, True, True]
+    assert "other splits" in str(rows[2].reason)
     assert any("left out: At" in note and "other splits" in note for note in notes.all)
 
 

@@ -171,6 +171,14 @@ def test_links_to_where_one_may_not_look_are_left_out(folder, monkeypatch: pytes
     assert "bird is a link that cannot be followed" in " ".join(source.notices)
 
 
+def test_a_split_that_is_a_link_to_nothing_is_an_error(folder) -> None:
+    """Otherwise one would be cut from the training images without a word."""
+    root = folder({f"train/{name}": 2 for name in ("cat", "dog")})
+    (root / "Test").symlink_to(root.parent / "nowhere")
+    with pytest.raises(DataError, match="Test is a link that cannot be followed, and has the name of a split"):
+        read_folder(root)
+
+
 def test_a_folder_that_can_only_be_listed_is_an_error(folder, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder({"cat": 2, "dog": 2})
     lstat = os.lstat

@@ -103,7 +103,7 @@ def test_a_run_that_stopped_at_its_repeats_is_at_them_until_it_may_search_on(tri
     assert not found.under_way(finished, [])
     assert found.under_way([*finished, again], [resumed])
     assert not found.under_way([*finished, again], [resumed, raised])
-    for change in ("max_latency=2.0", "workers=2, candidate_seconds=60.0"):
+    for change in ("max_latency=2.0", "workers=2, candidate_seconds=60.0", "final_share=0.3"):
         assert not found.under_way([*finished, again], [Event(65.0, "resumed", change)])
     # It was raised before.
     assert found.under_way([*finished, again, replace(again, number=8, elapsed=80.0)], [raised])

@@ -89,6 +89,11 @@ def _split_folders(root: Path) -> dict[int, Path]:
                 "Rename or merge them."
             )
         splits[split] = folder
+    for link in _broken_links(root) if splits else ():
+        if link.name.lower() in SPLIT_WORDS:
+            raise DataError(
+                f"{link} is a link that cannot be followed, and has the name of a split. Mend or remove it."
+            )
     if splits and TRAIN not in splits:
         names = _listed([folder.name for folder in splits.values()])
         raise DataError(f"{_LAYOUT}; found {names} but no folder 'train' in {root}.")
@@ -107,11 +112,8 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
         classes.remove(loop)
     notices += [
         f"{in_utf8(path.name)} is a link that cannot be followed, and was left out."
-        for path in sorted(_entries(folder))
-        if path.is_symlink()
-        and not is_file(path)
-        and not is_folder(path)
-        and path.suffix.lower() not in SUFFIXES
+        for path in _broken_links(folder)
+        if path.suffix.lower() not in SUFFIXES
     ]
     direct, others = _images_in(folder)
     if direct and classes:
@@ -173,6 +175,12 @@ def _entries(folder: Path) -> list[Path]:
     if found and not any(map(_may_be_looked_at, found)):  # a folder that may only be listed
         _refuse(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder)))
     return found
+
+
+def _broken_links(folder: Path) -> list[Path]:
+    """Links to nothing, or to where one may not look."""
+    links = sorted(path for path in _entries(folder) if path.is_symlink())
+    return [path for path in links if not is_file(path) and not is_folder(path)]
 
 
 def _may_be_looked_at(path: Path) -> bool:

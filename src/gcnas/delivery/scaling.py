@@ -188,8 +188,8 @@ class Scaler:
             self._seconds_left()
             context = larger_context(self.context, scaled, self.images_at)
             trained = self._train(context, scaled, self.epochs)
-        except CandidateError as error:
-            reason = _reason(error)
+        except (CandidateError, OtherSplitsError) as error:
+            reason = _reason(error) if isinstance(error, CandidateError) else str(error)
             self.note(f"phi {phi} is left out: {reason}")
             return replace(row, reason=reason)
         row = replace(

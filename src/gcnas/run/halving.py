@@ -167,8 +167,9 @@ class SuccessiveHalving(Middleware):
 
     The rule is that of ASHA (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning"): whenever there
     is room, the highest rung with a promotable network gives it; nobody is waited for. All that it must know is in the
-    trials, so it has no state of its own beside them. When a wall clock leaves no time to bring a new network to the
-    top, or the strategy has nothing new, the best that are there go on, whatever their share.
+    trials, so it has no state of its own beside them; a strategy that had nothing new is asked once more after a
+    resume. When a wall clock leaves no time to bring a new network to the top, or the strategy has nothing new, the
+    best that are there go on, whatever their share.
 
     Args:
         inner: The strategy with its other middlewares, which see proposals of new networks only.

@@ -20,6 +20,10 @@ TIME_SHARE = 0.2
 """Share of a wall clock that this may take."""
 
 
+SEARCHES_ON = ("budget", "final_share", "candidate_seconds")
+"""Options, beside limits, that may give a search that has ended more to do when they are changed."""
+
+
 class Repeats:
     """Which networks to train once more: the best at the full training, and the best design by people among them.
 
@@ -70,7 +74,7 @@ class Repeats:
     def under_way(self, trials: Sequence[Trial], events: Iterable[Event]) -> bool:
         """Whether a run was at its repeats when it stopped, and what may have ended its search was not changed since.
 
-        That is its budget, a limit on networks, or the time of a candidate.
+        That is its budget or its share of that, a limit on networks, or the time of a candidate.
 
         Args:
             trials: All trials, in their order.
@@ -81,7 +85,7 @@ class Repeats:
         last = max((trial.elapsed for trial in trials if trial.elapsed is not None), default=0.0)
         resumed = (event for event in events if event.kind == "resumed" and event.elapsed >= last)
         changed = {change.partition("=")[0] for event in resumed for change in event.detail.split(", ")}
-        return not any(name in ("budget", "candidate_seconds") or name.startswith("max_") for name in changed)
+        return not any(name in SEARCHES_ON or name.startswith("max_") for name in changed)
 
     def is_repeat(self, trial: Trial) -> bool:
         """Whether a trial is one: strategies are not told, since it is no news about the space."""

@@ -261,7 +261,7 @@ def open_driver(context: Context, ledger: Ledger, clock: Clock, keep_best: Any, 
 def references(context: Context) -> list[Architecture]:
     """The space's reference designs that exist within the limits."""
     found = (design(context.space) for design in context.space.references.values())
-    return [architecture for architecture in found if architecture is not None]
+    return [each for each in found if each is not None and context.space.violation(each) is None]
 
 
 def _repeats(context: Context) -> Repeats | None:
