@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from tests.report.conftest import MakeRun
 
 from gcnas.records import Fidelity, Proposal
 from gcnas.report import summarize
-from gcnas.report.record import read_run
+from gcnas.report.record import RunRecord, read_run
 from gcnas.run.trial import Trial
 
 
@@ -83,15 +84,22 @@ def test_soft_rewards_are_no_accuracies(make_run: MakeRun) -> None:
     assert "(trial 4, 0.960) is not clearly above the best reference" in (summarize(close).comparison or "")
 
 
+def trained_again(run: RunRecord, scored: Mapping[int, float]) -> RunRecord:
+    """The run with trials trained once more, by number, to other scores."""
+    again = [
+        replace(
+            trial, number=10 + trial.number, evaluation=replace(trial.evaluation, score=scored[trial.number])
+        )
+        for trial in run.trials
+        if trial.evaluation is not None and trial.number in scored
+    ]
+    return replace(run, trials=(*run.trials, *again))
+
+
 def test_the_comparison_is_that_of_the_decision(make_run: MakeRun) -> None:
     """By means where networks were trained again, and within the limits; the decision is made so."""
     run = read_run(make_run(trials=4, outcome=scores(0.87, 0.8, 0.8, 0.9), final=False))
-    again = [
-        replace(trial, number=number, evaluation=replace(trial.evaluation, score=score))
-        for number, trial, score in ((11, run.trials[0], 0.87), (12, run.trials[3], 0.86))
-        if trial.evaluation is not None
-    ]
-    comparison = summarize(replace(run, trials=(*run.trials, *again))).comparison
+    comparison = summarize(trained_again(run, {1: 0.87, 4: 0.86})).comparison
     assert comparison is not None
     assert "+1.0 points" in comparison
     bound = run.trials[3].cost.parameters - 1
@@ -101,12 +109,7 @@ def test_the_comparison_is_that_of_the_decision(make_run: MakeRun) -> None:
 
 def test_a_design_that_was_not_trained_again_is_compared_as_well(make_run: MakeRun) -> None:
     run = read_run(make_run(trials=5, outcome=scores(0.87, 0.8, 0.8, 0.9, 0.88), final=False))
-    again = [
-        replace(trial, number=number, evaluation=replace(trial.evaluation, score=score))
-        for number, trial, score in ((11, run.trials[3], 0.86), (12, run.trials[4], 0.85))
-        if trial.evaluation is not None
-    ]
-    comparison = summarize(replace(run, trials=(*run.trials, *again))).comparison
+    comparison = summarize(trained_again(run, {4: 0.86, 5: 0.85})).comparison
     assert comparison is not None
     assert "best reference design (trial 1, 87.0 %)" in comparison
     assert "+1.0 points" in comparison
