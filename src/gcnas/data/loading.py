@@ -31,6 +31,7 @@ Channels = Literal["auto", "grey", "rgb"]
 Resolution = int | tuple[int, int] | None
 
 MIN_SIDE = 8
+"""Shortest side that may be asked for, in pixels."""
 
 
 @dataclass(frozen=True)

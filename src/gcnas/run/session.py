@@ -287,17 +287,15 @@ def _strategy(
     if config.references:
         source = TRANSFERRED if TRANSFERRED in space.references else REFERENCE
         strategy = ReferencesFirst(strategy, space, references(context), source)
-    timed = context.amounts.search_seconds is not None and context.amounts.candidate_seconds is not None
-    longest_training = {"seconds": context.amounts.candidate_seconds if timed else None}
-    strategy = Reconsidering(strategy, asdict(space.limits) | longest_training)
+    limit = None if context.amounts.search_seconds is None else context.amounts.candidate_seconds
+    strategy = Reconsidering(strategy, asdict(space.limits) | {"seconds": limit})
     strategy = WithinLimits(strategy, rejections, space)
-    if context.amounts.search_seconds is not None and context.amounts.candidate_seconds is not None:
+    if limit is not None:
         model = DurationModel(space)
         for trial in trials:
             if trial.evaluation is not None:
                 model.learn(trial.evaluation)
-        limit, longest = context.amounts.candidate_seconds, ladder.longest_stretch()
-        strategy = WithinTime(strategy, rejections, model, limit, longest, over)
+        strategy = WithinTime(strategy, rejections, model, limit, ladder.longest_stretch(), over)
     # What the strategy was told about: not the repeats, and higher rungs only if it compares them.
     told = [t for t in trials if t.fidelity in (ladder.rungs if tell_all else ladder.rungs[:1])]
     strategy = Unique(strategy, rejections, told)
