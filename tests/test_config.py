@@ -469,3 +469,10 @@ def test_signals_are_for_the_strategy_that_reads_them() -> None:
     with pytest.raises(ConfigurationError, match="'gcnas' alone, but the strategy is 'random'"):
         RunConfig.create(data="digits", signals="naswot", strategy="random")
     assert RunConfig.create(data="digits", strategy="random").proxies == ()
+
+
+def test_several_gpus_of_a_worker_are_whole() -> None:
+    for number in (0.25, 1.0, 3.0):
+        assert RunConfig.create(data="d", executor="ray", worker_gpus=number).worker_gpus == number
+    with pytest.raises(ConfigurationError, match=r"share of one GPU or a whole number of them, but got 1\.5"):
+        RunConfig.create(data="d", executor="ray", worker_gpus=1.5)

@@ -65,7 +65,9 @@ def test_a_network_is_moved_to_other_images(
 @pytest.mark.slow
 def test_a_transferred_run_is_searched_on(run: Result, tmp_path: Path) -> None:
     gcnas.transfer(run.run, "digits", out=tmp_path / "moved", **FAST)
-    result = gcnas.resume(tmp_path / "moved", budget=3)
+    # As many workers as a search of its own would have.
+    assert yaml.safe_load((tmp_path / "moved/config.yaml").read_text())["workers"] is None
+    result = gcnas.resume(tmp_path / "moved", budget=3, workers=1)
     assert len(result.trials) == 3
 
 

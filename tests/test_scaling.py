@@ -22,6 +22,7 @@ from gcnas.errors import (
     SearchFailedError,
     TimeLimitError,
 )
+from gcnas.report import write_report
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
@@ -94,7 +95,8 @@ def test_grown_networks_are_complete_and_not_trained_again(run: Path, monkeypatc
     notes = Notes()
     assert gcnas.scale(run, (1, 2), observer=notes, **GROWTH) == rows
     assert notes.all[-3:] == ["phi 0 is there already", "phi 1 is there already", "phi 2 is there already"]
-    page = (run / "report.html").read_text()
+    assert not (run / "report.html").exists()  # the run began without
+    page = write_report(run).read_text()
     assert "Grown networks" in page
     assert "phi 2" in page
 
@@ -181,6 +183,8 @@ def test_grid_search_is_kept(own_run: Path) -> None:
     trained = [note for note in notes.all if note.startswith("grid ") and " of 7" in note]
     rows = json.loads((own_run / "scaled" / "grid.json").read_text())["rows"]
     assert len(rows) == len(trained) > 2
+    assert all(row["stem"] >= 16 for row in rows)
+    assert len({(row["fingerprint"], row["stem"], *row["resolution"]) for row in rows}) == len(rows)
     best = max(row["accuracy"] for row in rows)
     chosen = _metrics(own_run, 1)["scaled_from"]
     assert any(

@@ -1,5 +1,6 @@
 """The search as an estimator of scikit-learn: fit, predict, cross-validate."""
 
+import math
 import numbers
 import shutil
 import tempfile
@@ -252,7 +253,13 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.model_ = unpack(state["model_"], space)
 
     def _shape_of_each(self, shape: tuple[int, ...]) -> ImageShape:
-        return image_shape(shape, None if self.image_shape is None else tuple(self.image_shape))
+        try:
+            given = None if self.image_shape is None else tuple(self.image_shape)
+        except TypeError:
+            raise ConfigurationError(
+                f"image_shape is the shape of an image, such as (28, 28); given: {self.image_shape!r}."
+            ) from None
+        return image_shape(shape, given)
 
     def _options(self) -> dict[str, Any]:
         """The keywords of the search."""
@@ -313,7 +320,10 @@ def _seed(random_state: int | np.random.RandomState | None) -> int:
 
 
 def _checked_range(values: Range) -> Range:
-    low, high = map(float, values)
+    try:
+        low, high = map(float, values)
+    except (TypeError, ValueError):
+        low = high = math.nan
     if not low < high:
         raise ConfigurationError(f"pixel_range is two numbers, black below white; given: {values!r}.")
     return low, high

@@ -314,6 +314,9 @@ class RunConfig(BaseModel):
             names = ", ".join(name for name, given in asked.items() if given)
             message = f"{names} is for a Ray cluster; add executor: ray (--executor ray)"
             raise PydanticCustomError("gcnas", "{message}", {"message": message})
+        if self.worker_gpus > 1 and self.worker_gpus % 1:
+            message = f"worker_gpus is a share of one GPU or a whole number of them, but got {self.worker_gpus}"
+            raise PydanticCustomError("gcnas", "{message}", {"message": message})
         return self
 
     @model_validator(mode="after")
@@ -461,6 +464,11 @@ def _problem(problem: ErrorDetails, options: list[str]) -> str:
     if problem["type"] in ("gcnas", "missing"):
         return f"{name}: {problem['msg']}"
     return f"{name}: {problem['msg']} (got {problem['input']!r})"
+
+
+def is_code(space: str) -> bool:
+    """Whether a space is named by a file of Python code, and not a preset."""
+    return space.endswith(".py") or ":" in space
 
 
 def stream_seed(seed: int, name: str) -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gcnas.config import RunConfig
+from gcnas.config import RunConfig, is_code
 from gcnas.data import Dataset, load
 from gcnas.data.loading import MIN_SIDE
 from gcnas.delivery import kept_donor, kept_transfer, transferable
@@ -222,7 +222,7 @@ def find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpac
     """
     if isinstance(given, SearchSpace):
         return given
-    if given is None and (config.space.endswith(".py") or ":" in config.space):
+    if given is None and is_code(config.space):
         raise ConfigurationError(
             f"The space of this run is code ({config.space}), which is executed only if you name it again: "
             "--space FILE.py:NAME (in Python: space=…)."

@@ -97,13 +97,16 @@ def _begun(
     config: RunConfig, dataset: Dataset, space: SearchSpace, folder: RunFolder, seconds: float | None
 ) -> Context:
     """The new run; within a wall clock its first training is as long as that of a candidate in such a search."""
+    context = new_context(
+        config if seconds is None else config.changed(budget=f"{seconds}s"), dataset, space, folder
+    )
+    # A search that goes on from here has as many workers as any other.
+    write_text(folder.config, config.changed(workers=None).to_yaml())
     if seconds is None:
-        return new_context(config, dataset, space, folder)
-    timed = new_context(config.changed(budget=f"{seconds}s"), dataset, space, folder)
-    write_text(folder.config, config.to_yaml())
-    amounts = timed.amounts
+        return context
+    amounts = context.amounts
     kept = Amounts(amounts.epochs, amounts.final_epochs, stretched=amounts.stretched)
-    return replace(timed, config=config, amounts=kept)
+    return replace(context, config=config, amounts=kept)
 
 
 def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[str, Any]) -> RunConfig:

@@ -116,7 +116,8 @@ def scale(
             rows = [scaler.grow(coefficients, size) for size in (0, *sizes)]
             words = ", ".join(f"{name} {value:g}" for name, value in vars(coefficients).items())
             ledger.event(clock(), "scaled", f"phi {', '.join(map(str, sizes))}: {words}")
-        write_report(folder.path, space=context.space)
+        if context.config.report:
+            write_report(folder.path, space=context.space)
     return rows
 
 
@@ -166,7 +167,8 @@ def finalize_scaled(
                 observer=observer,
                 refinement=Refinement(heritage=heritage_of_run(context)),
             )
-        write_report(folder.path, space=context.space)
+        if context.config.report:
+            write_report(folder.path, space=context.space)
     return load(run, space=context.space).scaled(phi)
 
 

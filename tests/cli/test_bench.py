@@ -15,7 +15,7 @@ from tests.tabular import tiny
 from gcnas.bench import processes
 from gcnas.bench.processes import Task
 from gcnas.cli.app import app
-from gcnas.errors import BenchError, ConfigurationError
+from gcnas.errors import BenchError, ConfigurationError, DataError
 
 QUERIES, SEEDS = 30, 2
 
@@ -217,3 +217,9 @@ def test_a_mistyped_rival_is_told_before_anything_runs(tmp_path: Path, monkeypat
     with pytest.raises(ConfigurationError, match="no runs of 'randon', only of random, local_search"):
         app([*_command(tmp_path), "--against", "randon"], standalone_mode=False)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out" / "runs" / "tiny" / "optuna%3Atpe").mkdir(parents=True)
+    monkeypatch.setattr(processes, "_results", lambda *_: iter(()))
+    with pytest.raises(ConfigurationError, match="no runs of 'randon'"):
+        app([*_command(tmp_path), "--against", "randon"], standalone_mode=False)
+    with pytest.raises(DataError):  # of that one there are runs, here empty ones
+        app([*_command(tmp_path), "--against", "optuna:tpe"], standalone_mode=False)

@@ -212,8 +212,14 @@ def test_scale(run_copy: Path, run_gcnas: RunGcnas) -> None:
     refused = run_gcnas("scale", run_copy, "--phi", "many", *growth, check=False)
     assert refused.returncode == 1
     assert "1..3" in refused.stderr
+    assert f"report:   {run_copy / 'report.html'}" in done.stdout
+    (run_copy / "report.html").unlink()
+    config = (run_copy / "config.yaml").read_text()
+    (run_copy / "config.yaml").write_text(config.replace("report: true", "report: false"))
+    assert "report:" not in run_gcnas("scale", run_copy, "--phi", "1", *growth).stdout
     delivered = run_gcnas("finalize", run_copy, "--phi", "1", "--final-epochs", "1", "--threads", "1")
     assert "test accuracy" in delivered.stdout
+    assert not (run_copy / "report.html").exists()
     both = run_gcnas("finalize", run_copy, "--phi", "1", "--trial", "1", check=False)
     assert both.returncode == 1
     assert "Traceback" not in both.stderr
@@ -244,6 +250,15 @@ def test_predict_prints_names_that_are_not_utf_8(finished: Path, photos: Path, t
         done = subprocess.run([*command, *options], capture_output=True, env=strict)
         assert done.returncode == 0, done.stderr
         assert name in done.stdout
+
+
+def test_an_encoding_that_lacks_letters_ends_nothing(finished: Path) -> None:
+    for encoding in ("ascii", "latin-1"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        command = [sys.executable, "-m", "gcnas", "front", str(finished)]
+        done = subprocess.run(command, capture_output=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert b"--max-params ? the run's choice" in b" ".join(done.stdout.split())
 
 
 def test_predict_finds_all_files_first(
@@ -414,8 +429,9 @@ def test_data_check(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
     for number in range(24):
         (folder / "below" / f"bad{number}.jpg").write_bytes(b"\xff\xd8 cut short")
     found = run_gcnas("data", "check", folder).stdout
-    assert sum(line.startswith("broken ") for line in found.splitlines()) == 20
-    assert "and 5 more broken files" in found
+    lines = [line for line in found.splitlines() if line.startswith("broken ")]
+    assert len(lines) == 25
+    assert all(line.count(".jpg: ") == 1 for line in lines)
     refused = run_gcnas("data", "check", folder, "--channels", "blue", check=False)
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
@@ -506,6 +522,8 @@ def test_clean(run_copy: Path, run_gcnas: RunGcnas) -> None:
         (["search", "digits", "--init-from", "x" * 300], 1, "x" * 60),
         (["search", "digits", "--warm-start", "x" * 300], 1, "x" * 60),
         (["search", "digits", "--space", "x" * 300 + ".py:SPACE"], 1, "x" * 60),
+        (["search", "digits", "--config", "code.yaml"], 1, "executed only if you name it again"),
+        (["sample", "empty", "--seed", "99999999999999999999"], 2, "--seed"),
         (["status", "empty"], 1, "not a run folder"),
         (["resume", "empty"], 1, "not a run folder"),
         (["predict", "empty", "x.png"], 1, "not a run folder"),
@@ -518,8 +536,11 @@ def test_mistakes_end_in_one_sentence(
     run_gcnas: RunGcnas, tmp_path: Path, arguments: list[str], code: int, words: str
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "evil.py").write_text("open('executed', 'w')")
+    (tmp_path / "code.yaml").write_text("space: evil.py:SPACE")
     done = run_gcnas(*arguments, check=False)
     assert done.returncode == code
+    assert not (tmp_path / "executed").exists()
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -11,7 +11,7 @@ from tests.run.toy import TOY
 
 from gcnas.cli import display as showing
 from gcnas.cli.display import ROWS, LiveDisplay, StoppedError, create_display
-from gcnas.records import Evaluation, EvaluationState, Fidelity
+from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity
 from gcnas.run.trial import Trial
 from gcnas.strategy import RandomStrategy
 
@@ -144,3 +144,17 @@ def test_what_an_interrupt_leaves_is_said(tmp_path: Path) -> None:
     assert str(raised.value) == ""
     with pytest.raises(StoppedError, match="begins again"), create_display("It begins again."):
         raise KeyboardInterrupt
+
+
+def test_no_number_is_cut_on_a_narrow_terminal(tmp_path: Path) -> None:
+    display = LiveDisplay(Console(width=80, force_terminal=False))
+    display.started(tmp_path, 0, 12, None, workers=1)
+    trial = replace(pending(1), number=1234, cost=Cost(2_272_330, 250_000_000))
+    failed = Evaluation(
+        trial.proposal, EvaluationState.FAILED, error_kind="out-of-memory", error="?", seconds=12_345.6
+    )
+    display.trial_finished(replace(trial, evaluation=failed), None)
+    text = "\n".join(shown(display))
+    assert "…" not in text
+    for part in ("1234", "2,272,330", "250.00M", "12345.6 s", "failed", "(out-of-memory)"):
+        assert part in text

@@ -141,6 +141,16 @@ def test_another_run_and_its_onnx_file_teach_the_same(run: Path, result: Result)
     assert by_run["test_accuracy"] == pytest.approx(by_file["test_accuracy"], abs=0.06)
 
 
+def test_a_teacher_that_knows_other_splits_is_told(run: Path, result: Result, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"temperature": 2.0, "distill_weight": 0.5}
+    least: dict[str, Any] = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False}
+    other = gcnas.search("digits", out=tmp_path / "other", seed=9, report=False, **least)
+    for teacher, told in ((result.run, False), (other.run, True)):
+        observer = Notes()
+        finalized(run, observer, distill=str(teacher), **options)
+        assert any("other splits" in note for note in observer.notes) is told
+
+
 class Raising(nn.Module):
     """A teacher that does not want to."""
 

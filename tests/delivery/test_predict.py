@@ -175,3 +175,30 @@ def test_a_name_that_is_too_long_is_no_crash(result: Result) -> None:
         image_files([name])
     (prediction,) = result.predict(name)
     assert prediction.error is not None
+
+
+def test_a_table_takes_the_place_of_an_older_one_when_it_is_whole(
+    result: Result, digit_files: list[Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "p.csv"
+    table.write_text("older")
+    begun = write_predictions(table, result.model, predict_files(result.model, digit_files[:2]))
+    next(begun)
+    begun.close()  # as Ctrl-C does
+    assert table.read_text() == "older"
+    list(write_predictions(table, result.model, predict_files(result.model, digit_files[:2])))
+    content = table.read_bytes()
+    assert content.startswith(b"path,label,probability,")
+    assert b"\r" not in content
+    assert [path.name for path in tmp_path.iterdir() if path.suffix in (".csv", "") or path.name[0] == "."] == [
+        "p.csv"
+    ]
+
+
+def test_a_link_and_a_device_stay(result: Result, digit_files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "p.csv")
+    for output in (tmp_path / "link.csv", Path(os.devnull)):
+        list(write_predictions(output, result.model, predict_files(result.model, digit_files[:1])))
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "p.csv").read_text().startswith("path,")
+    assert not Path(os.devnull).is_file()

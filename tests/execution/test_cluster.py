@@ -23,8 +23,8 @@ from gcnas.config import RunConfig
 from gcnas.errors import ConfigurationError, DataError, WorkerError
 from gcnas.execution import Job, Needs, Outcome, RayExecutor, cluster_worker, worker
 from gcnas.execution import cluster as on_cluster
-from gcnas.execution.cluster_worker import Sent
-from gcnas.execution.worker import Done, refuse_in_worker
+from gcnas.execution.cluster_worker import Sent, Shipment
+from gcnas.execution.worker import Done, RunError, refuse_in_worker
 from gcnas.execution.worker_process import Bounds
 from gcnas.records import EvaluationState
 from gcnas.run import rungs
@@ -359,6 +359,14 @@ def test_a_task_refuses_to_begin_a_search_of_its_own(monkeypatch: pytest.MonkeyP
             on_cluster._task("run", [None], None, SimpleNamespace(tell=SimpleNamespace(remote=None)))  # type: ignore[arg-type]
     finally:
         worker._in_worker.clear()
+
+
+def test_a_script_that_leaves_while_it_is_set_up_is_told() -> None:
+    def leave() -> Shipment:
+        sys.exit(3)
+
+    result = cluster_worker.evaluate("none of them", leave, Sent(job(3)), lambda *_: None)
+    assert result.message == RunError("WorkerError", "A worker cannot be set up: SystemExit: 3")
 
 
 def test_a_full_disk_on_a_node_costs_the_head_start_only(

@@ -17,7 +17,7 @@ from gcnas.errors import (
 from gcnas.execution import Evaluated, Job, SerialExecutor
 from gcnas.execution.serial import MAX_MESSAGE
 from gcnas.records import Architecture, EvaluationState, Fidelity, Layer, Proposal, Trajectory
-from gcnas.training.loop import memory_errors
+from gcnas.training.memory import memory_errors
 
 
 def job(number: int) -> Job:

@@ -92,3 +92,9 @@ def test_tensor_beyond_the_end_of_the_file_is_a_value_error(tmp_path: Path) -> N
     path = write(tmp_path / "x", entry(data_offsets=[8, 16]), bytes(8))
     with pytest.raises(ValueError, match=r"does not fit into bytes 8 to 16"):
         read_safetensors(path)
+
+
+def test_a_huge_header_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcnas.export.safetensors_reader.MAX_HEADER_BYTES", 10)
+    with pytest.raises(ValueError, match="header has more than 10 bytes"):
+        read_safetensors(write(tmp_path / "x", entry(), bytes(8)))

@@ -11,8 +11,10 @@ from tests.report.test_html import page
 
 from gcnas.errors import ConfigurationError
 from gcnas.records import METRICS
+from gcnas.report import html
 from gcnas.report.front import accuracies, front, fronts, write_front
 from gcnas.report.record import read_run
+from gcnas.report.summary import summarize
 from gcnas.run.trial import Trial
 from gcnas.space import LatencyModel
 
@@ -110,3 +112,22 @@ def test_csv(run: Path, tmp_path: Path) -> None:
     assert int(rows[0]["size"]) == points[0].cost.size
     with pytest.raises(ConfigurationError, match="cannot be written"):
         write_front(tmp_path / "no" / "front.csv", points)
+
+
+def test_of_many_rows_some_from_all_over_are_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary, rows = summarize(run), fronts(read_run(run))
+    monkeypatch.setattr(html, "MAX_FRONT", 5)
+    assert summary.delivered is not None
+    assert len(rows) > 5 + 1
+    for number in (row.point.trial for row in rows):
+        shown = html._spread(rows, replace(summary.delivered, number=number))
+        assert 4 <= len(shown) <= 5
+        assert shown == sorted(shown, key=rows.index)
+        trials = {row.point.trial for row in shown}
+        assert {rows[0].point.trial, rows[-1].point.trial, number} <= trials
+        assert max(row.point.accuracy for row in rows) in {row.point.accuracy for row in shown}
+    text = page(run).text
+    assert "more networks of these fronts are left out; gcnas front" in text
+    monkeypatch.setattr(html, "MAX_FRONT", len(rows))
+    assert html._spread(rows, None) == list(rows)
+    assert "left out; gcnas front" not in page(run).text

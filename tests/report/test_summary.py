@@ -131,6 +131,18 @@ def test_reference_wins(make_run: MakeRun) -> None:
     )
 
 
+def test_nothing_is_said_to_be_delivered_while_the_search_goes_on(make_run: MakeRun) -> None:
+    for name, values in (
+        ("equal", (0.8, 0.95, 0.7, 0.95)),
+        ("close", (0.95, 0.8, 0.7, 0.96)),
+        ("far", (0.7, 0.9)),
+    ):
+        run = make_run(name, trials=len(values), outcome=scores(*values), final=False)
+        path = run / "best/metrics.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": 1}))
+        assert "elivered" not in (summarize(run).comparison or "")
+
+
 def test_a_design_delivered_on_demand_is_not_said_to_be_within_the_noise(make_run: MakeRun) -> None:
     """On 150 images 0.8 and 0.9 are further apart than the noise, and 0.95 and 0.96 are not."""
     cases = (

@@ -1,12 +1,15 @@
 from typing import ClassVar
 
 import pytest
+import torch
 
 from gcnas.errors import SpaceError
+from gcnas.network import build
 from gcnas.records import HyperparameterValue
-from gcnas.space import Choice, LayerType, Shape
+from gcnas.space import Choice, InputShape, LayerType, SearchSpace, Shape
 from gcnas.space.layer_type import Values
 from gcnas.space.presets.cnn import Conv2d
+from gcnas.strategy import RandomStrategy
 
 
 def test_names_follow_from_the_class() -> None:
@@ -152,3 +155,16 @@ def test_the_canonical_form_is_a_new_mapping() -> None:
     values = {"filters": 8, "stride": 2, "kernel_size": 3, "dilation": 2}
     Conv2d().canonical(Shape(1, 2, 2), values)
     assert values == {"filters": 8, "stride": 2, "kernel_size": 3, "dilation": 2}
+
+
+def test_types_made_from_ours_keep_their_options() -> None:
+    with pytest.raises(SpaceError, match="without 1"):
+        type("Down", (Conv2d,), {"stride": Choice(2)})
+
+    class Far(Conv2d):
+        dilation = Choice(2, 3)
+
+    space = SearchSpace("far", (Far(),), max_depth=4).fit(InputShape(1, 12, 12, 5))
+    for proposal in RandomStrategy(space, 0).ask(40):
+        assert space.cost(proposal.architecture).parameters > 0
+        build(space, proposal.architecture, (0.0,), (1.0,))(torch.rand(2, 1, 12, 12))

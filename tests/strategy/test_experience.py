@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from tests.strategy.spaces import DEEP, complete
 
-from gcnas.records import Evaluation, EvaluationState, Limits
+from gcnas.records import Evaluation, EvaluationState, Fidelity, Limits
 from gcnas.space import InputShape
 from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy
@@ -147,3 +147,25 @@ def test_failures_before_any_training_belong_to_the_first_one() -> None:
     assert early.targets[0] == early.targets.min() < -0.4
     assert early.targets == pytest.approx(late.targets[order])
     assert early.facts == pytest.approx(late.facts[order])
+
+
+def test_what_fails_with_more_training_is_neither_good_nor_a_parent() -> None:
+    experience = Experience(DEEP, Tokens(DEEP))
+    proposals = RandomStrategy(DEEP, 0).ask(6)
+    for index, proposal in enumerate(proposals):
+        experience.add(complete(proposal, index / 10, epochs=1))
+    low = experience.targets.copy()
+    failed = Evaluation(
+        proposals[5], EvaluationState.FAILED, fidelity=Fidelity(3), error_kind="out-of-memory", error="made up"
+    )
+    experience.add(failed)
+    again = Experience(DEEP, Tokens(DEEP))
+    again.load(experience.arrays())
+    for each in (experience, again):
+        assert each.targets[6] == pytest.approx(low.min())
+        assert each.best(10).tolist() == [4, 3, 2, 1, 0]
+    experience.add(complete(proposals[4], 0.7, epochs=3))
+    assert experience.targets[6] == pytest.approx(low.min())
+    assert experience.targets[7] == pytest.approx(low[4])
+    experience.add(complete(proposals[5], 0.9, epochs=3))  # tried again after a resume
+    assert experience.best(2).tolist() == [8, 7]

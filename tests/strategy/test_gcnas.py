@@ -1,12 +1,13 @@
+import itertools
 from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
 import pytest
-from tests.strategy.spaces import CELL, DEEP, complete
+from tests.strategy.spaces import CELL, DEEP, complete, proposal
 
-from gcnas.records import Architecture, Evaluation, EvaluationState, Limits, Proposal
-from gcnas.space import InputShape, SearchSpace
+from gcnas.records import Architecture, Evaluation, EvaluationState, LayerAction, Limits, Proposal
+from gcnas.space import InputShape, SearchSpace, SequenceSpace, token
 from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy, Strategy, create_strategy
 from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy, usual_settings
@@ -99,6 +100,26 @@ def test_first_networks_and_the_last_ones_keep_limits_that_are_no_masks() -> Non
     assert all(space.violation(p.architecture) is None for p in [*first, *strategy._left()])
     free = GCNASStrategy(CNN.fit(InputShape(3, 32, 32, 10)), 0, QUICK).ask(8)
     assert not all(space.violation(p.architecture) is None for p in free)
+
+
+def test_the_last_networks_of_a_small_space_are_found() -> None:
+    """There are 3 networks of one layer and 729 of six; draws are uniform in depth."""
+    types = tuple(token(name) for name in ("a", "b", "c"))
+    space = SequenceSpace("small", types, min_depth=1, max_depth=6, window=1)
+    strategy = GCNASStrategy(space, 0, QUICK)
+    everything = {
+        proposal(space, *(LayerAction(code, (), ()) for code in codes)).fingerprint
+        for depth in range(1, 7)
+        for codes in itertools.product(range(3), repeat=depth)
+    }
+    assert len(everything) == sum(3**depth for depth in range(1, 7))
+    left = set(sorted(everything)[:5])
+    strategy._proposed |= everything - left
+    found: set[str] = set()
+    while new := {each.fingerprint for each in strategy._left()}:
+        found |= new
+        strategy._proposed |= new
+    assert found == left
 
 
 @pytest.mark.parametrize("name", ["gcnas", "reinforce"])

@@ -9,7 +9,7 @@ from gcnas.space.layer_type import Values
 from gcnas.space.presets import CNN
 from gcnas.space.presets.cnn import Conv2d
 from gcnas.strategy import OPTUNA, STRATEGIES, create_strategy
-from gcnas.strategy.optuna_samplers import SAMPLERS, UNSUITABLE
+from gcnas.strategy.optuna_samplers import SAMPLERS, UNSUITABLE, optuna_strategy
 from gcnas.testing.strategy import SEARCHED, made_up
 
 
@@ -75,3 +75,23 @@ def test_a_layer_that_breaks_a_limit_ends_the_network() -> None:
     space = CNN.fit(InputShape(3, 32, 32, 10), Limits(parameters=20_000, multiply_adds=2_000_000))
     drawn = create_strategy("optuna:random", space, 0).ask(30)
     assert sum(space.violation(proposal.architecture) is None for proposal in drawn) >= 10
+
+
+@pytest.mark.parametrize("name", ["nsga2", "nsga3"])
+def test_generations_do_not_grow_with_the_evaluations(name: str) -> None:
+    """Optuna's genetic samplers recur through all generations when nothing is noted about their parents."""
+    strategy = optuna_strategy(name, CNN.fit(InputShape(3, 32, 32, 10)), 0)
+    strategy._most_trials = 120
+    told = 0
+    while told < 700:
+        proposals = strategy.ask(5)
+        strategy.tell([made_up(proposal) for proposal in proposals])
+        told += len(proposals)
+    assert len(strategy._trials) < 240
+    found = {
+        value for record in strategy._trials for key, value in record.attributes.items() if "generation" in key
+    }
+    assert found <= set(range(6))
+    assert max(found) >= 1
+    strategy.load_state_dict(strategy.state_dict())
+    assert strategy.ask(1)

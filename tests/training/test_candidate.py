@@ -120,6 +120,17 @@ def test_too_large_for_the_memory(
         trainer(architectures[0], Fidelity(1))
 
 
+def test_too_large_to_be_built_is_too_large_for_the_memory(
+    trainer: CandidateTrainer, architectures: list[Architecture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+    monkeypatch.setattr("gcnas.training.candidate.build", build)
+    with pytest.raises(OutOfMemoryError, match="can't allocate"):
+        trainer(architectures[0], Fidelity(1))
+
+
 def _out_of_memory() -> None:
     raise OutOfMemoryError("Memory ran out: 20 GiB")
 

@@ -20,7 +20,7 @@ from gcnas.space.presets.cnn import CNN
 from gcnas.space.presets.mobile import MOBILE
 from gcnas.strategy import create_strategy
 from gcnas.training import Augmentation, EpochSchedule, ImageBatches, Recipe, TimedSchedule, measure, train
-from gcnas.training.loop import memory_errors
+from gcnas.training.memory import memory_errors
 from gcnas.training.recipe import one_cycle
 
 PLAIN = Recipe(batch_size=16)

@@ -1,6 +1,5 @@
 """Running the experiments that decide the paper's claims, and their tables."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -189,27 +188,6 @@ def write_claims(claims: Claims, folder: Path, *, costs: bool = True) -> list[Fi
 
             write_table(folder / "E8-cost.csv", window_costs())
     return findings
-
-
-def read_measured(path: Path) -> Rows:
-    """The rows of a ``runs.csv``.
-
-    Raises:
-        DataError: If it cannot be read.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{name: _read(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from None
-
-
-def _read(name: str, text: str) -> Cell:
-    if name in ("space", "arm"):
-        return text
-    if name in ("seed", "queries", "budget"):
-        return int(text)
-    return float(text) if text else None
 
 
 def find(experiment: Experiment, rows: Rows) -> Finding:

@@ -1,5 +1,6 @@
 """The command ``gcnas``: its commands, its errors and its exit codes."""
 
+import codecs
 import errno
 import io
 import os
@@ -30,6 +31,9 @@ from gcnas.cli.display import StoppedError
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
 EXIT_ERROR, EXIT_NOTHING_FOUND, EXIT_INTERRUPTED = 1, 3, 130
+
+READABLE = "gcnas-readable"
+"""Name of the error handler of standard output."""
 
 app = typer.Typer(
     name="gcnas",
@@ -80,7 +84,8 @@ def main() -> None:
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - a device, for as long as this runs
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8; their bytes are kept
+        codecs.register_error(READABLE, _readable)
+        sys.stdout.reconfigure(errors=READABLE)
     try:
         _run()
     except StoppedError as stopped:
@@ -102,6 +107,15 @@ def main() -> None:
         place = f" {error.filename}" if error.filename else ""
         _complain(f"The output{place} cannot be written: {os.strerror(error.errno)}. Make room and try again.")
         sys.exit(EXIT_ERROR)
+
+
+def _readable(error: UnicodeError) -> tuple[bytes, int]:
+    """What an encoding lacks is a question mark; file names need not be UTF-8, their bytes are kept."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    kept = (bytes([ord(sign) - 0xDC00]) if "\udc80" <= sign <= "\udcff" else b"?" for sign in lacking)
+    return b"".join(kept), error.end
 
 
 def _run() -> None:

@@ -91,11 +91,13 @@ def run(
     be added.
     """
     from gcnas.bench import Bench, find_tables, run_bench, write_report
+    from gcnas.bench.raw import RUNS, file_name
 
     console = Console(highlight=False, soft_wrap=True)
     tables = find_tables(space, table or (), data, checksum=checksum)
     bench = Bench(tuple(tables), tuple(strategy or ("gcnas",)), seeds, first_seed, queries, batch)
-    if against is not None and against not in bench.strategies and not (out / "runs").is_dir():
+    known = against is None or against in bench.strategies
+    if not known and not any(out.glob(f"{RUNS}/*/{file_name(str(against))}")):
         raise ConfigurationError(
             f"There will be no runs of {against!r}, only of {', '.join(bench.strategies)}."
         )
@@ -221,7 +223,7 @@ def _print_finding(console: Console, finding: "Finding") -> None:
         table = Table(box=None, pad_edge=False, header_style="bold", title=measure, title_justify="left")
         table.add_column("arm", no_wrap=True)
         for space in spaces:
-            table.add_column(escape(space), justify="right")
+            table.add_column(escape(space), justify="right", overflow="fold")
         known = {(row["space"], row["arm"]): row for row in rows}
         for arm in experiment.arms:
             cells = [

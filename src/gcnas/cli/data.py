@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gcnas.data import DataSummary, DuplicateCounts
 
 SHOWN = 20
-"""Broken files that are listed by name."""
+"""Broken files that are listed by name on a terminal."""
 
 app = typer.Typer(no_args_is_help=True, help="Look at images before a search.")
 
@@ -50,12 +50,13 @@ def check(
     console = Console(highlight=False)
     _print_facts(console, summary)
     _print_classes(console, summary)
-    for broken, reason in summary.broken[:SHOWN]:
-        console.print(f"[red]broken[/] {escape(broken)}: {escape(reason)}")
-    if len(summary.broken) > SHOWN:
-        console.print(f"… and {len(summary.broken) - SHOWN} more broken files")
+    shown = SHOWN if console.is_terminal else len(summary.broken)
+    for broken, reason in summary.broken[:shown]:
+        console.print(f"[red]broken[/] {escape(broken)}: {escape(reason)}", soft_wrap=True)
+    if len(summary.broken) > shown:
+        console.print(f"… and {len(summary.broken) - shown} more broken files; in a pipe all are listed")
     for notice in summary.notices:
-        console.print(f"[yellow]note[/] {escape(notice)}")
+        console.print(f"[yellow]note[/] {escape(notice)}", soft_wrap=True)
     if summary.problem:
         raise DataError(summary.problem)
     words = [shlex.quote(path), *(f"--{name.replace('_', '-')} {value}" for name, value in options.items())]

@@ -23,7 +23,7 @@ def sample(
             "--untrained", metavar="STRATEGY", help="Draw from this strategy's policy before any learning."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Of the draws.")] = 0,
     space: SpaceOption = None,
 ) -> None:
     """Draw networks from the policy that a run has learnt, with their probability."""

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from gcnas.cli.display import PlainDisplay, StoppedError
 from gcnas.cli.options import DataOption, RunArgument, SpaceOption, ThreadsOption, given
+from gcnas.files import is_file
 
 if TYPE_CHECKING:
     from gcnas.delivery.scaling import ScaledRow
@@ -90,7 +91,9 @@ def scale(
             "Stopped. Sizes that were finished are kept; the same command goes on."
         ) from interrupt
     _print(rows)
-    typer.echo(f"networks: {run / 'scaled'}\nreport:   {run / 'report.html'}")
+    typer.echo(f"networks: {run / 'scaled'}")
+    if is_file(run / "report.html"):
+        typer.echo(f"report:   {run / 'report.html'}")
 
 
 def _print(rows: "list[ScaledRow]") -> None:

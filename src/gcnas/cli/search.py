@@ -31,6 +31,7 @@ from gcnas.cli.options import (
     WorkersOption,
     given,
 )
+from gcnas.errors import ConfigurationError
 
 BudgetOption = Annotated[
     str | None,
@@ -203,11 +204,16 @@ def search(
     Everything lands in the run folder; best/ holds a working network from the first candidate on. Ctrl-C once:
     finish what runs and deliver the best so far; twice: stop now, nothing finished is lost.
     """
-    from gcnas.config import RunConfig
+    from gcnas.config import RunConfig, is_code
     from gcnas.data.loading import find_reader
 
     options: dict[str, Any] = {} if config is None else RunConfig.from_yaml(config)
     options.pop("data", None)
+    if space is None and is_code(str(options.get("space", ""))):
+        raise ConfigurationError(
+            f"{config} names a space that is code ({options['space']}), which is executed only if you name it again: "
+            "--space FILE.py:NAME."
+        )
     options |= given(
         budget=budget,
         max_params=max_params,

@@ -86,12 +86,17 @@ def read_donor(path: Path) -> Donor:
             f"{path} is neither."
         )
     donor = read_together(file.parent, lambda: _donor_of(file, str(path)))
-    ledger = file.parent.parent / "run.db"
+    return replace(donor, data=data_of(file.parent.parent) or donor.data)
+
+
+def data_of(run: Path) -> str | None:
+    """Fingerprint of the images and the splits of a run; None where its ledger does not tell it."""
+    ledger = run / "run.db"
     if not is_file(ledger):
-        return donor
+        return None
     with suppress(RunFolderError, KeyError, TypeError), LedgerReader(ledger) as reader:
-        return replace(donor, data=str(reader.meta()["data"]["fingerprint"]))
-    return donor
+        return str(reader.meta()["data"]["fingerprint"])
+    return None
 
 
 def _donor_of(weights: Path, name: str) -> Donor:

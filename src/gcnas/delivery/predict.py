@@ -4,7 +4,7 @@ import csv
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TextIO, TypeAlias
@@ -18,7 +18,7 @@ from gcnas.data.folder import visible
 from gcnas.data.source import SPLIT_WORDS
 from gcnas.delivery.best import Model
 from gcnas.errors import DataError
-from gcnas.files import is_file
+from gcnas.files import beside, is_file
 
 BATCH = 64
 STANDARD_OUTPUT = Path("-")
@@ -151,7 +151,7 @@ def write_predictions(output: Path, model: Model, predictions: Iterable[Predicti
         )
     try:
         with _opened(output) as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             before, after = ["path", "label", "probability"], ["error"]
             taken = {*before, *after}
             classes = [f"class {name}" if name in taken else name for name in model.class_names]
@@ -180,11 +180,24 @@ def _is_table(path: Path) -> bool:
     return first in (b"", FIRST_COLUMNS)
 
 
-def _opened(output: Path) -> AbstractContextManager[TextIO]:
+@contextmanager
+def _opened(output: Path) -> Iterator[TextIO]:
+    """A table that has its name when it is whole; until then one that is there stays."""
     if output == STANDARD_OUTPUT:
-        return nullcontext(sys.stdout)
-    # File names need not be UTF-8; their bytes are kept.
-    return output.open("w", newline="", encoding="utf-8", errors="surrogateescape")
+        yield sys.stdout
+        return
+    device = output.exists() and not is_file(output)
+    at = output if device else beside(output.resolve())  # a link stays one
+    try:
+        # File names need not be UTF-8; their bytes are kept.
+        with at.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            yield file
+        if not device:
+            at.replace(output.resolve())
+    except BaseException:
+        if not device:
+            at.unlink(missing_ok=True)
+        raise
 
 
 def _predict_batch(model: Model, paths: Sequence[Path]) -> Iterator[Prediction]:

@@ -116,7 +116,7 @@ class Scaler:
         failed = False
         other: OtherSplitsError | None = None
         rows = self._grid_rows()
-        trained = {(row["fingerprint"], *row["resolution"]): row["accuracy"] for row in rows}
+        trained = {(row["fingerprint"], row["stem"], *row["resolution"]): row["accuracy"] for row in rows}
         base = self._cost(self._grown(Coefficients(1, 1, 1), 0)).multiply_adds
         for number, coefficients in enumerate(candidates := grid(), start=1):
             scaled = self._grown(coefficients, 1)
@@ -124,7 +124,7 @@ class Scaler:
             too_large = cost.multiply_adds > MOST_GROWTH * base or max(scaled.resolution) > MAX_SIDE
             if too_large or self.limits.violation(cost):
                 continue
-            key = (scaled.architecture.fingerprint, *scaled.resolution)
+            key = (scaled.architecture.fingerprint, scaled.space.stem.filters, *scaled.resolution)
             if key not in trained:
                 self.note(f"grid {number} of {len(candidates)}: {_words(coefficients)}")
                 try:
@@ -290,7 +290,7 @@ class Scaler:
             return []
         try:
             # What failed is tried again: it may have been the memory of that day.
-            return [
+            rows = [
                 row
                 | {
                     "fingerprint": str(row["fingerprint"]),
@@ -300,6 +300,9 @@ class Scaler:
                 for row in document["rows"]
                 if row["accuracy"] is not None
             ]
+            return [
+                row | {"stem": int(row["stem"])} for row in rows if "stem" in row
+            ]  # it was not noted at first
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _damaged(path, error) from error
 
@@ -383,6 +386,7 @@ def _grid_row(coefficients: Coefficients, scaled: Scaled, cost: Cost, accuracy: 
     return {
         **vars(coefficients),
         "fingerprint": scaled.architecture.fingerprint,
+        "stem": scaled.space.stem.filters,
         "resolution": list(scaled.resolution),
         "parameters": cost.parameters,
         "multiply_adds": cost.multiply_adds,

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gcnas.config import RunConfig
+from gcnas.config import RunConfig, is_code
 from gcnas.delivery.best import Model, load_best, load_model
+from gcnas.delivery.heritage import data_of
 from gcnas.errors import ConfigurationError, GCNASError, RunFolderError, SpaceError
 from gcnas.export.onnx_teacher import OnnxTeacher
 from gcnas.files import is_file, is_folder
@@ -46,10 +47,12 @@ class Known:
     Attributes:
         name: For reports.
         teacher: Gives logits.
+        elsewhere: Whether it knows the classes from other images, or from other splits of these.
     """
 
     name: str
     teacher: Teacher
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,9 @@ def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Tr
                 f"There is no network {text} in {context.folder.scaled}; 'gcnas scale' grows one."
             )
     if is_file(path / "weights.safetensors") and path.parent.name == context.folder.scaled.name:
-        return Known(text, _checked(_grown(path, context), text, context))
+        return _of_run(path.parent.parent, text, _grown(path, context), context)
     if is_file(path / "run.db"):
-        return Known(text, _checked(_run(path, context), text, context))
+        return _of_run(path, text, _run(path, context), context)
     raise ConfigurationError(
         f"A teacher is 'larger', 'ensemble', 'trial=N', 'phi=N', a run folder, an .onnx file or FILE.py:NAME, but got "
         f"{text!r}, which is none of them."
@@ -179,6 +182,10 @@ def _trial(text: str, context: Context, trials: Sequence[Trial]) -> ToTrain:
     return _of_trials(f"trial {number}", [complete[number]], context)
 
 
+def _of_run(run: Path, name: str, teacher: Teacher, context: Context) -> Known:
+    return Known(name, _checked(teacher, name, context), data_of(run) != context.dataset.fingerprint)
+
+
 def _run(path: Path, context: Context) -> Teacher:
     folder = RunFolder.open(path)
     return _model(load_best(folder, _space_of(folder, context)), path, context)
@@ -195,7 +202,7 @@ def _space_of(folder: RunFolder, context: Context) -> SearchSpace:
     name = RunConfig.from_yaml(folder.config).get("space", "cnn")
     if name == context.config.space:
         return context.space
-    if str(name).endswith(".py") or ":" in str(name):
+    if is_code(str(name)):
         raise ConfigurationError(
             f"The space of {path} is code ({name}) and not that of this run, so it is not executed. Give its network "
             "as an ONNX file: gcnas export RUN --format onnx."

@@ -115,7 +115,7 @@ def evaluate(run: str, fetch: Callable[[], Shipment], sent: Sent, tell: Callable
             _evaluators[run] = fetch().unpack()(_Seldom())
     except GCNASError as error:
         return Result(RunError(type(error).__name__, str(error)))
-    except Exception as error:  # noqa: BLE001 - the driver tells it to the user
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the driver tells it to the user
         return Result(
             RunError(WorkerError.__name__, f"A worker cannot be set up: {type(error).__name__}: {error}")
         )

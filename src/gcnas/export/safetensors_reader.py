@@ -20,6 +20,7 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 MAX_FILE_BYTES = 2**31
+MAX_HEADER_BYTES = 100_000_000
 
 
 def read_safetensors(path: str | Path) -> dict[str, Tensor]:
@@ -31,6 +32,8 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
     start = 8 + int.from_bytes(content[:8], "little")
     if not 8 < start <= len(content):
         raise ValueError(f"{path} is no safetensors file: its header does not fit into it")
+    if start > MAX_HEADER_BYTES:
+        raise ValueError(f"{path} is no safetensors file: its header has more than {MAX_HEADER_BYTES:,} bytes")
     try:
         header = json.loads(content[8:start])
         header.pop("__metadata__", None)

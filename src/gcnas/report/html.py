@@ -1,7 +1,7 @@
 """``report.html``: a whole run on one page that needs no network and no script."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from gcnas.report import numbers
 from gcnas.report.confusion import class_accuracies, class_names, draw_confusion, mistakes
 from gcnas.report.drawing import draw
 from gcnas.report.facts import facts
-from gcnas.report.front import accuracies, fronts
+from gcnas.report.front import FrontRow, accuracies, fronts
 from gcnas.report.heat_map import Column, heat_map
 from gcnas.report.layers import LayerRow, describe, layer_table
 from gcnas.report.plots import (
@@ -30,7 +30,7 @@ from gcnas.report.record import RunRecord, fitted_space, read_run
 from gcnas.report.scaled import scaled_networks
 from gcnas.report.summary import RunSummary, summarize
 from gcnas.run.folder import write_text
-from gcnas.run.trial import decisive
+from gcnas.run.trial import Trial, decisive
 from gcnas.space import SearchSpace
 from gcnas.space.load import in_file
 from gcnas.space.presets import PRESETS
@@ -39,6 +39,8 @@ TOP = 10
 MAX_CLASSES = 200
 """Most lines of the table of classes; the ones recognised worst."""
 MAX_FRONT = 60
+"""Most networks in the table of what accuracy costs."""
+
 MAX_MESSAGE = 4_000
 MAX_NOTICES = 50
 
@@ -49,7 +51,6 @@ class _Network:
 
     drawing: Markup
     rows: tuple[LayerRow, ...]
-    line: str
     notice: str | None
 
 
@@ -111,7 +112,8 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "parameters_plot": _markup(
             accuracy_against_parameters(plain.trials, plain_summary, limit if isinstance(limit, int) else None)
         ),
-        "front": fronts(folder, space)[:MAX_FRONT],
+        "front": (shown := _spread(front := fronts(folder, space), summary.delivered)),
+        "more_front": len(front) - len(shown),
         "latency_model": None if folder.latency is None else folder.latency.sentence,
         "is_random": folder.config.get("strategy") == "random",
         "network": network,
@@ -134,6 +136,17 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "version": folder.meta.get("version", "unknown"),
         "created": folder.meta.get("created", "unknown"),
     }
+
+
+def _spread(rows: Sequence[FrontRow], delivered: Trial | None) -> list[FrontRow]:
+    """At most :data:`MAX_FRONT` rows from all over them, the most accurate network and the delivered one among them."""
+    if len(rows) <= MAX_FRONT:
+        return list(rows)
+    best = max(row.point.accuracy for row in rows)
+    kept = {round(place * (len(rows) - 1) / (MAX_FRONT - 3)) for place in range(MAX_FRONT - 2)}
+    kept.add(next(place for place, row in enumerate(rows) if row.point.accuracy == best))
+    kept |= {place for place, row in enumerate(rows) if delivered and row.point.trial == delivered.number}
+    return [rows[place] for place in sorted(kept)]
 
 
 def _own_space(name: str) -> str:
@@ -177,7 +190,7 @@ def _network(folder: RunRecord, summary: RunSummary, given: SearchSpace | None) 
     if summary.delivered is not None:
         architecture = summary.delivered.proposal.architecture
     if architecture is None:
-        return _Network(Markup(), (), "", None)
+        return _Network(Markup(), (), None)
     try:
         space = fitted_space(folder.config, folder.meta, given)
         return _drawn(architecture, space, None)
@@ -207,4 +220,4 @@ def _preferred(preferences: Preferences) -> str:
 
 def _drawn(architecture: Architecture, space: SearchSpace | None, notice: str | None) -> _Network:
     drawing = Markup(draw(architecture, space))  # noqa: S704 - all texts in it are escaped
-    return _Network(drawing, tuple(layer_table(architecture, space)), describe(architecture), notice)
+    return _Network(drawing, tuple(layer_table(architecture, space)), notice)

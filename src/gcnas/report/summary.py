@@ -263,15 +263,16 @@ def _comparison(
     design = given_kind(reference)
     best = f"best {design}" if is_reference(reference) else design  # of those there is one
     given = delivered is not None and is_given(delivered.proposal)
+    final = _state(folder.delivered) == "final"  # while it searches, best/ is what leads so far
     chosen = given and delivered is not None and delivered.number == reference.number
     lasting = None if folder.delivered is None else folder.delivered.lasting
-    reason = _reason(delivered, score(delivered), lasting) if given and delivered is not None else ""
+    reason = _reason(delivered, score(delivered), lasting) if given and final and delivered is not None else ""
     if searched is None:
         only = f"No searched network is among those compared; the {best} has {score(reference)}."
         return only if chosen else only + reason
     difference = searched.score - reference.score
     images = _validation_images(folder)
-    end = f", so the {design} was delivered." if chosen else f".{reason}"
+    end = f", so the {design} was delivered." if chosen and final else "." if chosen else f".{reason}"
     if difference > 0 and given and images is not None and difference <= margin(reference.score, images):
         close = "not clearly above" if folder.soft else "within one standard error of"
         return (

@@ -30,7 +30,7 @@ class Stem:
     """First layer of every network: a 3x3 convolution, batch normalisation and ReLU.
 
     By default its stride is 1 up to 48 rows or columns (the shorter side), 2 up to 96 and 4 above, so that the
-    searched layers work on at most some 48 rows whatever the resolution.
+    searched layers work on at most some 48 rows of images with up to 192.
 
     Attributes:
         filters: Channels of its output.

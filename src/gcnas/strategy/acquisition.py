@@ -43,7 +43,10 @@ def expected_improvement(belief: Belief, best: float) -> Floats:
 
 
 def thompson(members: Floats, process: Belief | None, random: np.random.Generator) -> Floats:
-    """One plausible set of targets, (n): a member of the ensemble, or a draw from the process, each equally often."""
+    """One plausible target for each, (n): a member of the ensemble, or draws from the process, each equally often.
+
+    Draws from the process are independent, so together they are no draw of one function from it.
+    """
     member = int(random.integers(len(members) + (process is not None)))
     if process is None or member < len(members):
         drawn: Floats = members[member].copy()

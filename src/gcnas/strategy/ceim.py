@@ -45,9 +45,10 @@ class CEIMStrategy(Strategy):
     GCN-NAS searches real numbers, the weights of the functions that it mixes. Here a point holds one number for each
     option of each decision at each place; STOP is one of the types, and a connection is there if its number is
     positive. Of the options that the masks leave open, the one with the highest number is taken. All numbers are
-    independent, at first with mean 0 and variance 1. Once ``population`` points have scores, mean and variance become
-    those of the better half, weighted by rank, and the variance is damped. Importance mixing (Pourchot et al., 2018)
-    keeps earlier points that are about as likely under the new distribution, and draws fewer new ones there.
+    independent, at first with mean 0 and variance 1. Once ``population`` points have scores, the mean becomes that of
+    the better half, weighted by rank, the variance theirs about the mean before, and it is damped. Importance mixing
+    (Pourchot et al., 2018) keeps earlier points that are about as likely under the new distribution, and draws fewer
+    new ones there.
 
     Unlike the published method, this has no factor of 1/25 on the variance, and scores are those of trained networks,
     not of shared weights. A network that is known is not proposed again, and its new point does not count: the

@@ -1,5 +1,6 @@
 """All that a strategy was told, as arrays."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -19,15 +20,15 @@ MAX_KNOWN = 50_000
 """Networks whose tokens are kept."""
 
 
-ROWS = ("tokens", "facts", "scores", "epochs", "rejected")
+ROWS = ("tokens", "facts", "scores", "epochs", "rejected", "keys")
 """Arrays with a row for each evaluation."""
 
 
 class Experience:
     """Evaluations in the order in which they were told.
 
-    What failed or broke a limit counts as the worst score seen at its fidelity, so that its likes are avoided. A
-    network may come again with more training. Rows grow in place: a tell costs no more after many of them.
+    What failed or broke a limit counts as the worst score seen at its fidelity, so that its likes are avoided, and what
+    failed with more training as the worst of all. A network may come again with more training. Rows grow in place.
 
     Args:
         space: Fitted space.
@@ -54,6 +55,7 @@ class Experience:
         self._scores = np.zeros(64)
         self._epochs = np.zeros(64, np.int64)
         self._rejected = np.zeros(64, np.int8)
+        self._keys = np.zeros(64, np.uint64)
         self._targets: Floats | None = None
         self._ranking: NDArray[np.int64] | None = None
 
@@ -102,18 +104,22 @@ class Experience:
         return self._placed(targets, scores) if self._several() else targets
 
     def _placed(self, targets: Floats, scores: Floats) -> Floats:
-        places: dict[bytes, float] = {}
+        places: dict[int, float] = {}
+        failed_later = np.zeros(len(targets), np.bool_)
         for epochs in np.unique(self.epochs):
             rows = np.flatnonzero(self.epochs == epochs)
-            keys = [self._tokens[row].tobytes() for row in rows]
-            again = [index for index, key in enumerate(keys) if key in places]
-            if again:
+            keys = self._keys[rows].tolist()
+            again = np.array([key in places for key in keys])
+            failed_later[rows] = failed = again & ~np.isfinite(self._scores[rows])
+            ranked = np.flatnonzero(again & ~failed)
+            if len(ranked):
                 from scipy.stats import rankdata  # slow to import, and most commands have no use for it
 
-                held = np.sort([places[keys[index]] for index in again])
-                ranks = rankdata(scores[rows[again]]) - 1
-                targets[rows[again]] = np.interp(ranks, np.arange(len(held)), held)
+                held = np.sort([places[keys[index]] for index in ranked])
+                ranks = rankdata(scores[rows[ranked]]) - 1
+                targets[rows[ranked]] = np.interp(ranks, np.arange(len(held)), held)
             places |= dict(zip(keys, targets[rows].tolist(), strict=True))
+        targets[failed_later] = targets.min()
         return targets
 
     def add(self, evaluation: Evaluation) -> None:
@@ -127,6 +133,7 @@ class Experience:
             self._train(evaluation.fidelity.epochs)
         self._epochs[row] = evaluation.fidelity.epochs if evaluation.fidelity else self._lowest()
         self._tokens[row] = self._row(architecture)
+        self._keys[row] = _key(self._tokens[row])
         self._facts[row] = self._stored([architecture], int(self._epochs[row]))[0]
         score = evaluation.score if evaluation.state is EvaluationState.COMPLETE else None
         self._scores[row] = score if score is not None and math.isfinite(score) else -math.inf
@@ -235,14 +242,16 @@ class Experience:
         return growth.stop()
 
     def best(self, count: int) -> NDArray[np.int64]:
-        """Rows of the best networks, each with its most training, the best first: by training, then by score."""
+        """Rows of the best networks, each with its most training, the best first: by training, then by score.
+
+        What failed with its most training is none of them, however good it was with less.
+        """
         if self._ranking is None:
-            usable = np.flatnonzero(np.isfinite(self._scores[: self._count]))
-            rows = usable[np.lexsort((-self._scores[usable], -self._epochs[usable]))]
+            rows = np.lexsort((-self._scores[: self._count], -self.epochs))
             if self._several():
-                _, first = np.unique(self._tokens[rows], axis=0, return_index=True)
+                _, first = np.unique(self._keys[rows], return_index=True)
                 rows = rows[np.sort(first)]
-            self._ranking = rows
+            self._ranking = rows[np.isfinite(self._scores[rows])]
         return self._ranking[:count]
 
     def _several(self) -> bool:
@@ -265,6 +274,7 @@ class Experience:
         self._count = len(arrays["scores"])
         # States from before rejections were marked know of none.
         arrays = {"rejected": np.zeros(self._count, np.int8), **arrays}
+        arrays["keys"] = np.array([_key(row) for row in arrays["tokens"]], np.uint64)
         for name in ROWS:
             rows = arrays[name]
             room = np.zeros((max(64, 2 * self._count), *rows.shape[1:]), rows.dtype)
@@ -273,6 +283,11 @@ class Experience:
         self._facts = from_state(self._facts)
         self.signals.load({n.removeprefix("signal_"): a for n, a in arrays.items() if n.startswith("signal_")})
         self._targets = self._ranking = None
+
+
+def _key(row: NDArray[np.generic]) -> int:
+    """A number for a network's tokens."""
+    return int.from_bytes(hashlib.blake2b(row.astype(np.int16).tobytes(), digest_size=8).digest(), "little")
 
 
 def _training_fact(epochs: int) -> float:

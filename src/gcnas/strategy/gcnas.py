@@ -23,7 +23,7 @@ from gcnas.strategy.acquisition import (
     thompson,
 )
 from gcnas.strategy.base import Strategy, StrategyState, under
-from gcnas.strategy.edits import Sketches, architecture_of, mutate, neighbours
+from gcnas.strategy.edits import Sketches, architecture_of, mutate, neighbours, regrown
 from gcnas.strategy.experience import Experience
 from gcnas.strategy.history import History, PastRun
 from gcnas.strategy.imitation import Imitation, ImitationFigures, ImitationSettings, allowed
@@ -33,7 +33,7 @@ from gcnas.strategy.optimizer_state import load_moments, moments
 from gcnas.strategy.random import CONNECTION_RATE, RandomStrategy
 from gcnas.strategy.signals import Signals, SignalSource
 from gcnas.strategy.surrogate import Surrogate, SurrogateSettings
-from gcnas.strategy.tokens import Rows, Tokens
+from gcnas.strategy.tokens import LISTED, Rows, Tokens, all_rows
 
 START, POLICY, EDIT, HISTORY = "start", "policy", "edit", "history"
 
@@ -250,8 +250,18 @@ class GCNASStrategy(Strategy):
         return self._pick(pool, self._rules(wanted)) if pool else []
 
     def _left(self) -> list[Proposal]:
-        """What many random draws find that was not proposed before."""
-        return self._allowed(self._new(self._chance.ask(LAST_DRAWS), mark=False))
+        """What many random draws find that was not proposed before; if nothing, what is left in a list of all."""
+        return self._allowed(self._new(self._chance.ask(LAST_DRAWS), mark=False)) or self._listed()
+
+    def _listed(self) -> list[Proposal]:
+        """Points of a small space that were not proposed before."""
+        tokens = Tokens(self._space)
+        rows = all_rows(tokens, LISTED)
+        if rows is None:
+            return []
+        found = (regrown(self._space, tokens.decode(row), self._random) for row in rows)
+        proposals = (self._proposal(trajectory, "random") for trajectory in found if trajectory is not None)
+        return self._allowed(self._new(proposals, mark=False))
 
     def _first(self) -> list[Proposal]:
         """What earlier runs found, then edits of the best design that is known, and a Latin design.
@@ -493,6 +503,7 @@ class GCNASStrategy(Strategy):
         trajectories = [(Trajectory.from_json(data), source) for data, source in values["queue"]]
         self._queue = deque(self._proposal(trajectory, source) for trajectory, source in trajectories)
         self._started, self._turn = bool(values["started"]), int(values.get("turn", 0))
+        self._elites, self._rounds = {}, []
         self._expected, self._owed = set(values.get("expected", ())), int(values.get("owed", 0))
         none = np.zeros(0, np.uint64)
         self._proposed, self._rejected = (_texts(state.tensors.get(name, none)) for name in KNOWN)

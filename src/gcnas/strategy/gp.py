@@ -15,11 +15,11 @@ from gcnas.strategy.base import Strategy, StrategyState
 from gcnas.strategy.edits import neighbours, regrown
 from gcnas.strategy.gaussian_process import Floats, GaussianProcess, Singles
 from gcnas.strategy.learned_kernel import Belief
-from gcnas.strategy.novelty import LISTED, Novelty
+from gcnas.strategy.novelty import Novelty
 from gcnas.strategy.observations import Observations
 from gcnas.strategy.random import RandomStrategy
 from gcnas.strategy.targets import normal_scores
-from gcnas.strategy.tokens import Rows, Tokens, all_rows, distances
+from gcnas.strategy.tokens import LISTED, Rows, Tokens, all_rows, distances
 
 LENGTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Length scales that are tried, in units of the mean distance of the observations."""

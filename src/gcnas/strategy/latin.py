@@ -48,6 +48,8 @@ def latin(space: SearchSpace, count: int, random: np.random.Generator, rate: flo
     """
     columns = _Columns(count, random)
     depths = random.permutation(np.linspace(space.min_depth, space.max_depth, count).round().astype(int))
+    if count == 1:  # the least of all depths stands for none of the others
+        depths = random.integers(space.min_depth, space.max_depth + 1, 1)
     return [
         grow(space, int(depth), partial(_layer, columns=columns, row=row, random=random, rate=rate))
         for row, depth in enumerate(depths)

@@ -85,7 +85,8 @@ class LearnedKernelProcess:
         """
         self._known = self._one_hot(tokens)
         y = torch.from_numpy(targets)
-        for _ in range(steps):
+        # Targets that are all the same tell nothing about the kernel.
+        for _ in range(steps if np.ptp(targets) else 0):
             loss = self._loss(y)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

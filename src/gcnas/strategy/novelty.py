@@ -10,16 +10,13 @@ from gcnas.space import SearchSpace
 from gcnas.strategy.base import StrategyState
 from gcnas.strategy.edits import architecture_of, regrown
 from gcnas.strategy.random import RandomStrategy
-from gcnas.strategy.tokens import Rows, Tokens, all_rows
+from gcnas.strategy.tokens import LISTED, Rows, Tokens, all_rows
 
 NOTHING = -math.inf
 """Score of what has none: unknown, failed, infeasible or still under way."""
 
 DRAWS = 100
 """So many uniform draws in a row that are all known count as a space with nothing left."""
-
-LISTED = 20_000
-"""Spaces with up to so many points are listed when draws find nothing new, so that none is missed."""
 
 
 class Novelty:

@@ -66,6 +66,9 @@ FEWER_TRIALS: Mapping[str, int] = {"gp": 200}
 
 DEPTH = "depth"
 
+GENERATION = ":generation"
+"""What the names of attributes end with in which genetic samplers keep the generation of a trial."""
+
 
 @dataclass
 class Record:
@@ -198,6 +201,9 @@ class OptunaStrategy(Strategy):
         older, newest = scored[:-half], scored[-half:]
         best = sorted(older, key=lambda index: -_value(self._trials[index]))[:half]
         kept = sorted({*best, *newest, *self._pending.values()})
+        _renumber(
+            [self._trials[i] for i in best], [self._trials[i] for i in {*newest, *self._pending.values()}]
+        )
         self._trials = [self._trials[index] for index in kept]
         self._pending = {name: kept.index(index) for name, index in self._pending.items()}
         # Numbers of trials have changed, so what a sampler noted about them is void.
@@ -377,6 +383,17 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(other)
+
+
+def _renumber(older: Sequence[Record], newer: Sequence[Record]) -> None:
+    """Generations from 0 on, the older trials being the first: a genetic sampler recurs through all of them."""
+    for key in {key for record in (*older, *newer) for key in record.attributes if key.endswith(GENERATION)}:
+        first = int(any(key in record.attributes for record in older))
+        generations = sorted({record.attributes[key] for record in newer if key in record.attributes})
+        places = {generation: first + place for place, generation in enumerate(generations)}
+        for record in (*older, *newer):
+            if key in record.attributes:
+                record.attributes[key] = places.get(record.attributes[key], 0)
 
 
 def _value(record: Record) -> float:

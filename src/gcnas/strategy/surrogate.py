@@ -85,7 +85,7 @@ class Surrogate:
         self._fitted = True
 
     def _rows(self, experience: Experience, targets: Floats) -> NDArray[np.int64]:
-        """Evaluations at the highest fidelity that the process is conditioned on."""
+        """Evaluations that the process is conditioned on: those at the highest fidelity, or all where these are few."""
         rows = np.flatnonzero(experience.epochs == experience.epochs.max())
         if len(rows) < len(targets) // 4:
             rows = np.arange(len(targets))

@@ -16,6 +16,9 @@ Rows = np.ndarray[Any, np.dtype[np.int16]]
 MAX_LAYERS = 100_000
 """Layers whose tokens are kept: networks repeat the same few."""
 
+LISTED = 20_000
+"""Spaces with up to so many points are listed where draws find nothing new, so that none is missed."""
+
 ABSENT = 0
 """Token of a decision that is not taken: there is no such layer, or its type has no such hyper-parameter."""
 

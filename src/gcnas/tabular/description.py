@@ -69,7 +69,8 @@ class Connections(_Part):
     Attributes:
         searched: If so, each layer's tokens are followed in the key by one token 0 or 1 for each connection to the
             nodes 2, 3, … ``window`` back, as far as there are such nodes (node 0 is the input).
-        window: m, how far connections reach and how many layers a policy sees.
+        window: m, how far connections reach. Where they are not searched it must hold those that are given, and changes
+            no graph.
     """
 
     searched: bool = False

@@ -13,7 +13,7 @@ from gcnas.tabular.description import Decision, Description
 from gcnas.tabular.key import KeyCode, Site, Slot
 
 CHAIN_WINDOW = 4
-"""m of a chain whose description does not say how far a policy sees."""
+"""m of a chain whose description names none. What reads what is given there, so it changes no graph."""
 
 MAX_TYPES = 1_000
 """Most kinds of layers."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gcnas.data import Split
+from gcnas.training.memory import memory_errors
 from gcnas.training.platform import Platform
 
 
@@ -34,13 +35,17 @@ class ImageBatches:
         split: Images ``N x H x W x C`` uint8 and labels ``N``.
         platform: Device and memory format.
         augmentation: Used by :meth:`training` only.
+
+    Raises:
+        OutOfMemoryError: If the device has no room for the images.
     """
 
     def __init__(self, split: Split, platform: Platform, augmentation: Augmentation | None = None) -> None:
         self._split, self._platform = split, platform
         self._augmentation = augmentation or Augmentation()
-        self._labels = torch.from_numpy(np.array(split.labels)).to(platform.device)
-        self._images = self._bordered(split.images) if split.in_memory else None
+        with memory_errors():
+            self._labels = torch.from_numpy(np.array(split.labels)).to(platform.device)
+            self._images = self._bordered(split.images) if split.in_memory else None
 
     def __len__(self) -> int:
         return len(self._split)

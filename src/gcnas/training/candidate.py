@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from gcnas.data import Dataset
-from gcnas.errors import BuildError
+from gcnas.errors import BuildError, OutOfMemoryError
 from gcnas.network import Network, build
 from gcnas.records import DECAY, Architecture, Fidelity
 from gcnas.space import SearchSpace
 from gcnas.training.batches import ImageBatches
 from gcnas.training.checkpoint import load_checkpoint, save_checkpoint
 from gcnas.training.inheritance import Donor, inherit
-from gcnas.training.loop import Measurement, measure, memory_errors, train
-from gcnas.training.memory import return_freed_memory
+from gcnas.training.loop import Measurement, measure, train
+from gcnas.training.memory import memory_errors, return_freed_memory
 from gcnas.training.platform import Platform
 from gcnas.training.recipe import EpochSchedule, Recipe, StagedSchedule
 
@@ -158,8 +158,9 @@ def build_seeded(
     torch.manual_seed(seed)
     preprocessing = dataset.preprocessing
     try:
-        network = build(space, architecture, preprocessing.mean, preprocessing.std)
-    except BuildError:
+        with memory_errors():
+            network = build(space, architecture, preprocessing.mean, preprocessing.std)
+    except (BuildError, OutOfMemoryError):
         raise
     except Exception as error:
         raise BuildError(f"{type(error).__name__}: {error}") from error

@@ -126,7 +126,8 @@ def inherit(
     network then computes exactly what the donor does (in evaluation mode; Net2WiderNet, Chen and others 2016).
     Exceptions are additions whose summands hold the channels of several layers in different orders, and layers that
     now read and write equally many channels and did not before, or the other way round: their input is then added, or
-    is not. Stages of bottlenecks are matched block by block. Narrower
+    is not; and parts that the donor lacks (an expansion, squeeze-excitation), another merging, pooling or normalisation
+    of the images, and other classes. Stages of bottlenecks are matched block by block. Narrower
     layers keep the first channels, smaller kernels the centre. The head is taken over only for the same classes; the
     normalisation of images stays that of the new data.
 

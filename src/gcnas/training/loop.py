@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gcnas.errors import NotFiniteError, OutOfMemoryError, TimeLimitError
+from gcnas.errors import NotFiniteError, TimeLimitError
 from gcnas.training.batches import ImageBatches
 from gcnas.training.distillation import Distillation
+from gcnas.training.memory import memory_errors
 from gcnas.training.mixing import Batch, Mixer
 from gcnas.training.platform import Platform, depthwise_in_single
 from gcnas.training.recipe import Recipe, Schedule
@@ -151,7 +151,7 @@ class Measurement:
 
 
 def measure(network: nn.Module, batches: ImageBatches, classes: int) -> Measurement:
-    """Classify all images of a split, in single precision as everything that is delivered.
+    """Classify all images of a split in single precision; on a GPU convolutions may use TF32, as PyTorch lets them.
 
     Raises:
         NotFiniteError: If a logit is not finite.
@@ -180,26 +180,3 @@ def _measurement(confusion: np.ndarray, loss: float) -> Measurement:
         loss=loss,
         confusion=confusion,
     )
-
-
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-"""Words of PyTorch, CUDA and its libraries where memory ran out."""
-
-
-@contextmanager
-def memory_errors() -> Iterator[None]:
-    """Turn PyTorch's and Python's ways to run out of memory into one error.
-
-    Raises:
-        OutOfMemoryError: In their place.
-    """
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise OutOfMemoryError(
-            f"Memory ran out: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
-    except RuntimeError as error:
-        if not any(words in str(error) for words in NO_MEMORY):
-            raise
-        raise OutOfMemoryError(f"Memory ran out: {str(error).splitlines()[0]}") from error

@@ -1,10 +1,35 @@
-"""Memory that a finished training leaves behind."""
+"""Memory that runs out, and that which a finished training leaves behind."""
 
 import ctypes
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
 import torch
+
+from gcnas.errors import OutOfMemoryError
+
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+"""Words of PyTorch, CUDA and its libraries where memory ran out."""
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn PyTorch's and Python's ways to run out of memory into one error.
+
+    Raises:
+        OutOfMemoryError: In their place.
+    """
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfMemoryError(
+            f"Memory ran out: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    except RuntimeError as error:
+        if not any(words in str(error) for words in NO_MEMORY):
+            raise
+        raise OutOfMemoryError(f"Memory ran out: {str(error).splitlines()[0]}") from error
 
 
 def return_freed_memory() -> None:

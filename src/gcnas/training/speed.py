@@ -25,4 +25,4 @@ def images_per_second(network: nn.Module, batches: ImageBatches, recipe: Recipe,
     train(network, batches, recipe, TimedSchedule(WARM_UP_SECONDS, 1_000), platform, seed=0)
     start = time.monotonic()
     log = train(network, batches, recipe, TimedSchedule(MEASURED_SECONDS, 1_000_000), platform, seed=0)
-    return log.steps * min(recipe.batch_size, len(batches)) / (time.monotonic() - start)
+    return log.epochs * len(batches) / (time.monotonic() - start)

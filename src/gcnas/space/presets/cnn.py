@@ -45,7 +45,7 @@ class Conv2d(_Convolutional):
         if canonical is not None and (
             canonical["kernel_size"] == 1 or canonical["stride"] != 1 or shape.side < 2 * values["kernel_size"]
         ):
-            canonical["dilation"] = 1
+            canonical["dilation"] = min(self.options("dilation"))
         return canonical
 
     def cost(self, shape: Shape, values: Values) -> Cost:
