@@ -289,6 +289,14 @@ def test_read_only_folder(path: Path, make_trial: MakeTrial) -> None:
 
 
 @pytest.mark.xdist_group("parents")
+def test_a_ledger_that_may_not_be_read_is_told(path: Path, make_trial: MakeTrial) -> None:
+    with Ledger(path) as ledger:
+        finished(ledger, make_trial(1, 0.5))
+    with read_only(path.parent, of_file=0o000), pytest.raises(RunFolderError, match="check the permissions"):
+        LedgerReader(path)
+
+
+@pytest.mark.xdist_group("parents")
 def test_read_only_folder_of_a_run_that_was_killed(path: Path, make_trial: MakeTrial) -> None:
     """What the dead process wrote last lies in the write-ahead log, and is seen."""
     ledger = Ledger(path)
@@ -303,7 +311,7 @@ def test_read_only_folder_of_a_run_that_was_killed(path: Path, make_trial: MakeT
 
 
 @contextmanager
-def read_only(folder: Path) -> Iterator[None]:
+def read_only(folder: Path, of_file: int = 0o444) -> Iterator[None]:
     """A folder in which nothing can be written, not even by root: it acts as another user meanwhile.
 
     Parents that this user may not pass are opened for that long, so the tests with it run one after the other.
@@ -314,7 +322,7 @@ def read_only(folder: Path) -> Iterator[None]:
     opened = {parent: mode for parent, mode in parents.items() if mode & 0o055 != 0o055}
     try:
         for item in modes:
-            item.chmod(0o555 if item.is_dir() else 0o444)
+            item.chmod(0o555 if item.is_dir() else of_file)
         for parent, mode in opened.items():
             parent.chmod(mode | 0o055)
         if user == 0:

@@ -99,9 +99,12 @@ class LedgerReader:
     def _connect(self) -> sqlite3.Connection:
         # A live ledger needs its -shm file; without write access to the folder only an immutable view works.
         for mode in ("mode=ro", "mode=ro&immutable=1"):
-            connection = sqlite3.connect(
-                f"{self._path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=30
-            )
+            try:
+                connection = sqlite3.connect(
+                    f"{self._path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=30
+                )
+            except sqlite3.OperationalError:  # the file may be seen, but not opened
+                continue
             try:
                 connection.execute("SELECT 1 FROM sqlite_master").fetchone()
             except sqlite3.OperationalError:
