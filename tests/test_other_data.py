@@ -67,7 +67,7 @@ def test_a_transferred_run_is_searched_on(run: Result, tmp_path: Path) -> None:
     gcnas.transfer(run.run, "digits", out=tmp_path / "moved", **FAST)
     # As many workers as a search of its own would have.
     assert yaml.safe_load((tmp_path / "moved/config.yaml").read_text())["workers"] is None
-    result = gcnas.resume(tmp_path / "moved", budget=3, workers=1)
+    result = gcnas.resume(tmp_path / "moved", budget=3)
     assert len(result.trials) == 3
 
 

@@ -218,9 +218,8 @@ class LiveDisplay(PlainDisplay):
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("trial", "score", "epochs", "params", "MACs", "depth", "seconds"):
-            table.add_column(
-                name, justify="right", no_wrap=name != "score"
-            )  # a reason is folded, no number is cut
+            # The reason of a failure is folded where there is no room, so that no number is cut.
+            table.add_column(name, justify="right", no_wrap=name != "score")
         table.add_column("source")
         for trial, source in tuple(self._last):  # one that finishes meanwhile changes it
             style = "green" if self._best is not None and trial.number == self._best.number else ""

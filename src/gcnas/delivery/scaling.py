@@ -300,9 +300,8 @@ class Scaler:
                 for row in document["rows"]
                 if row["accuracy"] is not None
             ]
-            return [
-                row | {"stem": int(row["stem"])} for row in rows if "stem" in row
-            ]  # it was not noted at first
+            # It was not noted at first: such rows are measured again.
+            return [row | {"stem": int(row["stem"])} for row in rows if "stem" in row]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _damaged(path, error) from error
 
