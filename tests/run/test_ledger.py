@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -275,8 +276,16 @@ def test_reader_changes_nothing(ledger: Ledger, path: Path) -> None:
         reader._connection.execute("DELETE FROM meta")
 
 
+@pytest.fixture
+def shared(path: Path) -> Iterator[Path]:
+    """The file of a ledger in a folder of its own: pytest's lie in one that it closes for other users at any time."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / path.name
+
+
 @pytest.mark.xdist_group("parents")
-def test_read_only_folder(path: Path, make_trial: MakeTrial) -> None:
+def test_read_only_folder(shared: Path, make_trial: MakeTrial) -> None:
+    path = shared
     with Ledger(path) as ledger:
         finished(ledger, make_trial(1, 0.5))
     with read_only(path.parent):
@@ -289,7 +298,8 @@ def test_read_only_folder(path: Path, make_trial: MakeTrial) -> None:
 
 
 @pytest.mark.xdist_group("parents")
-def test_a_ledger_that_may_not_be_read_is_told(path: Path, make_trial: MakeTrial) -> None:
+def test_a_ledger_that_may_not_be_read_is_told(shared: Path, make_trial: MakeTrial) -> None:
+    path = shared
     with Ledger(path) as ledger:
         finished(ledger, make_trial(1, 0.5))
     with read_only(path.parent, of_file=0o000), pytest.raises(RunFolderError, match="check the permissions"):
@@ -297,8 +307,9 @@ def test_a_ledger_that_may_not_be_read_is_told(path: Path, make_trial: MakeTrial
 
 
 @pytest.mark.xdist_group("parents")
-def test_read_only_folder_of_a_run_that_was_killed(path: Path, make_trial: MakeTrial) -> None:
+def test_read_only_folder_of_a_run_that_was_killed(shared: Path, make_trial: MakeTrial) -> None:
     """What the dead process wrote last lies in the write-ahead log, and is seen."""
+    path = shared
     ledger = Ledger(path)
     finished(ledger, make_trial(1, 0.5))
     folder = path.parent / "copy"
