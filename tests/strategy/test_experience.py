@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from tests.strategy.spaces import DEEP, complete
 
-from gcnas.records import Evaluation, EvaluationState, Fidelity, Limits
+from gcnas.records import Evaluation, EvaluationState, Fidelity, Limits, Proposal
 from gcnas.space import InputShape
 from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy
@@ -82,11 +82,16 @@ def test_facts_are_costs_where_there_are_any() -> None:
     assert facts[:, 2] == pytest.approx(np.log10([c.multiply_adds + 1 for c in costs]) / 4)
 
 
-def test_networks_that_went_on_keep_their_places_as_a_group() -> None:
-    experience = Experience(DEEP, Tokens(DEEP))
-    proposals = RandomStrategy(DEEP, 0).ask(6)
+def six_with_little_training() -> tuple[Experience, list[Proposal]]:
+    """Six networks after an epoch, each better than the one before."""
+    experience, proposals = Experience(DEEP, Tokens(DEEP)), RandomStrategy(DEEP, 0).ask(6)
     for index, proposal in enumerate(proposals):
         experience.add(complete(proposal, index / 10, epochs=1))
+    return experience, proposals
+
+
+def test_networks_that_went_on_keep_their_places_as_a_group() -> None:
+    experience, proposals = six_with_little_training()
     low = experience.targets.copy()
     # The two best go on, and the second overtakes the first.
     experience.add(complete(proposals[5], 0.70, epochs=3))
@@ -150,10 +155,7 @@ def test_failures_before_any_training_belong_to_the_first_one() -> None:
 
 
 def test_what_fails_with_more_training_is_neither_good_nor_a_parent() -> None:
-    experience = Experience(DEEP, Tokens(DEEP))
-    proposals = RandomStrategy(DEEP, 0).ask(6)
-    for index, proposal in enumerate(proposals):
-        experience.add(complete(proposal, index / 10, epochs=1))
+    experience, proposals = six_with_little_training()
     low = experience.targets.copy()
     failed = Evaluation(
         proposals[5], EvaluationState.FAILED, fidelity=Fidelity(3), error_kind="out-of-memory", error="made up"
