@@ -36,7 +36,7 @@ from gcnas.bench.tables import built_in
 from gcnas.config import stream_seed
 from gcnas.execution import Job
 from gcnas.execution.table import look_up
-from gcnas.records import Evaluation, Fidelity, Limits, Proposal
+from gcnas.records import Evaluation, Fidelity, Limits
 from gcnas.run import halving
 from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.strategy import Strategy, create_strategy
@@ -61,10 +61,8 @@ class Search:
     """One search on a clock that only evaluations move."""
 
     def __init__(self, table: Table, strategy: str, arm: str, seed: int) -> None:
-        seconds = table.levels[FULL].seconds
-        self.table, self.usual = table, float(seconds.mean())
-        self.seconds, self.elapsed, self.networks = TRAININGS * self.usual, 0.0, 0
-        self._spent = 0.0
+        self.table, self.seconds = table, TRAININGS * float(table.levels[FULL].seconds.mean())
+        self.elapsed, self.networks, self._spent = 0.0, 0, 0.0
         inner: Strategy = create_strategy(strategy, table.space, stream_seed(seed, "strategy"))
         self._strategy: Strategy = InTable(inner, [], table)
         if ARMS[arm] > 1:
@@ -100,14 +98,9 @@ class Search:
             return None
         self.elapsed += found.seconds
         self._spent += fidelity.epochs / FULL
-        self.networks += self._is_new(proposal)
+        self.networks += proposal.fidelity is None or fidelity.epochs == LOW  # its first training
         self._strategy.tell([found])
         return found
-
-    @staticmethod
-    def _is_new(proposal: Proposal) -> bool:
-        """Whether this is a network's first training."""
-        return proposal.fidelity is None or proposal.fidelity.epochs == LOW
 
     def _row(self, found: Evaluation, epochs: int, score: float) -> dict[str, Any]:
         whole = self.table.entry(found.proposal.architecture, FULL)
