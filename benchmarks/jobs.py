@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import io
 import os
 import subprocess
 import sys
@@ -23,11 +24,12 @@ def rows(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
     """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        if columns and reader.fieldnames is not None:  # of a file that was begun there may be nothing yet
-            _check(path, reader.fieldnames, columns)
-        return list(reader)
+    content = path.read_bytes()
+    # A last line that is no whole one, as a full disk leaves it, is no row.
+    reader = csv.DictReader(io.StringIO(content[: content.rfind(b"\n") + 1].decode(), newline=""))
+    if columns and reader.fieldnames is not None:  # of a file that was begun there may be nothing yet
+        _check(path, reader.fieldnames, columns)
+    return list(reader)
 
 
 def append(path: Path, columns: Sequence[str], row: Row) -> None:
@@ -44,8 +46,10 @@ def append_rows(path: Path, columns: Sequence[str], added: Iterable[Row]) -> Non
     """
     lines = [_values(columns, row) for row in added]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", newline="") as file:
+    with path.open("a+", newline="", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+        content = path.read_bytes()
+        file.truncate(content.rfind(b"\n") + 1)  # a last line that is no whole one
         file.seek(0)
         header = file.readline()
         if header:

@@ -26,8 +26,11 @@ from gcnas.errors import (
     RunFolderError,
 )
 from gcnas.network import weights_bytes
+from gcnas.opening import reopen
 from gcnas.run import costs, recommendation
+from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import LedgerReader
+from gcnas.run.observer import Observer
 from gcnas.space import InputShape, LatencyModel, SearchSpace
 from gcnas.space.presets import CNN
 from gcnas.strategy.gcnas import GCNASStrategy
@@ -267,18 +270,21 @@ def test_why_a_design_that_lasts_was_chosen(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("spent", "again", "seconds", "left"),
+    ("spent", "again", "seconds", "share", "left"),
     [
-        (250.0, False, None, 350.0),
-        (599.0, False, None, 1.0),
-        (599.0, True, None, 300.0),  # a run that goes on has its share again
-        (250.0, True, None, 350.0),
-        (90.0, False, 100.0, 50.0),  # so has a transfer whose first training took long
-        (20.0, True, 100.0, 80.0),
+        (250.0, False, None, 0.5, 350.0),
+        (599.0, False, None, 0.5, 1.0),
+        (599.0, True, None, 0.5, 300.0),  # a run that goes on has its share again
+        (599.0, True, None, 0.75, 450.0),
+        (250.0, True, None, 0.5, 350.0),
+        (90.0, False, 100.0, 0.5, 50.0),  # so has a transfer whose first training took long
+        (20.0, True, 100.0, 0.5, 80.0),
     ],
 )
-def test_wall_clock_of_the_delivery(spent: float, again: bool, seconds: float | None, left: float) -> None:
-    config = RunConfig.create(data="digits", budget="10m" if seconds is None else 1, final_share=0.5)
+def test_wall_clock_of_the_delivery(
+    spent: float, again: bool, seconds: float | None, share: float, left: float
+) -> None:
+    config = RunConfig.create(data="digits", budget="10m" if seconds is None else 1, final_share=share)
     context = SimpleNamespace(config=config)
     assert api._seconds_left(context, spent, seconds, again=again) == left  # type: ignore[arg-type]
 
@@ -319,6 +325,39 @@ def test_run_from_before_there_were_rungs_goes_on_as_it_began(tmp_path: Path) ->
     assert [trial.fidelity.epochs for trial in result.trials] == [3] * 5
     with pytest.raises(ConfigurationError, match="cannot change fidelity"):
         gcnas.resume(run, data=_arrays(), budget=6, fidelity="rungs")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategy": "random"},
+        {"signals": True},
+        {"fidelity": "rungs"},
+        {"epochs": 2},
+        {"reward": "balanced-accuracy"},
+        {"soft": "macs=1M"},
+        {"latency_threads": 2},
+        {"references": False},
+        {"resolution": 8},
+        {"channels": 3},
+        {"flip": True},
+        {"seed": 1},
+        {"device": "cpu"},
+        {"precision": "float32"},
+        {"validation_fraction": 0.3},
+        {"test_fraction": 0.3},
+        {"batch_size": 8},
+        {"learning_rate": 0.01},
+        {"weight_decay": 0.01},
+        {"init_from": "elsewhere"},
+        {"warm_start": ["elsewhere"]},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_decides_a_training_may_not_change(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Scores of a run are compared with each other."""
+    with pytest.raises(ConfigurationError, match=f"cannot change {next(iter(changes))};"):
+        reopen(RunFolder(tmp_path), None, None, changes, Observer())
 
 
 def test_candidates_climb_rungs_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,23 @@ def test_what_is_gone_is_found(tmp_path: Path) -> None:
     for name in named(script):
         with pytest.raises(AttributeError):
             resolve(name)
+
+
+def test_rows_follow_whole_lines(tmp_path: Path) -> None:
+    """A full disk cuts the last line off; what is written when there is room again is not glued to it."""
+    spec = spec_from_file_location("jobs", ROOT / "benchmarks" / "jobs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    jobs = module_from_spec(spec)
+    spec.loader.exec_module(jobs)
+    path, columns = tmp_path / "a.csv", ["a", "b"]
+    jobs.append_rows(path, columns, [(1, "\u00e9")])
+    with path.open("ab") as file:
+        file.write("3,\u00e9".encode()[:-1])
+    assert jobs.rows(path, columns) == [{"a": "1", "b": "\u00e9"}]
+    jobs.append_rows(path, columns, [(3, 4)])
+    assert path.read_text() == "a,b\n1,\u00e9\n3,4\n"
+    path.write_text("a,")
+    assert jobs.rows(path, columns) == []
+    jobs.append_rows(path, columns, [(5, 6)])
+    assert path.read_text() == "a,b\n5,6\n"

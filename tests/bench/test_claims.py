@@ -1,4 +1,5 @@
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ import pytest
 from scipy import stats
 
 from gcnas.bench import claims as module
-from gcnas.bench import find_claims, processes, run_claims, write_claims
+from gcnas.bench import find_claims, processes, run_claims, seeds_there, tables_there, write_claims
 from gcnas.bench.arms import create_arm
 from gcnas.bench.claims import find
 from gcnas.bench.comparison import holm
@@ -20,6 +21,7 @@ from gcnas.bench.landscape import LANDSCAPES
 from gcnas.bench.measures import MEASURES
 from gcnas.bench.memory import MemoryTask
 from gcnas.bench.processes import Task
+from gcnas.bench.raw import run_file
 from gcnas.bench.summary import Cell
 from gcnas.bench.tables import built_in
 from gcnas.errors import BenchError, ConfigurationError, DataError
@@ -194,11 +196,31 @@ def test_tasks_of_memory_beside_searches(
     assert memory.tests == []
     with (tmp_path / "E6-runs.csv").open(newline="") as file:
         assert [row["solved"] for row in csv.DictReader(file)] == ["0", "1"] * 2
-    (file_of_one := few[0].file(tmp_path)).write_text("{")
-    with pytest.raises(DataError, match="damaged"):
-        write_claims(claims, tmp_path)
+    file_of_one = few[0].file(tmp_path)
+    values = json.loads(file_of_one.read_text())
+    for content in ("{", "[" * 100_000, json.dumps(values | {"updates": 1e999})):
+        file_of_one.write_text(content)
+        with pytest.raises(DataError, match="damaged"):
+            write_claims(claims, tmp_path)
     file_of_one.unlink()
     assert len(write_claims(claims, tmp_path)) == 2
+
+
+def test_what_a_folder_holds(tmp_path: Path) -> None:
+    claims = find_claims(["E1", "E6"])
+    assert (seeds_there(tmp_path), tables_there(claims, tmp_path)) == (0, [])
+    for path in (MemoryTask(8, 2, "sample", "rnn", 2, 1).file(tmp_path), run_file(tmp_path, "grown", "a:b", 1)):
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    assert (seeds_there(tmp_path), tables_there(claims, tmp_path)) == (3, [])
+    for space in ("nb201-cifar10", "elsewhere"):
+        path = run_file(tmp_path, space, "a:b", 11)
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    assert seeds_there(tmp_path) == 12
+    with_table = [name for name, each in EXPERIMENTS.items() if "nb201-cifar10" in each.spaces]
+    assert tables_there(find_claims(with_table[:1]), tmp_path) == ["nb201-cifar10"]
+    assert tables_there(find_claims(["E6"]), tmp_path) == []
 
 
 def test_mistakes(in_process: list[Task], small: Experiment, tmp_path: Path) -> None:

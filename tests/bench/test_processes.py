@@ -116,9 +116,10 @@ def test_a_folder_of_other_settings(
     description.write_text(tiny.DESCRIPTION.replace("reward: validation", "reward: test"))
     with pytest.raises(ConfigurationError, match="another table"):
         run_bench(_bench(find_tables([str(description)], [table])[0]), tmp_path / "out")
-    (tmp_path / "out" / "bench.json").write_text("{")
-    with pytest.raises(ConfigurationError, match="damaged"):
-        run_bench(_bench(tiny_reference), tmp_path / "out")
+    for content in ("{", "[" * 100_000):
+        (tmp_path / "out" / "bench.json").write_text(content)
+        with pytest.raises(ConfigurationError, match="damaged"):
+            run_bench(_bench(tiny_reference), tmp_path / "out")
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="cannot be written"):
         run_bench(_bench(tiny_reference), tmp_path / "file")
@@ -162,7 +163,8 @@ def test_results_that_are_damaged(
         {"queries": [query | {"score": "x"}]}, {"queries": [query | {"score": float("nan")}]}, {"space": 7},
         {"queries": [query | {"test": "x"}]}, {"seed": -1}, {"seed": True},
     ]  # fmt: skip
-    for content in ("{", json.dumps([]), "{}", *(json.dumps(whole | change) for change in wrong)):
+    wrong.append({"optimum": 10**400})
+    for content in ("{", "[" * 100_000, json.dumps([]), "{}", *(json.dumps(whole | each) for each in wrong)):
         path.write_text(content)
         with pytest.raises(DataError, match="Delete it"):
             write_report(tmp_path)

@@ -10,7 +10,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -543,13 +544,23 @@ def test_mistakes_end_in_one_sentence(
     assert not (tmp_path / "executed").exists()
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    if code == 1:
+        assert done.stderr.startswith("error: ")
+        assert "\n\n" not in done.stderr.strip()
 
 
-def _start(gcnas: Path, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+@contextmanager
+def _started(gcnas: Path, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A search of digits, which ends with the block at the latest."""
     command = [str(gcnas), "search", "digits", *arguments, "--out", str(folder), "--threads", "1"]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"}
-    )
+    environment = os.environ | {"COLUMNS": "80"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _wait_for_trials(folder: Path, count: int) -> None:
@@ -565,21 +576,11 @@ def _wait_for_trials(folder: Path, count: int) -> None:
 
 @pytest.mark.slow
 def test_one_interrupt_delivers(gcnas_command: Path, tmp_path: Path) -> None:
-    process = _start(
-        gcnas_command,
-        tmp_path / "run",
-        "--budget",
-        "500",
-        "--epochs",
-        "1",
-        "--final-epochs",
-        "1",
-        "--no-onnx",
-        "--no-report",
-    )
-    _wait_for_trials(tmp_path / "run", 2)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    options = ("--budget", "500", "--epochs", "1", "--final-epochs", "1", "--no-onnx", "--no-report")
+    with _started(gcnas_command, tmp_path / "run", *options) as process:
+        _wait_for_trials(tmp_path / "run", 2)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "Stopping" in output
     metrics = json.loads((tmp_path / "run/best/metrics.json").read_text())
@@ -590,13 +591,14 @@ def test_two_interrupts_stop_and_resume_goes_on(
     gcnas_command: Path, run_gcnas: RunGcnas, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = _start(gcnas_command, run, "--budget", "500", "--epochs", "8", "--final-epochs", "1", "--no-onnx")
-    _wait_for_trials(run, 1)
-    process.send_signal(signal.SIGINT)
-    assert process.stdout is not None
-    assert any("Stopping" in line for line in process.stdout)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    options = ("--budget", "500", "--epochs", "8", "--final-epochs", "1", "--no-onnx")
+    with _started(gcnas_command, run, *options) as process:
+        _wait_for_trials(run, 1)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert any("Stopping" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "gcnas resume" in errors
     assert "Traceback" not in errors
@@ -608,16 +610,12 @@ def test_two_interrupts_stop_and_resume_goes_on(
 
 
 def test_second_driver_is_refused(gcnas_command: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
-    process = _start(gcnas_command, tmp_path / "run", "--budget", "500", "--epochs", "1")
-    try:
+    with _started(gcnas_command, tmp_path / "run", "--budget", "500", "--epochs", "1"):
         _wait_for_trials(tmp_path / "run", 1)
         second = run_gcnas("resume", tmp_path / "run", check=False)
         assert second.returncode == 1
         assert "Another process" in second.stderr
         assert "complete" in run_gcnas("status", tmp_path / "run").stdout
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_help_names_every_command(run_gcnas: RunGcnas) -> None:

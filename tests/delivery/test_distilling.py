@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from gcnas.data import Preprocessing
 from gcnas.delivery import distilling, final
 from gcnas.errors import ConfigurationError, ExportError
 from gcnas.result import Result
+from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
 from gcnas.space.scaling import Coefficients
+from gcnas.training import ImageBatches
 
 Own = dict[str, Any]
 
@@ -59,6 +62,31 @@ def test_the_network_itself_grown_teaches(run: Path) -> None:
     assert notes.notes[0] == f"The teacher is trained first: {teacher}."
     assert metrics["distillation"]["teacher_epochs"] == [2.0]
     assert not any("passes only" in note for note in notes.notes)
+
+
+@pytest.mark.slow
+def test_what_each_training_sees(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teacher and delivered network see all but the test images; what chooses the settings keeps validation apart."""
+    seen: list[tuple[str, int]] = []
+    for module in (distilling, final):
+
+        def batches(split: Any, *rest: Any, _module: ModuleType = module) -> ImageBatches:
+            seen.append((_module.__name__.rpartition(".")[2], len(split.labels)))
+            return ImageBatches(split, *rest)
+
+        monkeypatch.setattr(module, "ImageBatches", batches)
+    with LedgerReader(run / "run.db") as ledger:
+        counts = ledger.meta()["data"]["counts"]
+    finalized(run, distill="trial=1", report=False)
+    both = counts["train"] + counts["validation"]
+    # The last is the one that opens the test split.
+    assert seen[:4] == [
+        ("distilling", both),
+        ("distilling", counts["train"]),
+        ("distilling", counts["validation"]),
+        ("final", both),
+    ]
+    assert [count for _, count in seen[4:]] == [counts["test"]]
 
 
 def test_a_teacher_with_hardly_any_training_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

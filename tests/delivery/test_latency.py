@@ -1,3 +1,5 @@
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +9,19 @@ from typing import Any
 import pytest
 
 from gcnas.delivery import latency
-from gcnas.delivery.latency import choose_measured
+from gcnas.delivery.latency import choose_measured, measure_latency
 from gcnas.errors import ExportError, LimitsTooTightError
-from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Layer, Proposal, Trajectory
+from gcnas.records import (
+    Architecture,
+    Cost,
+    Evaluation,
+    EvaluationState,
+    Fidelity,
+    Layer,
+    Limits,
+    Proposal,
+    Trajectory,
+)
 from gcnas.report import write_report
 from gcnas.result import Result
 from gcnas.run.ledger import Ledger
@@ -24,9 +36,30 @@ def test_delivered_network_is_timed(result: Result) -> None:
     assert "latency_predicted_ms" not in metrics  # nobody asked for a model
 
 
-def test_measured_beside_predicted_in_the_report(result: Result) -> None:
-    (result.run / "report.html").unlink()
-    assert "95th percentile" in write_report(result.run).read_text()
+def test_measured_beside_predicted_in_the_report(result: Result, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(result.run, tmp_path / "run"))
+    metrics = json.loads((run / "best/metrics.json").read_text())
+    page = write_report(run).read_text()
+    assert f"{metrics['latency_p95_ms']:.3g}" in page
+    assert "95th percentile" in page
+    assert "Predicted" not in page
+    (run / "best/metrics.json").write_text(json.dumps(metrics | {"latency_predicted_ms": 7.125}))
+    page = write_report(run).read_text()
+    assert "Predicted" in page
+    assert "7.12" in page
+
+
+@pytest.mark.parametrize("limit", [1e-6, 1e6])
+def test_a_delivered_network_above_the_limit_is_told_with_its_prediction(limit: float, result: Result) -> None:
+    space, notes = SimpleNamespace(limits=Limits(latency=limit)), Notes()
+    context: Any = SimpleNamespace(
+        config=SimpleNamespace(latency_threads=1), dataset=SimpleNamespace(image_shape=(1, 8, 8)), space=space
+    )
+    found = measure_latency(context, made(1, 0.9, 0.25), (result.run / "best/model.onnx").read_bytes(), notes)
+    assert found["latency_predicted_ms"] == 0.25
+    assert 0 < found["latency_ms"] <= found["latency_p95_ms"]
+    told = ["more than the limit" in note and "(predicted: 0.25)" in note for note in notes.notes]
+    assert told == ([True] if limit < 1 else [])
 
 
 # --- a limit holds for what is measured

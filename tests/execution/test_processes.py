@@ -489,7 +489,7 @@ from pathlib import Path
 from gcnas.execution import ProcessExecutor
 from tests.execution.deeds import Deeds, job
 executor = ProcessExecutor([Deeds()] * 2, logs=Path(sys.argv[1]))
-executor.submit(job(1, "slow")), executor.submit(job(2, "slow"))  # so that one worker does not do both
+executor.submit(job(1, "slower")), executor.submit(job(2, "slower"))  # so that one worker does not do both
 pids = [int(outcome.evaluation.metrics["pid"]) for _ in range(2) for outcome in executor.wait()]
 print(*pids, flush=True)
 executor.submit(job(3, sys.argv[2])), executor.submit(job(4, sys.argv[2]))

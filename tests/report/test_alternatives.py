@@ -62,6 +62,7 @@ def test_with_predictions_nothing_beaten_is_shown(make_run: MakeRun, space: Sear
 
     found = alternatives(trials[0], trials, space, smaller_is_better)
     assert found.predicted == 1 / trials[0].cost.parameters
+    assert len(found.shown) > 1
     costs = [(each.cost.parameters, each.cost.multiply_adds) for each in found.shown]
     assert costs == sorted(costs, key=lambda cost: (cost[1], cost[0]))
     assert all(a[0] > b[0] for a, b in pairwise(costs))

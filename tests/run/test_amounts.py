@@ -55,6 +55,11 @@ def test_the_search_has_what_the_final_training_cannot_use() -> None:
     assert slow.search_seconds == 200.0
 
 
+def test_the_share_of_the_final_training_is_kept() -> None:
+    amounts = choose_amounts(config(budget="400s", final_share=0.75), 4_000, lambda: 100.0)
+    assert amounts.search_seconds == 100.0
+
+
 def test_the_final_training_has_all_threads() -> None:
     options = config(budget="400s", final_epochs=20)
     amounts = choose_amounts(options, 1_000, lambda: 200.0, 2, lambda: 300.0)

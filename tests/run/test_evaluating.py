@@ -68,6 +68,24 @@ def test_scores_do_not_depend_on_the_worker(begin: Begin, tmp_path: Path) -> Non
     assert {file.name for file in parallel.folder.logs.iterdir()} == {"worker-1.log", "worker-2.log"}
 
 
+def test_the_reward_is_the_one_asked_for(tmp_path: Path) -> None:
+    """Five of seven images are of one class, so that the two accuracies differ."""
+    images, labels = pictures()
+    kept = np.flatnonzero((labels == 0) | (np.arange(len(labels)) % 5 == 0))
+    context = new_context(
+        configured(reward="balanced-accuracy", strategy="random", references=False),
+        load((images[kept], labels[kept])),
+        CNN,
+        RunFolder.create(tmp_path / "run"),
+    )
+    search(context)
+    found = [trial.evaluation for trial in trials_of(context)]
+    assert [each.score for each in found if each] == [
+        each.metrics["balanced_accuracy"] for each in found if each
+    ]
+    assert any(each.score != each.metrics["accuracy"] for each in found if each)
+
+
 def test_one_worker_needs_no_process(begin: Begin) -> None:
     assert isinstance(create_executor(begin(workers=1), Observer()), SerialExecutor)
 

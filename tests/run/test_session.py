@@ -113,6 +113,24 @@ def trials_of(context: Context) -> list[Trial]:
         return ledger.trials()
 
 
+def test_a_limit_of_the_delivery_takes_the_place_of_a_soft_target(begin: Callable[..., Context]) -> None:
+    """The best by its reward is smaller, and less accurate."""
+    context = begin(
+        soft="macs=10k:-1", references=False, strategy="random", fidelity="full", budget=8, epochs=3
+    )
+    search(context)
+    with Ledger(context.folder.ledger) as ledger:
+        trials = ledger.trials()
+        most = max(trials, key=lambda trial: trial.evaluation.metrics["accuracy"] if trial.evaluation else 0.0)
+        chosen = choose_trial(context, ledger, within=Limits(10**9))
+        rewarded = choose_trial(context, ledger)
+    assert chosen.evaluation is not None
+    assert most.evaluation is not None
+    assert chosen.evaluation.metrics["accuracy"] == most.evaluation.metrics["accuracy"]
+    assert rewarded.score == max(trial.score for trial in trials)
+    assert rewarded.number != chosen.number
+
+
 # --- the test split
 
 

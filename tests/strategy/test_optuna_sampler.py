@@ -1,24 +1,26 @@
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import RandomSampler
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     RelativeSamplerTestCase,
     SingleOnlySamplerTestCase,
 )
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial, TrialState, create_trial
 
 import gcnas
 from gcnas.strategy.gcnas import GCNASSettings
 from gcnas.strategy.imitation import ImitationSettings
 from gcnas.strategy.optuna_sampler import GCNASSampler
+from gcnas.strategy.optuna_space import StudySpace
 from gcnas.strategy.surrogate import SurrogateSettings
 
 QUICK = GCNASSettings(
@@ -261,6 +263,48 @@ def test_the_values_that_were_fixed_are_learnt_from() -> None:
     study.enqueue_trial(best)
     study.optimize(table, n_trials=6)
     assert study.trials[0].params == best
+    assert learnt(quick(), study, study.trials[0].distributions)[(0,) * 6] == study.trials[0].value
+
+
+def learnt(
+    sampler: GCNASSampler, study: optuna.Study, ranges: Mapping[str, BaseDistribution]
+) -> dict[tuple[int, ...], float | None]:
+    """What the strategy is told of a study: for the category of each parameter, the score."""
+    trials = study.get_trials()
+    space = StudySpace(ranges, [trial for trial in trials if trial.state is TrialState.COMPLETE])
+    known = sampler._evaluations(space, trials, study.direction)
+    return {
+        tuple(action.hyperparameters[0] for action in each.proposal.trajectory.actions[:-1]): each.score
+        for each in known
+    }
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("maximize", 1), ("minimize", -1)])
+def test_pruned_trials_are_no_better_than_the_worst_and_failed_ones_may_be_ignored(
+    direction: str, sign: int
+) -> None:
+    ranges = {"kind": CategoricalDistribution(list("abcde"))}
+    outcomes: list[tuple[TrialState, float | None, dict[int, float]]] = [
+        (TrialState.COMPLETE, 2.0, {}),
+        (TrialState.COMPLETE, -1.0, {}),
+        (TrialState.PRUNED, None, {3: 5.0}),
+        (TrialState.PRUNED, None, {2: 7.0, 4: -6.0}),
+        (TrialState.FAIL, None, {}),
+    ]
+    study = optuna.create_study(direction=direction)
+    for kind, (state, value, reported) in zip("abcde", outcomes, strict=True):
+        study.add_trial(
+            create_trial(
+                state=state,
+                params={"kind": kind},
+                distributions=ranges,
+                value=None if value is None else sign * value,
+                intermediate_values={step: sign * each for step, each in reported.items()},
+            )
+        )
+    expected = {(0,): 2.0, (1,): -1.0, (2,): -1.0, (3,): -6.0}
+    assert learnt(quick(), study, ranges) == expected | {(4,): None}
+    assert learnt(GCNASSampler(0, ignore_failed=True, settings=QUICK), study, ranges) == expected
 
 
 def test_no_startup_trials_are_an_error() -> None:

@@ -78,12 +78,31 @@ def test_all_forms_of_a_file_say_the_same(tmp_path: Path) -> None:
         ("key,score,test,seconds\n00,,1,1\n", ["no number", "'score'"]),
         ("", ["no column", "no header"]),
         ('key,score,test,seconds\n"00,1,1', ["cannot be read"]),
+        pytest.param(
+            f"key,score,test,seconds{',x' * 10_000}\n", ["at most 10,000 columns", "10,004"], id="columns"
+        ),
     ],
 )
 def test_mistakes_in_a_table_are_named(text: str, words: list[str], tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_table(_write(tmp_path, text), DESCRIPTION)
     assert all(word in str(caught.value) for word in ["t.csv", *words]), caught.value
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("01,", "$,", "tokens"),
+        ("01,", '"0,$",', "there"),
+        ("2.5", "$", "must be a number"),
+        ("2.5,8,2", "2.5,8,-$", "numbers from 0"),
+    ],
+)
+def test_long_cells_are_told_in_short(old: str, new: str, words: str, tmp_path: Path) -> None:
+    digit = "1" if "-" in new else "x"
+    with pytest.raises(DataError, match=words) as caught:
+        load_table(_write(tmp_path, TEXT.replace(old, new.replace("$", digit * 9_999))), DESCRIPTION)
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
 
 
 def test_damaged_and_hostile_files(tmp_path: Path) -> None:
@@ -109,10 +128,17 @@ def test_archives_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest
     np.savez(tmp_path / "many.npz", key=np.array(["00"]), **columns, **{f"c{i}": [0] for i in range(100)})
     np.savez_compressed(tmp_path / "bomb.npz", key=np.zeros(100_000, "S8"), **columns)
     np.savez(tmp_path / "long.npz", key=np.zeros(100_000), **columns)
+    np.savez(tmp_path / "wide.npz", key=np.array(["0" * 50_000]), **columns)
+    monkeypatch.setattr("gcnas.tabular.columns.MAX_TEXT", 40_000)
     monkeypatch.setattr("gcnas.data.npz.MAX_DIRECTORY", 1_000)
     monkeypatch.setattr("gcnas.data.npz.RATIO_FROM", 2**19)
     monkeypatch.setattr("gcnas.tabular.columns.MAX_ROWS", 99_999)
-    for name, message in (("many", "list of the arrays"), ("bomb", "would unpack"), ("long", "at most 99,999")):
+    for name, message in (
+        ("many", "list of the arrays"),
+        ("bomb", "would unpack"),
+        ("long", "at most 99,999"),
+        ("wide", "texts of more than 40,000"),
+    ):
         with pytest.raises(DataError, match=message):
             load_table(tmp_path / f"{name}.npz", DESCRIPTION)
 

@@ -2,6 +2,7 @@
 
 import itertools
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from tests.training.conftest import CPU, noise
 
 from gcnas.errors import ConfigurationError
 from gcnas.training import ImageBatches, Platform, Recipe, speed
-from gcnas.training.platform import LEAST_SIDE, Precision, _gpu_has_bfloat16
+from gcnas.training.platform import LEAST_SIDE, Precision, _gpu_has_bfloat16, available_cores
 from gcnas.training.recipe import TimedSchedule
 
 
@@ -22,6 +23,32 @@ def test_json_round_trip() -> None:
 def test_memory_formats() -> None:
     assert CPU.memory_format is torch.contiguous_format
     assert Platform("cpu", 1, channels_last=True).memory_format is torch.channels_last
+
+
+@pytest.mark.parametrize(("last", "clearly"), [(1.0, True), (1.4, True), (1.6, False)])
+def test_the_memory_format_is_the_faster_one(
+    monkeypatch: pytest.MonkeyPatch, last: float, clearly: bool
+) -> None:
+    """Channels come last unless that takes clearly longer."""
+    seconds = {torch.channels_last: last, torch.contiguous_format: 1.0}
+    monkeypatch.setattr(
+        "gcnas.training.platform._step_seconds", lambda _, memory_format: seconds[memory_format]
+    )
+    assert Platform.probe("cpu", 1).channels_last is clearly
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [("150000 100000", 2), ("max 100000", 8), ("50000 100000", 1), ("900000 100000", 8), (None, 8)],
+)
+def test_the_cores_of_a_container(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quota: str | None, cores: int
+) -> None:
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr("gcnas.training.platform._CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert available_cores() == cores
 
 
 @pytest.mark.usefixtures("timed_machine")

@@ -13,10 +13,11 @@ from gcnas.bench.curves import interval, mean_interval
 from gcnas.bench.experiments import DEFAULT, EXPERIMENTS, Experiment
 from gcnas.bench.landscape import LANDSCAPES, Landscape
 from gcnas.bench.measures import depth_shares, measure, thirds, top_depth_shares
+from gcnas.bench.memory import FOLDER as MEMORY
 from gcnas.bench.memory import MemoryTask, memory_tasks
 from gcnas.bench.problem import ProblemReference
 from gcnas.bench.processes import Progress, Task, Work, check_numbers, run_tasks, take_folder
-from gcnas.bench.raw import read_runs, run_file, writing
+from gcnas.bench.raw import RUNS, file_name, read_runs, run_file, writing
 from gcnas.bench.search import Run
 from gcnas.bench.summary import Cell, write_table
 from gcnas.bench.tables import built_in, find_available, find_tables
@@ -129,6 +130,20 @@ def run_claims(claims: Claims, folder: Path, jobs: int = 1, progress: Progress |
     ]
     missing += [task for task in memory if not task.file(folder).exists()]
     run_tasks(missing, len(searches) + len(memory), folder, jobs, progress)
+
+
+def seeds_there(folder: Path) -> int:
+    """How many seeds, from 0, the runs in a folder have; 0 where there are none."""
+    names = [path.stem for kind in (RUNS, MEMORY) for path in folder.glob(f"{kind}/*/*/*.json")]
+    return 1 + max((int(name) for name in names if name.isdecimal()), default=-1)
+
+
+def tables_there(claims: Claims, folder: Path) -> list[str]:
+    """The tables of these experiments that were not given, and on which there are runs in a folder."""
+    wanted = dict.fromkeys(space for experiment in claims.experiments for space in experiment.spaces)
+    return [
+        name for name in wanted if name not in claims.problems and (folder / RUNS / file_name(name)).is_dir()
+    ]
 
 
 @dataclass(frozen=True)

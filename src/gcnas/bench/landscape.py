@@ -325,7 +325,7 @@ _TYPES = (
 )
 
 GROWN = LandscapeReference("grown", _TYPES, 3, 12, window=4, wanted_depth=8, seed=1)
-"""3 to 12 layers, some 10²⁸ networks."""
+"""3 to 12 layers, some 4·10²⁶ networks."""
 
 GROWN_WIDE = LandscapeReference("grown-wide", _TYPES, 3, 12, window=8, wanted_depth=8, seed=2)
 """The same with connections up to 8 back, for comparisons of m."""

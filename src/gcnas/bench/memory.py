@@ -134,7 +134,7 @@ class MemoryTask:
             measures: dict[str, Cell] = {
                 name: None if values[name] is None else float(values[name]) for name in MEASURES
             }
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, OverflowError, RecursionError, ValueError, TypeError, KeyError) as error:
             raise DataError(
                 f"{path} is damaged ({error!r}). Delete it; the same command runs it again."
             ) from None

@@ -255,7 +255,7 @@ def take_folder(folder: Path, settings: dict[str, Any]) -> None:
         write_atomically(path, json.dumps(settings, indent=1).encode())
     except OSError as error:
         raise ConfigurationError(f"The folder {folder} cannot be written: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (OverflowError, RecursionError, ValueError, KeyError, TypeError, AttributeError):
         raise ConfigurationError(f"{path} is damaged; give another --out.") from None
 
 

@@ -78,7 +78,7 @@ def _read_run(path: Path) -> Run:
         values = json.loads(path.read_text(encoding="utf-8"))
         queries = tuple(Query(**query) for query in values.pop("queries"))
         return _checked(Run(**values, queries=queries))
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, OverflowError, RecursionError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise DataError(f"{path} is damaged ({error}). Delete it; the same command runs it again.") from None
 
 

@@ -138,8 +138,13 @@ def claims(
         typer.Option("--experiment", metavar="NAME", help="E1, E2, …; repeatable. \\[default: all]"),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="N", help="Seeds; equal ones are paired. E6 has at most 3.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            help="Seeds; equal ones are paired. E6 has at most 3. \\[default: 10, with --report all that are there]",
+        ),
+    ] = None,
     queries: QueriesOption = 150,
     jobs: JobsOption = None,
     checksum: ChecksumOption = True,
@@ -149,12 +154,16 @@ def claims(
 
     Without --data they run on synthetic problems alone. Finished runs are kept in DIR; the same command goes on.
     """
-    from gcnas.bench import find_claims, run_claims, write_claims
+    from gcnas.bench import find_claims, run_claims, seeds_there, tables_there, write_claims
 
     console = Console(highlight=False, soft_wrap=True)
+    if seeds is None:
+        seeds = (seeds_there(out) if report else 0) or 10
     wanted = find_claims(experiment or (), data, seeds, queries, checksum=checksum)
     if wanted.left_out:
         typer.echo(f"Without {', '.join(wanted.left_out)}: {data} has no file of these tables.", err=True)
+    elif tables := tables_there(wanted, out):
+        typer.echo(f"Without {', '.join(tables)}, on which there are runs in {out}: give --data DIR.", err=True)
     try:
         if not report:
             run_claims(

@@ -19,6 +19,8 @@ MAX_BYTES = 2**30
 
 MAX_ROWS = 5_000_000
 MAX_COLUMNS = 10_000
+MAX_TEXT = 2**17
+"""Characters of a cell, as many as a CSV file may have in one."""
 
 
 def read_file(path: Path) -> bytes:
@@ -97,7 +99,9 @@ def _checked(rows: Iterator[list[str]], width: int, path: Path) -> Iterator[list
 
 
 def _position(header: Sequence[str], name: str, path: Path) -> int:
-    if len(header) > MAX_COLUMNS or header.count(name) != 1:
+    if len(header) > MAX_COLUMNS:
+        raise DataError(f"A table has at most {MAX_COLUMNS:,} columns; {path} has {len(header):,}.")
+    if header.count(name) != 1:
         shown = ", ".join(header[:40]) + (", …" if len(header) > 40 else "")
         count = f"{header.count(name)} columns" if name in header else "no column"
         raise DataError(f"{path} has {count} called {name!r}; it has {shown or 'no header'}.")
@@ -128,6 +132,8 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> list
             f"{info.filename} in {path} must be a list of at most {MAX_ROWS:,} numbers or texts, but has the "
             f"shape {header.shape}."
         )
+    if header.bytes > MAX_TEXT * 4 * header.shape[0]:
+        raise DataError(f"{info.filename} in {path} has texts of more than {MAX_TEXT:,} characters.")
     with archive.open(info) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
     if array.dtype.kind not in "USiuf":

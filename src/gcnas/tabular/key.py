@@ -1,5 +1,6 @@
 """Keys of a table: from the decisions of a layer to the tokens of a key, and back."""
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,11 +138,12 @@ class KeyCode:
         tokens = self._split(text.strip())
         if len(tokens) not in self.lengths:
             allowed = ", ".join(map(str, sorted(self.lengths)))
-            raise SpaceError(f"a key has {allowed} tokens, but {text!r} has {len(tokens)}")
+            raise SpaceError(f"a key has {allowed} tokens, but {reprlib.repr(text)} has {len(tokens)}")
         for slot, token in zip(self._slots, tokens, strict=False):
             if token not in slot.values:
                 raise SpaceError(
-                    f"{slot.name!r} has the tokens {', '.join(slot.values)}, but {text!r} has {token!r} there"
+                    f"{slot.name!r} has the tokens {', '.join(slot.values)}, but {reprlib.repr(text)} has "
+                    f"{reprlib.repr(token)} there"
                 )
         return self.separator.join(tokens)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -222,7 +223,7 @@ def _sizes(
         if len(wrong):
             raise DataError(
                 f"Row {wrong[0] + 1} of {path}: the column {cost.column!r} must hold numbers from 0 to {MAX_SIZE:,}, "
-                f"but holds {columns[cost.column][wrong[0]]!r}."
+                f"but holds {reprlib.repr(columns[cost.column][wrong[0]])}."
             )
         sizes.append(np.where(known, numbers, 0).round().astype(np.int64).tolist())
     rows = zip(keys, zip(*sizes, strict=True), known.tolist(), strict=True)
@@ -239,7 +240,7 @@ def _seconds(
     if len(wrong):
         raise DataError(
             f"Row {wrong[0] + 1} of {path}: seconds in the column {cost.column!r} must be numbers from 0, but are "
-            f"{columns[cost.column][wrong[0]]!r}."
+            f"{reprlib.repr(columns[cost.column][wrong[0]])}."
         )
     return seconds
 
@@ -251,7 +252,7 @@ def _numbers(texts: Sequence[str], name: str, path: Path) -> NDArray[np.float64]
     except ValueError:
         row = next(row for row, text in enumerate(texts) if text.strip() and not _is_number(text))
         raise DataError(
-            f"Row {row + 1} of {path}: {name!r} must be a number or empty, but is {texts[row]!r}."
+            f"Row {row + 1} of {path}: {name!r} must be a number or empty, but is {reprlib.repr(texts[row])}."
         ) from None
     return np.where(np.isfinite(values), values, math.nan)
 

@@ -87,7 +87,8 @@ class StrategyTestCase:
         create: Makes a strategy from a fitted space and a seed.
         spaces: Spaces that the tests search.
         told: Evaluations that strategies are told before a test, so that their models are in use.
-        ask_seconds: Longest that one ask may take after 10,000 evaluations, in seconds of the processor.
+        ask_seconds: Longest that an ask and the state after it may take after 10,000 evaluations, in seconds of the
+            processor.
     """
 
     create: ClassVar[Callable[[SearchSpace, int], Strategy]]
@@ -260,6 +261,7 @@ class StrategyTestCase:
         for _ in range(3):
             started = time.process_time()
             (proposal,) = strategy.ask(1)
+            strategy.state_dict()
             assert time.process_time() - started < self.ask_seconds
             strategy.tell([made_up(proposal)])
         assert len(_rounds(self._resumed(strategy, SEARCHED), 1)) == 3
