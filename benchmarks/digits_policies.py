@@ -99,8 +99,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     done = finished(arguments.out)
-    if others := set(done.values()) - {arguments.candidates}:
-        parser.error(f"{arguments.out} has searches of {min(others)} candidates; name another file with --out")
+    # One that had nothing new to propose any more has fewer.
+    if (most := max(done.values(), default=0)) not in (0, arguments.candidates):
+        parser.error(f"{arguments.out} has searches of {most} candidates; name another file with --out")
     jobs = [(s, seed) for seed in arguments.seeds for s in arguments.strategies if (s, seed) not in done]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         futures = {pool.submit(run_one, *job, arguments.candidates): job for job in jobs}

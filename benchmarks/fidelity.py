@@ -52,12 +52,14 @@ FINAL_SHARE = 1 / 3
 class Judge:
     """Trains networks with one fixed schedule and measures them on the test images; each network once."""
 
-    def __init__(self, data: str, options: dict[str, Any], name: str, folder: Path, epochs: int) -> None:
-        parameters, multiply_adds = LIMITS[name]
+    def __init__(
+        self, data: str, options: dict[str, Any], job: dict[str, Any], folder: Path, epochs: int
+    ) -> None:
+        parameters, multiply_adds = LIMITS[job["set"]]
         config = RunConfig.create(
             data=data, threads=1, max_params=parameters, max_macs=multiply_adds, fidelity="full", **options
         )
-        self.data: Dataset = load(data, resolution=config.resolution, seed=0, cache=folder)
+        self.data: Dataset = load(data, resolution=config.resolution, seed=job["seed"], cache=folder)
         self.platform = Platform.probe(threads=1)
         self.space = fit_space(CNN, self.data, config)
         context = Context(config, RunFolder(folder), self.data, self.space, self.platform, Amounts(1, 1))
@@ -116,7 +118,7 @@ def run_one(job: dict[str, Any], final_epochs: int) -> list[dict[str, Any]]:
         data, options = prepare(job["set"], folder)
         trials = search(data, options, job, folder)
         full = max(trial.fidelity.epochs for trial in trials)
-        judge = Judge(data, options, job["set"], folder, final_epochs)
+        judge = Judge(data, options, job, folder, final_epochs)
         found = []
         for chosen, known in recommended(trials, judge):
             spent = sum(trial.evaluation.trained_epochs for trial in known if trial.evaluation)

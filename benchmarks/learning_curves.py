@@ -22,6 +22,7 @@ import argparse
 import multiprocessing
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ ARMS = (
     "reinforce reinforce-skeleton-first reinforce-rnn reinforce-rnn-tuned reinforce-rnn-parallel "
     "reinforce:lstm@0.003 reinforce:lstm-parallel@0.003 random"
 ).split()
-SAMPLES = dict.fromkeys(ARMS, 2_400) | {"reinforce-rnn": 16_000}
+SAMPLES = defaultdict(lambda: 2_400, {"reinforce-rnn": 16_000})
 MILESTONES = (600, 1_200, 2_400, 6_000, 16_000)
 BATCH = 8
 POINTS = 60

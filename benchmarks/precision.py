@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from final_epochs import prepare
-from jobs import append, rows, run_each
+from jobs import append, append_rows, rows, run_each
 from product import LIMITS, Scene, build_hand_made, cost
 from torch import nn
 
@@ -53,6 +53,7 @@ def run_one(name: str, network: str, seed: int, output: Path) -> None:
         data = str(prepare(name, Path(folder)))
         limits = {"max_params": parameters, "max_macs": multiply_adds}
         here = Scene.set(data, Path(folder), seed=seed, threads=1, **limits)
+        found = []
         for precision in PRECISIONS:
             platform = replace(here.platform, autocast=precision == "bfloat16")
             built = build_hand_made(network, here, LIMITS[name], seed)
@@ -63,7 +64,9 @@ def run_one(name: str, network: str, seed: int, output: Path) -> None:
             training.train(built, batches, here.recipe, training.EpochSchedule(EPOCHS), platform, seed=seed)
             speed = EPOCHS * len(batches) / (time.monotonic() - start)
             facts = (name, network, precision, seed, EPOCHS, *cost(built, here), round(speed, 1))
-            append(output, COLUMNS, (*facts, round(here.test(built), 4)))
+            found.append((*facts, round(here.test(built), 4)))
+            print(*found[-1], flush=True)
+        append_rows(output, COLUMNS, found)
 
 
 def time_steps(output: Path) -> None:
@@ -104,17 +107,17 @@ def _milliseconds(network: nn.Module, space: SearchSpace) -> list[float]:
     return [round(1e3 * min(found[1:]), 2) for found in times.values()]
 
 
-def summarize() -> None:
+def summarize(accuracies: Path, speeds: Path) -> None:
     """Print ratios of speed and differences of accuracy."""
     ratios = defaultdict(list)
-    for row in rows(FOLDER / "precision_speed.csv"):
+    for row in rows(speeds):
         kind = "random" if row["network"].startswith("random") else row["network"]
         ratios[int(row["side"]), row["space"], kind].append(
             float(row["float32_ms"]) / float(row["bfloat16_ms"])
         )
     for key, values in ratios.items():
         print(*key, f"{statistics.median(values):.2f} times ({min(values):.2f} to {max(values):.2f})")
-    found = {(r["set"], r["network"], r["precision"], r["seed"]): r for r in rows(FOLDER / "precision.csv")}
+    found = {(r["set"], r["network"], r["precision"], r["seed"]): r for r in rows(accuracies)}
     pairs = defaultdict(list)
     for (name, network, precision, number), row in found.items():
         if precision == "bfloat16":
@@ -142,15 +145,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="[default: precision.csv or precision_speed.csv]")
     parser.add_argument("--here", action="store_true", help="run the first job in this process")
     given = parser.parse_args()
+    files = [FOLDER / "precision.csv", FOLDER / "precision_speed.csv"]
+    if given.out:
+        files[given.speed] = given.out
     if given.summary:
-        summarize()
+        summarize(*files)
         return
     if not has_bfloat16():
         parser.error("this processor has no instructions for bfloat16")
     if given.speed:
-        time_steps(given.out or FOLDER / "precision_speed.csv")
+        time_steps(files[1])
         return
-    output = given.out or FOLDER / "precision.csv"
+    output = files[0]
     if given.here:
         run_one(given.sets[0], given.networks[0], given.seeds[0], output)
         return

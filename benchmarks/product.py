@@ -302,6 +302,8 @@ def run_pruned(job: Job, folder: Path) -> dict[str, Any]:
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     left = SEARCH_SHARE * job.seconds - (time.monotonic() - start)
     study.optimize(objective, timeout=left)
+    if not any(trial.state is optuna.trial.TrialState.COMPLETE for trial in study.trials):
+        sys.exit(f"no trial was completed in {job.seconds:g} seconds; give more")
     best = study.best_trial
     network, optimizer = hand_written(optuna.trial.FixedTrial(best.params), scene)
     everything = training.ImageBatches(dataset.train_and_validation(), device, scene.recipe.augmentation)

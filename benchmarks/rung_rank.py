@@ -26,6 +26,11 @@ RESULTS = Path(__file__).resolve().parent / "results" / "rung_rank.csv"
 COLUMNS = "design parameters multiply_adds seed epochs steps validation".split()
 
 
+def _steps(images: int, batch_size: int) -> int:
+    """Optimiser steps of an epoch; a last batch of one image is left out."""
+    return images // batch_size + (images % batch_size > 1)
+
+
 def main() -> None:
     """Train all, write and print the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,14 +52,12 @@ def main() -> None:
             "vgg": vgg(space),
         }
         trainer = CandidateTrainer(space, dataset, recipe, platform)
+        steps_of_epoch = _steps(len(dataset.train_index), recipe.batch_size)
         for seed in options.seeds:
             for epochs in options.epochs:
                 for name, architecture in designs.items():
                     score = trainer(architecture, Fidelity(epochs, seed)).measurement.accuracy
-                    cost, steps = (
-                        space.cost(architecture),
-                        epochs * (len(dataset.train_index) // recipe.batch_size),
-                    )
+                    cost, steps = space.cost(architecture), epochs * steps_of_epoch
                     costs = (cost.parameters, cost.multiply_adds)
                     rows.append((name, *costs, seed, epochs, steps, round(score, 5)))
                     print(*rows[-1], flush=True)

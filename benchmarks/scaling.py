@@ -6,7 +6,7 @@ Cases are named ``PROBLEM:STRATEGY:WORKERS:EVALUATIONS``; some of them alone nee
 Problems:
 
 - ``cnn``: the real ``cnn`` space (28 x 28 pixels, at most 100,000 parameters) with invented scores;
-- ``grown``: a synthetic space of 10²⁸ networks whose best one is known (``gcnas.bench.landscape``);
+- ``grown``: a synthetic space of 4·10²⁶ networks whose best one is known (``gcnas.bench.landscape``);
 - ``nb201``: the table NAS-Bench-201, CIFAR-10 (``--data FOLDER``), with the seconds of its column.
 
 Where a problem has no seconds, an evaluation takes a log-normal time (mean ``--seconds``, deviation of its logarithm
@@ -315,6 +315,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help=f"[default: {RESULTS.name}, where all cases are run]")
     parser.add_argument("--one", metavar="CASE", help="Print the row of this case alone")
     arguments = parser.parse_args()
+    for case in arguments.cases:
+        if int(case.rpartition(":")[2]) < 20:
+            parser.error(f"{case} has too few evaluations for tenths of them; give 20 at least")
     if arguments.one:
         row = run_case(arguments.one, arguments.seeds[0], arguments.seconds, arguments.data)
         csv.writer(sys.stdout).writerow([_rounded(row[column]) for column in COLUMNS])

@@ -57,7 +57,7 @@ def measure(name: str, known: list[Evaluation], seed: int) -> dict[str, Any]:
 def main() -> None:
     """Measure all, write and print the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--strategies", nargs="+", default="gcnas gp evolution optuna:tpe reinforce".split())
+    parser.add_argument("--strategies", nargs="+", default="gcnas gp evolution optuna:tpe".split())
     parser.add_argument("--evaluations", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)

@@ -131,7 +131,11 @@ def run(arm: str, seed: int, evaluations: int, output: Path, folder: Path) -> No
     chosen = max((row for row in candidates if row["validation"] != ""), key=lambda row: row["validation"])
     kept = {name: chosen[name] for name in RETRAINED if name in chosen}
     found = [kept | {"retraining": number, "test": round(retrain(best, number, folder), 5)} for number in SEEDS]
-    append_rows(retrained_path(output), RETRAINED, found)
+    # Rows of a search that was stopped between the two files stand there already, and are the same.
+    names = ("arm", "seed", "retraining")
+    there = {tuple(row[name] for name in names) for row in rows(retrained_path(output))}
+    missing = [row for row in found if tuple(str(row[name]) for name in names) not in there]
+    append_rows(retrained_path(output), RETRAINED, missing)
     append_rows(output, COLUMNS, candidates)
     print(arm, seed, chosen["validation"], chosen["source"], [row["test"] for row in found], flush=True)
 
@@ -169,7 +173,7 @@ def summarise(output: Path) -> None:
         tests[row["arm"]][row["seed"]].append(float(row["test"]))
     for arm, seeds in runs.items():
         searches = list(seeds.values())
-        marks = (len(searches[0]) // 4, len(searches[0]) // 2, len(searches[0]))
+        marks = [max(1, len(searches[0]) // part) for part in (4, 2, 1)]
         after = [[float(each[n - 1]["best_so_far"]) for each in searches] for n in marks]
         # Seeds of one search are no repeats of the search: its mean is one figure.
         means = [statistics.fmean(values) for values in tests[arm].values()]

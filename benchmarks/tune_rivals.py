@@ -137,7 +137,8 @@ def mean_ranks(rival: str, trials: Trials) -> dict[str, float]:
 
 def summarise(path: Path) -> None:
     """For each rival the trials, best first."""
-    for rival, trials in read(path).items():
+    for rival, found in read(path).items():
+        trials = {name: spaces for name, spaces in found.items() if spaces.keys() >= set(SPACES)}
         print(rival)
         for name, rank in mean_ranks(rival, trials).items():
             parts = [

@@ -109,7 +109,9 @@ def summarise(found: list[dict[str, str]]) -> None:
     for name in ("fashion", "flowers"):
         seeds = [s for data, s, arm in best if (data, arm) == (name, "warm") and (name, s, "cold") in best]
         for mark in MARKS if seeds else ():
-            pairs = [(best[name, s, "cold"][mark], best[name, s, "warm"][mark]) for s in seeds]
+            curves = [[best[name, s, arm] for arm in ("cold", "warm")] for s in seeds]
+            # A search that had nothing new to propose any more stays where it is.
+            pairs = [(cold[min(mark, max(cold))], warm[min(mark, max(warm))]) for cold, warm in curves]
             gains = [warm - cold for cold, warm in pairs]
             listed = ", ".join(f"{cold:.1f} -> {warm:.1f}" for cold, warm in pairs)
             print(f"{name}, after {mark}: {listed}; mean gain {statistics.fmean(gains):+.2f} points")

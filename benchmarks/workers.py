@@ -2,10 +2,10 @@
 
 The last says how much of the second core each of the other two makes use of. All evaluate the same candidates: random
 networks of the space ``cnn`` within ResNet-8's limits (78,000 parameters, 9.4 M multiply-adds), one epoch on 2,000
-images of Fashion-MNIST (1,600 of them for training). A round is one block of forty candidates, evaluated by one after
-the other; the order turns from round to round, so that what else the machine does falls on all. All are set up before
-the first round (``start_seconds`` is kept), and the processes are reused. The sum of a block's scores is
-kept; between one thread and two it differs by rounding that training makes larger.
+images of Fashion-MNIST (some 1,580 of them for training). A round is one block of forty candidates, evaluated by one
+after the other; the order turns from round to round, so that what else the machine does falls on all. All are set up
+before the first round (``start_seconds`` is kept), and the processes are reused. The sum of a block's scores is kept;
+between one thread and two it differs by rounding that training makes larger.
 
 ``python benchmarks/workers.py --rounds 6`` (networks of seed 0, data of seed 0) takes ten minutes. The data are read
 from the folder in GCNAS_DATA or ``../shared/data``. Results replace ``results/workers.csv`` at the end; ``load`` is the
