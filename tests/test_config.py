@@ -16,6 +16,7 @@ from gcnas.config import (
     Budget,
     RunConfig,
     parse_count,
+    parse_seconds,
     parse_soft,
     stream_seed,
 )
@@ -476,3 +477,14 @@ def test_several_gpus_of_a_worker_are_whole() -> None:
         assert RunConfig.create(data="d", executor="ray", worker_gpus=number).worker_gpus == number
     with pytest.raises(ConfigurationError, match=r"share of one GPU or a whole number of them, but got 1\.5"):
         RunConfig.create(data="d", executor="ray", worker_gpus=1.5)
+
+
+@pytest.mark.parametrize(("time", "seconds"), [("90s", 90.0), ("10m", 600.0), (45, 45.0), (0.5, 0.5)])
+def test_times(time: str | float, seconds: float) -> None:
+    assert parse_seconds(time) == seconds
+
+
+@pytest.mark.parametrize("time", ["200", "soon", 0, -1.0, float("nan"), 1e99])
+def test_what_is_no_time(time: str | float) -> None:
+    with pytest.raises(ConfigurationError, match=r"90s"):
+        parse_seconds(time)

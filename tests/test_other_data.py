@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from sklearn.datasets import load_digits
+from tests.delivery.test_final import Notes
 
 import gcnas
 from gcnas import api
@@ -63,6 +64,20 @@ def test_a_network_is_moved_to_other_images(
 
 
 @pytest.mark.slow
+def test_a_device_that_is_not_here_is_not_taken_over(
+    run: Result, turned: Mapping[str, np.ndarray], tmp_path: Path
+) -> None:
+    elsewhere = Path(shutil.copytree(run.run, tmp_path / "elsewhere"))
+    config = yaml.safe_load((elsewhere / "config.yaml").read_text()) | {"device": "cuda:7"}
+    (elsewhere / "config.yaml").write_text(yaml.safe_dump(config))
+    notes = Notes()
+    moved = gcnas.transfer(elsewhere, turned, out=tmp_path / "moved", observer=notes, **FAST)
+    assert moved.metrics["state"] == "final"
+    assert any("'cuda:7' is not available here" in note and "'cpu'" in note for note in notes.notes)
+    with pytest.raises(ConfigurationError, match="cuda:7"):
+        gcnas.transfer(run.run, turned, out=tmp_path / "asked", device="cuda:7", **FAST)
+
+
 def test_a_transferred_run_is_searched_on(run: Result, tmp_path: Path) -> None:
     gcnas.transfer(run.run, "digits", out=tmp_path / "moved", **FAST)
     # As many workers as a search of its own would have.

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gcnas.config import RunConfig
+from gcnas.config import RunConfig, parse_seconds
 from gcnas.delivery import (
     Heritage,
     Lesson,
@@ -154,7 +154,7 @@ def finalize(
     max_activations: int | str | None = None,
     max_size: int | str | None = None,
     max_latency: float | None = None,
-    seconds: float | None = None,
+    seconds: float | str | None = None,
     data: DataSource | None = None,
     space: str | SearchSpace | None = None,
     observer: Observer | None = None,
@@ -178,7 +178,7 @@ def finalize(
         max_activations: Most numbers alive at once, for one image.
         max_size: Most bytes of the file of weights.
         max_latency: Most milliseconds of one image: the choice is by prediction, and measured before it is trained.
-        seconds: Wall clock; by default the number of final epochs rules.
+        seconds: Wall clock in seconds, or such as ``"10m"``; by default the number of final epochs rules.
         data: Where the same data is now, as for :func:`resume`.
         space: The run's space, as for :func:`resume`.
         observer: Told what happens.
@@ -210,6 +210,7 @@ def finalize(
     if trial is not None and asked:
         raise ConfigurationError(f"Give a trial or limits to choose by, not both: got {trial} and {asked}.")
     wanted = RunConfig.create(data=ARRAYS, **asked)
+    seconds = None if seconds is None else parse_seconds(seconds)
     observer = observer or Observer()
     lesson = _lesson(distill, temperature, distill_weight)
     heritage = None if init_from is None else inherited_from(init_from, freeze, fine_tune_rate)

@@ -92,6 +92,18 @@ class Budget(BaseModel):
         )
 
 
+def parse_seconds(time: str | float) -> float:
+    """Read ``90s``, ``10m``, ``2h`` or a number of seconds.
+
+    Raises:
+        ConfigurationError: If it is none of these.
+    """
+    seconds = Budget.parse(f"{time}s" if isinstance(time, int | float) else time).seconds
+    if seconds is None:
+        raise ConfigurationError(f"The time is such as 90s or 10m, but got {time!r}.")
+    return seconds
+
+
 def parse_count(text: Any) -> int:
     """Read ``50000``, ``100k``, ``5M`` or ``1.5M`` as a positive whole number.
 

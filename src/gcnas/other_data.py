@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gcnas.api import run_to_the_end
-from gcnas.config import RunConfig
+from gcnas.config import RunConfig, parse_seconds
 from gcnas.data import Dataset
 from gcnas.delivery import Model, inherited_from, keep_donor, load_best, tell_seen, transferable
 from gcnas.errors import ConfigurationError
@@ -20,6 +20,7 @@ from gcnas.run.observer import Observer
 from gcnas.run.session import new_context
 from gcnas.space import SearchSpace
 from gcnas.training import torch_as_it_was
+from gcnas.training.platform import choose_device
 
 KEPT = (
     "strategy",
@@ -45,7 +46,7 @@ def transfer(
     *,
     out: str | Path | None = None,
     overwrite: bool = False,
-    seconds: float | None = None,
+    seconds: float | str | None = None,
     freeze: int | None = None,
     fine_tune_rate: float | None = None,
     space: str | SearchSpace | None = None,
@@ -63,7 +64,8 @@ def transfer(
         data: The new images, as for :func:`gcnas.search`.
         out: The new run folder; by default the first free ``runs/<data>-<n>``.
         overwrite: Whether a run that lies there is replaced; it is deleted once the new one has begun.
-        seconds: Wall clock for everything; by default the number of final epochs rules.
+        seconds: Wall clock for everything in seconds, or such as ``"10m"``; by default the number of final epochs
+            rules.
         freeze: Epochs of the final training in which only what was not taken over is trained; 0 by default.
         fine_tune_rate: Peak of the learning rate afterwards, as a share of the run's; 0.3 by default.
         space: The run's space; needed only if it is not a preset, since it is code.
@@ -75,12 +77,15 @@ def transfer(
     """
     refuse_in_worker()
     clock, observer = Clock(), observer or Observer()
+    seconds = None if seconds is None else parse_seconds(seconds)
     source = RunFolder.open(Path(run))
     heritage = inherited_from(source.path, freeze, fine_tune_rate)
     saved = saved_config(source)
     found_space = find_space(saved, space)
     model = load_best(source, found_space)
     tuning = {"freeze": heritage.freeze, "fine_tune_rate": heritage.rate}
+    if "device" not in options:
+        options["device"] = _device_here(saved.device, observer)
     config = _config(saved, model, str(run), name_of(data), options | tuning)
     found_space = transferable(model.architecture, found_space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
@@ -91,6 +96,17 @@ def transfer(
         keep_donor(folder, heritage.donor, model.architecture)
         tell_seen(heritage.donor, dataset, observer.note)
         return run_to_the_end(context, clock, observer, seconds=seconds)
+
+
+def _device_here(device: str | None, observer: Observer) -> str | None:
+    """The device of the other run, or that of this machine where it lacks it, which is told."""
+    if device is not None:
+        try:
+            choose_device(device)
+        except ConfigurationError as error:
+            observer.note(f"{error} The new run takes {choose_device()!r}.")
+            return None
+    return device
 
 
 def _begun(

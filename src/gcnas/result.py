@@ -8,7 +8,7 @@ from typing import Any
 from gcnas.config import RunConfig
 from gcnas.delivery import Model, Prediction, image_files, load_best, load_model, predict_files
 from gcnas.delivery.best import read_json
-from gcnas.errors import RunFolderError
+from gcnas.errors import DataError, RunFolderError
 from gcnas.policy import Policy
 from gcnas.report import FrontPoint, Reasons, front, reasons
 from gcnas.run.folder import RunFolder
@@ -147,9 +147,19 @@ class Result:
         Args:
             images: Files, and folders, of which all image files are taken.
             phi: Network that :func:`gcnas.scale` has grown; None for the delivered one.
+
+        Raises:
+            DataError: If something else than names of files is given.
         """
         model = self.model if phi is None else self.scaled(phi)
-        named = [images] if isinstance(images, str | Path) else images
+        given: Any = images
+        one = isinstance(given, str | Path) or not isinstance(given, Iterable)
+        named = [given] if one else list(given)
+        if wrong := [each for each in named if not isinstance(each, str | Path)]:
+            raise DataError(
+                f"Predictions are of files and folders, but got {type(wrong[0]).__name__}. For images in memory there "
+                "are result.model.preprocessing.load_image and result.model.network."
+            )
         # What does not exist is a prediction with an error, like what is no image.
         paths = [image_files([path]) if _is_folder(path) else [path] for path in map(Path, named)]
         return list(predict_files(model, chain.from_iterable(paths)))

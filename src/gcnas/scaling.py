@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gcnas.api import choose_trial, heritage_of_run, load
-from gcnas.config import Budget, parse_count
+from gcnas.config import parse_count, parse_seconds
 from gcnas.delivery import Model, Refinement
 from gcnas.delivery.scaling import ScaledRow, Scaler, deliver_grown, short
 from gcnas.errors import ConfigurationError
@@ -85,7 +85,7 @@ def scale(
     """
     observer = observer or Observer()
     sizes, coefficients = parse_phi(phi), _coefficients(alpha, beta, gamma, observer)
-    deadline = math.inf if budget is None else time.monotonic() + _seconds(budget)
+    deadline = math.inf if budget is None else time.monotonic() + parse_seconds(budget)
     bounds = (
         None if limit is None else parse_count(limit) for limit in (max_params, max_macs, max_activations)
     )
@@ -205,10 +205,3 @@ def _coefficients(
             f"alpha x beta^2 x gamma^2 is {coefficients.growth:.2f}; with about 2, each phi doubles the multiply-adds"
         )
     return coefficients
-
-
-def _seconds(budget: str | float) -> float:
-    seconds = Budget.parse(f"{budget}s" if isinstance(budget, int | float) else budget).seconds
-    if seconds is None:
-        raise ConfigurationError(f"The time is such as 90s or 10m, but got {budget!r}.")
-    return seconds

@@ -317,6 +317,9 @@ def test_front_and_finalize_within_a_limit(run_copy: Path, run_gcnas: RunGcnas, 
     table = run_gcnas("front", run_copy, "--against", "size", "--csv", "front.csv").stdout
     assert "kB" in table
     assert max(map(len, table.splitlines())) <= 80
+    dearest = run_gcnas("front", run_copy, "--against", "activations").stdout
+    assert max(map(len, dearest.splitlines())) <= 80
+    assert "activations" in dearest.splitlines()[0]
     with (tmp_path / "front.csv").open(newline="") as file:
         least = next(csv.DictReader(file))
     config = (run_copy / "config.yaml").read_text()

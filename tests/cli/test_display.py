@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.run.toy import TOY
 
 from gcnas.cli import display as showing
-from gcnas.cli.display import ROWS, LiveDisplay, StoppedError, create_display
+from gcnas.cli.display import ROWS, LiveDisplay, PlainDisplay, StoppedError, create_display
 from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity
 from gcnas.run.trial import Trial
 from gcnas.strategy import RandomStrategy
@@ -133,6 +133,16 @@ def test_a_reader_that_leaves_ends_nothing() -> None:
             == "note: no more output (its reader has left); the run goes on, Ctrl-C stops it.\n"
         )
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(("term", "kind"), [("xterm", LiveDisplay), ("dumb", PlainDisplay)])
+def test_a_terminal_that_cannot_draw_gets_lines(
+    term: str, kind: type[PlainDisplay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with create_display() as display:
+        assert type(display) is kind
 
 
 def test_what_an_interrupt_leaves_is_said(tmp_path: Path) -> None:

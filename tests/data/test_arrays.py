@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gcnas.data.arrays import read_arrays, select
 from gcnas.data.source import TEST, TRAIN, UNSPLIT, VALIDATION, Source
@@ -107,6 +108,32 @@ def test_booleans_colours_and_transparency() -> None:
     assert read(x=np.repeat(GREY[..., None], 3, axis=3), y=LABELS).images.survey().grey
 
 
+def test_pictures_of_pillow() -> None:
+    """Palettes and inks are no brightnesses; pictures of several modes have none in common."""
+    colours = np.random.default_rng(0).integers(0, 256, (4, 9, 10, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(image) for image in colours]
+    plain = pixels(read(images=pictures, labels=LABELS), channels=3)
+    assert np.array_equal(plain, colours)
+    for mode in ("P", "CMYK"):
+        found = pixels(read(images=[each.convert(mode) for each in pictures], labels=LABELS), channels=3)
+        expected = np.stack([np.asarray(each.convert(mode).convert("RGB")) for each in pictures])
+        assert np.array_equal(found, expected)
+    mixed = pixels(read(images=[pictures[0].convert("L"), *pictures[1:]], labels=LABELS), channels=3)
+    assert np.array_equal(mixed[1:], colours[1:])
+    clear = Image.new("LA", (10, 9), (0, 0))
+    assert (pixels(read(images=[clear] * 4, labels=LABELS)) == 255).all()
+    grey = [Image.fromarray(image) for image in GREY]
+    assert np.array_equal(pixels(read(images=grey, labels=LABELS))[..., 0], GREY)
+
+
+def test_tensors_that_are_no_arrays_are_refused_with_the_way_out() -> None:
+    import torch
+
+    for tensor in (torch.zeros(4, 8, 8, requires_grad=True), torch.zeros(4, 8, 8, dtype=torch.bfloat16)):
+        with pytest.raises(DataError, match=r"'images' cannot be made .*\.detach\(\)\.cpu\(\)\.numpy\(\)"):
+            read(images=tensor, labels=LABELS)
+
+
 def test_channels_stand_last_where_both_ways_would_do() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 9, 3), dtype=np.uint8)
     assert (pixels(read(x=images, y=LABELS), (3, 9), 3) == images).all()
@@ -141,6 +168,7 @@ def test_floats_that_overshoot_are_no_black_images() -> None:
         (np.full((4, 8, 8), -0.5), "normalisation"),
         (np.full((4, 8, 8), 300), "normalisation"),
         (np.full((4, 8, 8), 300.0), "normalisation"),
+        (np.full((4, 8, 8), 4_095, dtype=np.uint16), "up to 4095, as those of 10 or 12 bits"),
         (np.zeros((4, 64)), "Reshape"),
         (np.zeros((4, 8, 8, 2)), "channels"),
         (np.zeros((4, 8, 8, 8, 3)), "shape"),
@@ -173,6 +201,7 @@ def test_splits_of_different_shapes_are_refused() -> None:
         ([True, False, True, False], [1, 0, 1, 0], ("0", "1")),
         ([2.0, 10.0, 2.0, 2.0], [0, 1, 0, 0], ("2", "10")),
         (["b", "a", "b", "b"], [1, 0, 1, 1], ("a", "b")),
+        (np.array(["b", "a", "b", "b"], dtype=object), [1, 0, 1, 1], ("a", "b")),
         ([b"b", b"a", b"b", b"b"], [1, 0, 1, 1], ("a", "b")),
         (["10", "9", "9", "9"], [1, 0, 0, 0], ("9", "10")),
         (np.array([2**64 - 1, 0, 0, 0], dtype=np.uint64), [1, 0, 0, 0], ("0", str(2**64 - 1))),

@@ -77,6 +77,42 @@ def test_suffixes_in_any_case_and_nested_folders(folder, picture) -> None:
     assert np.bincount(read_folder(root).labels).tolist() == [3, 1]
 
 
+def test_folders_within_a_class_are_one_class_which_is_said(folder) -> None:
+    source = read_folder(folder({"cat/grey": 2, "cat/colour": 1, "dog/grey": 2}))
+    assert source.class_names == ("cat", "dog")
+    assert source.notices == ("Class folders with images in several folders are one class each: 1, first cat.",)
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        (
+            ("seg_train/cat", "seg_train/dog", "seg_test/cat", "seg_test/dog"),
+            "seg_test, seg_train .* look like splits",
+        ),
+        (("training_set/cat", "training_set/dog", "test_set/cat"), "look like splits"),
+        (("cat/train", "cat/test", "dog/train", "dog/test"), "cat has test, train in it"),
+    ],
+)
+def test_splits_in_other_places_or_by_other_names_are_no_classes(
+    folder, folders: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(DataError, match=words):
+        read_folder(folder(dict.fromkeys(folders, 2)))
+
+
+def test_classes_that_only_sound_like_splits(folder) -> None:
+    """The pictures lie in the folders themselves, and no splits have any folders."""
+    source = read_folder(folder({"bullet_train": 2, "crash_test": 2, "cat/train": 1}))
+    assert source.class_names == ("bullet_train", "cat", "crash_test")
+
+
+def test_both_forms_of_a_letter_are_one_class(folder) -> None:
+    source = read_folder(folder({"train/caf\u00e9": 2, "train/bar": 2, "val/cafe\u0301": 1, "val/bar": 1}))
+    assert source.class_names == ("bar", "caf\u00e9")
+    assert source.labels.tolist() == [0, 0, 1, 1, 0, 1]
+
+
 def test_numbered_classes_are_ordered_by_number(folder) -> None:
     assert read_folder(folder({"10": 1, "9": 1, "-1": 1})).class_names == ("-1", "9", "10")
 

@@ -269,7 +269,17 @@ def test_keywords_that_make_no_sense(keywords) -> None:
             read("digits", **keywords)
 
 
-@pytest.mark.parametrize("source", [None, 5, (1, 2, 3), object()])
+def test_too_few_that_can_be_read_are_told_with_the_reason(folder) -> None:
+    root = folder({"cat": 5, "dog": 5})
+    for path in (root / "dog").iterdir():
+        path.write_bytes(b"ftypheic" * 8)
+    with pytest.raises(
+        DataError, match=r"'dog' has none there.* 5 images cannot be read, first dog/000\.png \(.*data check"
+    ):
+        load(root)
+
+
+@pytest.mark.parametrize("source", [None, 5, (1, 2, 3), object(), ""])
 def test_other_kinds_are_refused(source: object) -> None:
     with pytest.raises(DataError, match="given"):
         load(source)

@@ -42,6 +42,14 @@ def test_paths_and_columns(tmp_path: Path) -> None:
     assert source.notices == ("Columns not used: who.",)
 
 
+def test_headers_as_other_programs_write_them(tmp_path: Path) -> None:
+    """R writes points for spaces, pandas a column of numbers without a name."""
+    source = read_table(table(tmp_path, ",file.name,class.name\n0,a.png,cat\n1,b.png,dog\n"))
+    assert source.class_names == ("cat", "dog")
+    assert source.images.shown == ("a.png", "b.png")
+    assert source.notices == ("Columns not used: one without a name.",)
+
+
 def test_splits(tmp_path: Path) -> None:
     source = read_table(table(tmp_path, "a.png,x,train\nb.png,y, Val \nc.png,y,TESTING\n"))
     assert source.given.tolist() == [TRAIN, VALIDATION, TEST]

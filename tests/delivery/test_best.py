@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
+import gcnas
 from gcnas.data import load as load_data
 from gcnas.delivery import best, heritage, load_best
 from gcnas.delivery.packing import unpack
@@ -84,6 +85,17 @@ def test_huge_json_is_not_read(folder: RunFolder) -> None:
         file.truncate(20_000_000)
     with pytest.raises(RunFolderError, match="larger than"):
         load_best(folder, CNN)
+
+
+@pytest.mark.parametrize("most", [9, 10])
+def test_a_confusion_matrix_of_many_classes_would_be_too_large_to_be_read(
+    most: int, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best, "MOST_CONFUSED", most)
+    gcnas.finalize(folder.path, seconds="10m", final_epochs=1, onnx=False, report=False)
+    matrix = json.loads((folder.best / "metrics.json").read_text())["test_confusion"]
+    assert (matrix is None) == (most < 10)
+    assert 6 * (best.MOST_CONFUSED + 12) ** 2 < best.MAX_JSON
 
 
 @pytest.mark.parametrize("classes", [["a"], [str(number) for number in range(11)], "0123456789", 10])

@@ -2,11 +2,12 @@ import re
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from tests.delivery.test_final import Notes
 from torch import nn
 
@@ -18,7 +19,7 @@ from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
 from gcnas.space.scaling import Coefficients
-from gcnas.training import ImageBatches
+from gcnas.training import ImageBatches, Recipe
 
 Own = dict[str, Any]
 
@@ -87,6 +88,30 @@ def test_what_each_training_sees(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("final", both),
     ]
     assert [count for _, count in seen[4:]] == [counts["test"]]
+
+
+@pytest.mark.slow
+def test_settings_are_chosen_by_the_reward_at_the_rate_of_the_final_training(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates, measured, train = [], iter([0.4, 0.3, 0.2, 0.1]), distilling.train
+
+    def trained(network: nn.Module, batches: Any, recipe: Recipe, *rest: Any, **options: Any) -> Any:
+        rates.append(recipe.learning_rate)
+        return train(network, batches, recipe, *rest, **options)
+
+    def measure(*_: Any) -> SimpleNamespace:
+        accuracy = next(measured)
+        return SimpleNamespace(metrics=lambda: {"accuracy": accuracy, "balanced_accuracy": 1 - accuracy})
+
+    monkeypatch.setattr(distilling, "train", trained)
+    monkeypatch.setattr(distilling, "measure", measure)
+    config = yaml.safe_load((run / "config.yaml").read_text()) | {"reward": "balanced-accuracy"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    facts = finalized(run, distill="trial=1", init_from=run, fine_tune_rate=0.5, report=False)["distillation"]
+    assert [score for *_, score in facts["settings"]] == [0.6, 0.7, 0.8, 0.9]
+    assert [facts["temperature"], facts["weight"]] == facts["settings"][-1][:2]
+    assert rates[1:] == [0.5 * rates[0]] * 4
 
 
 def test_a_teacher_with_hardly_any_training_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ import errno
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,12 @@ def test_broken_files_keep_their_place(result: Result, digit_files: list[Path]) 
     assert [p.error is None for p in predictions] == [True, False, True]
     assert predictions[1].label is None
     assert predictions[1].probabilities == ()
+
+
+@pytest.mark.parametrize("images", [Image.new("L", (8, 8)), [Image.new("L", (8, 8))], np.zeros((2, 8, 8)), 5])
+def test_images_in_memory_are_refused_with_the_way_there_is(result: Result, images: Any) -> None:
+    with pytest.raises(DataError, match=r"files and folders, but got \w+\. .*load_image"):
+        result.predict(images)
 
 
 def test_one_path_and_a_folder(result: Result, digit_files: list[Path]) -> None:

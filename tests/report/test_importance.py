@@ -8,7 +8,7 @@ from tests.report.conftest import MakeRun
 from gcnas.records import Fidelity, Proposal
 from gcnas.report import importance as module
 from gcnas.report.curves import with_score
-from gcnas.report.importance import FEWEST, importance
+from gcnas.report.importance import FEWEST, Importance, importance
 from gcnas.report.record import read_run
 from gcnas.space import SearchSpace
 
@@ -47,6 +47,12 @@ def test_where_nothing_can_be_told_nothing_is(make_run: MakeRun, space: SearchSp
     assert (found.choices, found.predict) == ((), None)
     assert "Too few evaluations to tell" in found.sentence
     assert f"{found.r2:.2f}" in found.sentence
+
+
+def test_what_can_be_told_though_no_choice_matters_by_itself() -> None:
+    found = Importance(40, 3, 0.03)
+    assert "predict a share of 0.03" in found.sentence
+    assert found.sentence.endswith("None of them matters by itself.")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ GOOD: dict[str, Any] = {
     "parameters": 1_000,
     "multiply_adds": 20_000,
     "validation_accuracy": 0.75,
-    "scaled_from": {"epochs": 3, "alpha": 1.2, "beta": 1.1, "gamma": 1.15},
+    "scaled_from": {"trial": 2, "epochs": 3, "alpha": 1.2, "beta": 1.1, "gamma": 1.15},
 }
 
 
@@ -26,12 +26,12 @@ def write(run: Path, phi: int, content: Any) -> None:
 
 def test_networks_are_read_by_size(tmp_path: Path) -> None:
     write(tmp_path, 10, GOOD | {"phi": 10, "test_accuracy": 0.5})
-    write(tmp_path, 0, GOOD | {"phi": 0, "scaled_from": {"epochs": 3}})
+    write(tmp_path, 0, GOOD | {"phi": 0, "scaled_from": {"trial": 2, "epochs": 3}})
     write(tmp_path, 1, GOOD)
     found = scaled_networks(tmp_path)
     assert [network.phi for network in found] == [0, 1, 10]
     growth = "alpha 1.2, beta 1.1, gamma 1.15"
-    assert found[1] == ScaledNetwork(1, growth, "10\u00d712", 5, 1_000, 20_000, 3, 0.75, None)
+    assert found[1] == ScaledNetwork(1, 2, growth, "10\u00d712", 5, 1_000, 20_000, 3, 0.75, None)
     assert (found[0].growth, found[2].test_accuracy) == ("", 0.5)
 
 

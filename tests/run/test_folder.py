@@ -167,7 +167,7 @@ def test_create_does_not_take_a_project_for_such_a_run(tmp_path: Path) -> None:
 
 
 def test_create_where_nothing_can_be_made() -> None:
-    with pytest.raises(RunFolderError, match="cannot be made"):
+    with pytest.raises(RunFolderError, match=r"cannot be made.*--out"):
         RunFolder.create(Path("/proc/run"))
 
 
@@ -175,6 +175,12 @@ def test_open(run: RunFolder, tmp_path: Path) -> None:
     assert RunFolder.open(run.path).ledger == run.ledger
     with pytest.raises(RunFolderError, match=r"is not a run folder: it has no run\.db"):
         RunFolder.open(tmp_path)
+
+
+def test_a_run_that_has_evaluated_nothing_yet_is_told_as_such(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    with folder.locked(), pytest.raises(RunFolderError, match=r"still reads the images.*--out .*run"):
+        RunFolder.open(folder.path)
 
 
 def test_default_path_is_free(tmp_path: Path) -> None:

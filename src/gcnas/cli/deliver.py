@@ -117,7 +117,8 @@ def finalize(
             "--distill and --init-from."
         )
     with create_display(
-        "Stopped. What was delivered before is as it was; the same command begins again."
+        "Stopped. Unless a result is shown above, what was delivered before is as it was; the same command begins "
+        "again."
     ) as display:
         if phi is not None:
             finalize_scaled(run, phi, seconds=seconds, data=data, space=space, observer=display, **changes)

@@ -42,8 +42,9 @@ def create_display(stopped: str = "") -> Iterator["PlainDisplay"]:
     """
     display: PlainDisplay | None = None
     try:
-        if sys.stdout.isatty():
-            display = live = LiveDisplay(Output(highlight=False))
+        output = Output(highlight=False)
+        if sys.stdout.isatty() and not output.is_dumb_terminal:  # which cannot draw over what it shows
+            display = live = LiveDisplay(output)
             with Live(live, console=live.console, refresh_per_second=4, transient=True):
                 yield display
         else:

@@ -56,14 +56,19 @@ def _print(console: Console, points: "Sequence[FrontPoint]", against: Metric) ->
     if not points:
         console.print("No network has a score yet.")
         return
-    measured = [name for name in ("size", "latency") if getattr(points[0].cost, name) is not None]
+    measured = ["activations"] if against is Metric.ACTIVATIONS else []
+    measured += [name for name in ("size", "latency") if getattr(points[0].cost, name) is not None]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("trial", "accuracy", "parameters", "MACs", *measured):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("source", overflow="fold")
     for point in points:
         cost = point.cost
-        more = {"size": kilobytes(cost.size), "latency": milliseconds(cost.latency)}
+        more = {
+            "activations": short(cost.activations),
+            "size": kilobytes(cost.size),
+            "latency": milliseconds(cost.latency),
+        }
         row = (str(point.trial), percent(point.accuracy), whole(cost.parameters), short(cost.multiply_adds))
         table.add_row(*row, *(more[name] for name in measured), escape(point.source))
     console.print(table)

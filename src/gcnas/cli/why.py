@@ -46,7 +46,7 @@ def why(
     else:
         _print_preferences(console, found.preferences)
     console.print(f"\n[bold]Next to trial {found.alternatives.chosen.number}[/]")
-    _print_alternatives(console, found.alternatives, found.soft)
+    _print_alternatives(console, found.alternatives, found.soft, found.importance.epochs)
 
 
 def _print_choices(console: Console, importance: "Importance") -> None:
@@ -91,8 +91,8 @@ def _shade(probability: float) -> str:
     return f"[bold]{probability:.2f}[/]" if probability >= 0.5 else f"{probability:.2f}"
 
 
-def _print_alternatives(console: Console, found: "Alternatives", soft: bool) -> None:
-    from gcnas.report.numbers import short, signed, whole, worded
+def _print_alternatives(console: Console, found: "Alternatives", soft: bool, epochs: int) -> None:
+    from gcnas.report.numbers import counted, short, signed, whole, worded
 
     chosen = found.chosen
     own = "" if found.predicted is None else f"\npredicted {worded(found.predicted, soft)}"
@@ -118,4 +118,7 @@ def _print_alternatives(console: Console, found: "Alternatives", soft: bool) -> 
             score,
         )
     console.print(table)
-    console.print(f"Of {found.found} networks that one edit leads to within the limits.", style="dim")
+    after = "" if found.predicted is None else f" Predicted scores are those after {counted(epochs, 'epoch')}."
+    console.print(
+        f"Of {found.found} networks looked at that one edit leads to within the limits.{after}", style="dim"
+    )

@@ -178,12 +178,32 @@ def _meaning(name: str) -> tuple[int, bool, int] | None:
 
 def _array(arrays: Mapping[str, Any], name: str) -> np.ndarray:
     try:
-        array = np.asarray(arrays[name])
+        array = np.asarray(_plain(arrays[name]))
     except ValueError as error:
         raise DataError(f"'{name}' must be an array with equal rows; it is not: {error}.") from error
+    except (
+        TypeError,
+        RuntimeError,
+    ) as error:  # tensors with gradients, on a GPU, or of a type that NumPy lacks
+        raise DataError(
+            f"'{name}' cannot be made a NumPy array ({error}). Of a tensor give .detach().cpu().numpy()."
+        ) from error
+    if array.dtype == object and array.size and all(isinstance(value, str) for value in array.flat):
+        array = array.astype(str)  # as tables of pandas hold them
     if array.dtype.hasobject or array.dtype.fields is not None:
         raise DataError(f"'{name}' must hold numbers or text, not Python objects (dtype {array.dtype}).")
     return array
+
+
+def _plain(values: Any) -> Any:
+    """Pictures of Pillow whose numbers are no brightnesses, or of several modes, as such that have them."""
+    if not isinstance(values, list | tuple) or not all(isinstance(value, Image.Image) for value in values):
+        return values
+    modes = {image.mode for image in values}
+    if len(modes) == 1 and not modes & {"P", "PA", "LA", "La", "CMYK", "YCbCr", "LAB", "HSV"}:
+        return values
+    mode = "RGBA" if any(image.has_transparency_data for image in values) else "RGB"
+    return [image.convert(mode) for image in values]
 
 
 def _labels(arrays: Mapping[str, Any], name: str) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -94,10 +96,29 @@ def _split_folders(root: Path) -> dict[int, Path]:
             raise DataError(
                 f"{link} is a link that cannot be followed, and has the name of a split. Mend or remove it."
             )
+    if not splits:
+        _refuse_like_splits(root)
     if splits and TRAIN not in splits:
         names = _listed([folder.name for folder in splits.values()])
         raise DataError(f"{_LAYOUT}; found {names} but no folder 'train' in {root}.")
     return splits
+
+
+def _refuse_like_splits(root: Path) -> None:
+    """Folders such as ``seg_train`` and ``seg_test`` would pass for classes.
+
+    Raises:
+        DataError: If some are called so.
+    """
+    found: dict[int, str] = {}
+    for folder in _folders(root):
+        for word in re.split(r"[^a-z]+", folder.name.lower()):
+            if word in SPLIT_WORDS and _folders(folder):
+                found.setdefault(SPLIT_WORDS[word], folder.name)
+    if TRAIN in found and len(found) > 1:
+        raise DataError(
+            f"{_LAYOUT}; {_listed(found.values())} in {root} look like splits. Rename them to train, val and test."
+        )
 
 
 def _class_folders(root: Path, folder: Path, split: int) -> _Found:
@@ -119,24 +140,50 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
     if direct and classes:
         notices.append(f"{len(direct):,} images beside the class folders were left out: they have no class.")
     links: list[Path] = []
+    merged: list[Path] = []
     for class_folder in classes:
         images: list[Path] = []
+        places = 0
         for at, subfolders, _ in os.walk(class_folder, onerror=_refuse):
             subfolders[:] = sorted(name for name in subfolders if visible(name))
+            if Path(at) == class_folder:
+                _refuse_splits_below(class_folder, subfolders)
             links += [path for name in subfolders if (path := Path(at, name)).is_symlink()]
             here, more = _images_in(Path(at))
             images += here
             others += more
+            places += bool(here)
         if not images:
             notices.append(f"{in_utf8(str(class_folder.relative_to(root)))}/ has no images and was left out.")
+        elif places > 1:
+            merged.append(class_folder)
         paths += images
-        names += [in_utf8(class_folder.name)] * len(images)
+        # The same letters have several forms in Unicode, and systems differ in which they write.
+        names += [unicodedata.normalize("NFC", in_utf8(class_folder.name))] * len(images)
+    if merged:
+        first = in_utf8(str(merged[0].relative_to(root)))
+        notices.append(
+            f"Class folders with images in several folders are one class each: {len(merged):,}, first {first}."
+        )
     if links:
         first = in_utf8(str(links[0].relative_to(root)))
         notices.append(
             f"Links to folders within class folders are not followed: {len(links):,}, first {first}."
         )
     return _Found(split, tuple(paths), tuple(names), others, tuple(notices))
+
+
+def _refuse_splits_below(folder: Path, names: Iterable[str]) -> None:
+    """Splits stand above the classes; below them they would be mixed.
+
+    Raises:
+        DataError: If several of the folders in that of a class are splits.
+    """
+    below = [name for name in names if name.lower() in SPLIT_WORDS]
+    if len(below) > 1:
+        raise DataError(
+            f"{_LAYOUT}; {folder} has {_listed(below)} in it. Put the folders of the splits above those of the classes."
+        )
 
 
 def _images_in(folder: Path) -> tuple[list[Path], Counter[str]]:

@@ -109,7 +109,10 @@ def load(
         size, depth = _shape(survey, options)
         with decoded(found.images, size, depth, cache) as (facts, place):
             read = _Read(found, survey, facts, _usable(found, facts), size, depth)
-            codes = _split(read, options)
+            try:
+                codes = _split(read, options)
+            except DataError as error:
+                raise DataError(f"{error}{_broken_hint(found, facts)}") from None
             order = np.argsort(codes, kind="stable")  # train rows, then validation, then test
             fingerprint = _fingerprint(read, codes, order)
             searched, tested = np.split(order, [np.count_nonzero(codes != TEST)])
@@ -188,6 +191,8 @@ def find_reader(source: str | Path) -> Callable[[], Source]:
     Raises:
         DataError: There is no such source, or nothing reads it.
     """
+    if not str(source):
+        raise DataError("Data is a folder, a .csv or .npz file, or 'digits'; given: an empty name.")
     path = Path(source)
     try:
         return _reader_of(path, source)
@@ -262,6 +267,17 @@ def _usable(found: Source, facts: Decoded) -> np.ndarray:
     if not usable.any():
         raise _none_readable(found, facts.broken)
     return np.flatnonzero(usable)
+
+
+def _broken_hint(found: Source, facts: Decoded) -> str:
+    """What a message about too few images should say where some could not be read."""
+    if not facts.broken:
+        return ""
+    row, reason = min(facts.broken.items())
+    return (
+        f" {len(facts.broken):,} images cannot be read, first {found.images.describe(row)} ({reason}); "
+        "'gcnas data check' lists them."
+    )
 
 
 def _none_readable(found: Source, broken: Mapping[int, str]) -> DataError:

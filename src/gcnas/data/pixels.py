@@ -9,6 +9,9 @@ from gcnas.errors import DataError
 _CHANNELS = (1, 3, 4)
 _ROWS_AT_ONCE = 4096
 
+DARK = 2**13
+"""Pixels of 16 bits that are all below this would be nearly black."""
+
 BLACK = 2.0
 """Floats from 0 to 255 of which none is above this would be black images: they are taken for others, and refused."""
 
@@ -66,6 +69,11 @@ def _scale(parts: Sequence[np.ndarray], names: Sequence[str]) -> float:
         _check_floats(parts, names, highs)
         return 1.0
     if kinds == {"u"} and all(part.dtype == np.uint16 for part in parts):
+        if high < DARK:
+            raise DataError(
+                f"Pixels of 16 bits go from 0 to 65,535; these go up to {high:g}, as those of 10 or 12 bits do. Scale "
+                "them up, or to 0 to 255."
+            )
         return 1 / 257
     raise DataError(
         f"Pixels go from 0 to 255, or from 0 to 1; these go from {low:g} to {high:g}. "

@@ -82,13 +82,17 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _columns(first: Sequence[str], path: Path) -> _Columns:
-    names = [name.lower().replace(" ", "_") for name in first]
+    names = [name.lower().replace(" ", "_").replace(".", "_") for name in first]
     at_path, at_label, at_split = (
         next((i for i, name in enumerate(names) if name in words), None)
         for words in (_PATH_WORDS, _LABEL_WORDS, _SPLIT_WORDS)
     )
     if at_path is not None and at_label is not None:
-        others = tuple(name for i, name in enumerate(first) if i not in (at_path, at_label, at_split))
+        others = tuple(
+            name or "one without a name"
+            for i, name in enumerate(first)
+            if i not in (at_path, at_label, at_split)
+        )
         return _Columns(at_path, at_label, at_split, True, others)
     if len(first) in (2, 3) and Path(first[0]).suffix:
         return _Columns(0, 1, 2 if len(first) == 3 else None, False)

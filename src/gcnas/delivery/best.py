@@ -25,6 +25,9 @@ from gcnas.training import Measurement
 MAX_JSON = 10_000_000
 """Bytes of a JSON file that are read."""
 
+MOST_CONFUSED = 500
+"""Classes up to which ``metrics.json`` holds the confusion matrix; that of 1,300 would be more than is read."""
+
 LEFT_OUT = "model_py_left_out"
 """In ``metrics.json``: why there is no ``model.py``."""
 
@@ -200,7 +203,9 @@ def _metrics(
         "test_accuracy": None if test is None else test.accuracy,
         "test_balanced_accuracy": None if test is None else test.balanced_accuracy,
         "test_images": None if test is None else int(test.confusion.sum()),
-        "test_confusion": None if test is None else test.confusion.tolist(),
+        "test_confusion": None
+        if test is None or len(test.confusion) > MOST_CONFUSED
+        else test.confusion.tolist(),
         "epochs": epochs,
         "seconds": seconds,
     }

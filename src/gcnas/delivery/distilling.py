@@ -1,7 +1,7 @@
 """Preparing a distillation: the teacher is found or trained, temperature and weight are chosen on validation."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -13,7 +13,7 @@ from gcnas.network import Network
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
 from gcnas.training import EpochSchedule, ImageBatches, Schedule, TimedSchedule, measure, train
-from gcnas.training.candidate import build_seeded
+from gcnas.training.candidate import ACCURACY, build_seeded
 from gcnas.training.distillation import Distillation
 from gcnas.training.inheritance import inherit
 
@@ -77,6 +77,7 @@ def prepare(
     student: Callable[[], Network],
     seconds: float | None,
     observer: Observer,
+    rate: float = 1.0,
 ) -> Taught:
     """Train the teacher if need be, and choose what is not given.
 
@@ -91,6 +92,7 @@ def prepare(
         student: Makes the network that learns, with its initial weights.
         seconds: Wall clock of the whole final training; None where epochs rule.
         observer: Told what happens.
+        rate: Of the network's final training, as a share of the recipe's learning rate.
 
     Raises:
         CandidateError: If the teacher, or the network with every setting, cannot be trained.
@@ -121,7 +123,7 @@ def prepare(
         )
     )
     settings = [Distillation(teacher, temperature, weight) for temperature, weight in grid]
-    scores = [0.0] if len(settings) == 1 else _scores(settings, context, student, seconds)
+    scores = [0.0] if len(settings) == 1 else _scores(settings, context, student, seconds, rate)
     chosen = settings[scores.index(max(scores))]
     observer.note(f"Teacher: {found.name}; temperature {chosen.temperature:g}, weight {chosen.weight:g}.")
     facts = {"teacher": found.name, **trained, "temperature": chosen.temperature, "weight": chosen.weight}
@@ -163,11 +165,16 @@ def _teacher(
 
 
 def _scores(
-    settings: Sequence[Distillation], context: Context, student: Callable[[], Network], seconds: float | None
+    settings: Sequence[Distillation],
+    context: Context,
+    student: Callable[[], Network],
+    seconds: float | None,
+    rate: float,
 ) -> list[float]:
-    """Validation accuracy of the network after a short training with each setting; -1 where that failed."""
+    """The run's reward of the network after a short training with each setting; -1 where that failed."""
     seed = stream_seed(context.config.seed, "distillation") % 2**31
-    batches = ImageBatches(context.dataset.train(), context.platform, context.recipe.augmentation)
+    recipe = replace(context.recipe, learning_rate=context.recipe.learning_rate * rate)
+    batches = ImageBatches(context.dataset.train(), context.platform, recipe.augmentation)
     validation = ImageBatches(context.dataset.validation(), context.platform)
     epochs = max(1, round(CHOICE_SHARE * context.amounts.final_epochs))
     share = None if seconds is None else seconds * CHOICE_SHARE / len(settings)
@@ -176,9 +183,9 @@ def _scores(
     for setting in settings:
         network, schedule = student(), _schedule(epochs, share)
         try:
-            train(network, batches, context.recipe, schedule, context.platform, seed=seed, distillation=setting)
+            train(network, batches, recipe, schedule, context.platform, seed=seed, distillation=setting)
             found = measure(network, validation, context.space.fitted.classes)
-            scores.append(found.accuracy)
+            scores.append(found.metrics()[ACCURACY[context.config.reward]])
         except CandidateError as error:
             scores.append(-1.0)
             problem = error

@@ -288,7 +288,8 @@ def _train(
     behind = 0.0
     if refinement.lesson is not None and teacher is not None:
         student = partial(_student, context, trial, heritage, seed)
-        taught = prepare(refinement.lesson, teacher, context, lambda: student()[0], clock.left, observer)
+        rate = 1.0 if heritage is None else heritage.rate
+        taught = prepare(refinement.lesson, teacher, context, lambda: student()[0], clock.left, observer, rate)
         distillation, behind, facts["distillation"] = taught.distillation, taught.share, taught.facts
     network, inheritance = _student(context, trial, heritage, seed)
     learn = partial(

@@ -26,7 +26,7 @@ from gcnas.run.context import Context
 from gcnas.run.folder import write_text
 from gcnas.run.trial import Trial
 from gcnas.space.scaling import TARGET, Coefficients, Scaled, grid, scale_architecture
-from gcnas.training.candidate import CandidateTrainer, TrainedCandidate
+from gcnas.training.candidate import ACCURACY, CandidateTrainer, TrainedCandidate
 
 GRID_SHARE = 1 / 3
 """Epochs of a training of the grid search, as a share of a full one."""
@@ -235,7 +235,7 @@ class Scaler:
         return trainer(scaled.architecture, fidelity, None if math.isinf(left) else left)
 
     def _grid_accuracy(self, scaled: Scaled) -> float | None:
-        """Validation accuracy after the short training; None if it failed.
+        """The run's reward on validation after the short training; None if it failed.
 
         Raises:
             SearchFailedError: If the time is over.
@@ -244,7 +244,8 @@ class Scaler:
         try:
             self._seconds_left()
             context = larger_context(self.context, scaled, self.images_at)
-            return self._train(context, scaled, self.grid_epochs).measurement.accuracy
+            found = self._train(context, scaled, self.grid_epochs).measurement
+            return found.metrics()[ACCURACY[context.config.reward]]
         except TimeLimitError:
             raise SearchFailedError(
                 "The time was over before the grid search was done. Call again, it goes on where it was; or give "

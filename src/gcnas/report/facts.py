@@ -31,9 +31,12 @@ def _network(folder: RunRecord, summary: RunSummary) -> Facts:
     if trial is not None:
         config, cost = folder.config, trial.cost
         pairs += [
-            ("Parameters", whole(cost.parameters) + _limit(config.get("max_params"))),
-            ("Multiply-adds", short(cost.multiply_adds) + _limit(config.get("max_macs"))),
-            ("Peak activations", short(cost.activations) + _limit(config.get("max_activations"))),
+            ("Parameters", whole(cost.parameters) + _limit(cost.parameters, config.get("max_params"))),
+            ("Multiply-adds", short(cost.multiply_adds) + _limit(cost.multiply_adds, config.get("max_macs"))),
+            (
+                "Peak activations",
+                short(cost.activations) + _limit(cost.activations, config.get("max_activations")),
+            ),
             *_measured(folder),
             ("Layers", str(trial.proposal.architecture.depth)),
             ("Found as", f"trial {trial.number} ({trial.proposal.source})"),
@@ -59,7 +62,7 @@ def _measured(folder: RunRecord) -> Facts:
     pairs: Facts = []
     weights = dict(folder.forms).get("weights.safetensors")
     if weights is not None and config.get("max_size") is not None:
-        pairs.append(("File of weights", f"{weights:,} bytes" + _limit(config["max_size"])))
+        pairs.append(("File of weights", f"{weights:,} bytes" + _limit(weights, config["max_size"])))
     if delivered is None or delivered.latency is None:
         return pairs
     limit = config.get("max_latency")
@@ -68,7 +71,7 @@ def _measured(folder: RunRecord) -> Facts:
         f"{milliseconds(delivered.latency)} (95th percentile {milliseconds(delivered.latency_p95)}), {threads}"
     )
     if isinstance(limit, int | float):
-        words += f" (\u2264\u00a0{milliseconds(limit)})"
+        words += _bound(milliseconds(limit), within=delivered.latency <= limit)
     pairs.append(("Latency", words))
     if delivered.latency_predicted is not None:
         pairs.append(("Predicted", milliseconds(delivered.latency_predicted)))
@@ -114,8 +117,12 @@ def _balanced(name: str, balanced: float | None, plain: float | None) -> Facts:
     return [] if balanced is None or percent(balanced) == percent(plain) else [(name, percent(balanced))]
 
 
-def _limit(limit: Any) -> str:
-    return f" (\u2264\u00a0{short(limit)})" if type(limit) is int else ""
+def _limit(value: int, limit: Any) -> str:
+    return _bound(short(limit), within=value <= limit) if type(limit) is int else ""
+
+
+def _bound(limit: str, *, within: bool) -> str:
+    return f" (\u2264\u00a0{limit})" if within else f", above the limit of {limit}"
 
 
 def _search(folder: RunRecord, summary: RunSummary) -> Facts:

@@ -73,14 +73,15 @@ class Importance:
             return (
                 f"Nothing to tell: all {self.evaluations} evaluations have the same score or the same choices."
             )
-        if not self.choices:
+        if self.r2 <= 0:
             return (
                 f"Too few evaluations to tell: from {self.evaluations}, nothing about the order of scores of other "
                 f"networks can be predicted (cross-validated R\u00b2 {self.r2:.2f}, not above 0)."
             )
+        alone = "" if self.choices else " None of them matters by itself."
         return (
             f"From {self.evaluations} evaluations of {counted(self.epochs, 'epoch')}, the choices predict a share of "
-            f"{self.r2:.2f} of the order of scores (cross-validated R\u00b2)."
+            f"{self.r2:.2f} of the order of scores (cross-validated R\u00b2).{alone}"
         )
 
 

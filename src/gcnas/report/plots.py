@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gcnas.records import EvaluationState
-from gcnas.report.curves import best_so_far, pareto_front
+from gcnas.report.curves import averaged, best_so_far, pareto_front, with_score
 from gcnas.report.scaled import ScaledNetwork
 from gcnas.report.summary import RunSummary, given_kind, is_reference
 from gcnas.run.trial import Trial, decisive
@@ -89,9 +89,11 @@ def accuracy_against_parameters(
             color=BLACK, linewidth=1.4, drawstyle="steps-post", label="Pareto front",
         )  # fmt: skip
         if summary.delivered is not None and summary.delivered.complete:
+            name = summary.delivered.proposal.fingerprint
+            means = (t.score for t in averaged(decisive(trials)) if t.proposal.fingerprint == name)
             axes.plot(
-                summary.delivered.cost.parameters, summary.delivered.score, "*", color="#F0B400", markersize=17,
-                markeredgecolor=BLACK, markeredgewidth=0.9, linestyle="none", zorder=6,
+                summary.delivered.cost.parameters, next(means, summary.delivered.score), "*", color="#F0B400",
+                markersize=17, markeredgecolor=BLACK, markeredgewidth=0.9, linestyle="none", zorder=6,
                 label="delivered" if summary.state == "final" else "best",
             )  # fmt: skip
         sizes = [trial.cost.parameters for trial in trials if trial.complete]
@@ -116,7 +118,12 @@ def accuracy_against_multiply_adds(trials: Sequence[Trial], networks: Sequence[S
 
     with _style("scaled"):
         figure, axes = _figure()
-        candidates = decisive(trials)
+        # Those of the grown networks are accuracies, whatever the search had for its reward.
+        candidates = [
+            with_score(trial, trial.evaluation.metrics.get("accuracy", trial.score))
+            for trial in decisive(trials)
+            if trial.evaluation is not None
+        ]
         floor = _floor(candidates) if candidates else 0.0
         candidates = [trial for trial in candidates if trial.score >= floor]
         axes.scatter(

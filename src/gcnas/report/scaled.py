@@ -18,6 +18,7 @@ class ScaledNetwork:
 
     Attributes:
         phi: How far it is grown.
+        trial: The trial of the network that was grown.
         growth: The coefficients in words; empty for the network itself.
         pixels: Height and width in words.
         depth: Layers.
@@ -29,6 +30,7 @@ class ScaledNetwork:
     """
 
     phi: int
+    trial: int
     growth: str
     pixels: str
     depth: int
@@ -61,6 +63,7 @@ def _read(metrics: Any) -> ScaledNetwork:
         raise ValueError("an accuracy is a share")
     return ScaledNetwork(
         phi=int(metrics["phi"]),
+        trial=int(origin["trial"]),
         growth=growth,
         pixels=f"{height}\u00d7{width}",
         depth=int(metrics["depth"]),

@@ -143,7 +143,7 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
         name=folder.name,
         state="empty" if best is None and folder.delivered is None else _state(folder.delivered),
         sentence=_sentence(folder, delivered),
-        comparison=_comparison(folder, delivered, reference, searched),
+        comparison=_comparison(folder, _with_mean(delivered, compared), reference, searched),
         reward=folder.reward,
         soft=folder.soft,
         trials=len(folder.trials),
@@ -169,6 +169,14 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
         data_notices=tuple(str(notice) for notice in folder.data.get("notices") or ()),
         notices=folder.missing + _mismatches(folder, other),
     )
+
+
+def _with_mean(trial: Trial | None, compared: Sequence[Trial]) -> Trial | None:
+    """A trial with the score by which its network is compared, where it is."""
+    same = (
+        t.score for t in compared if trial is not None and t.proposal.fingerprint == trial.proposal.fingerprint
+    )
+    return trial if trial is None else with_score(trial, next(same, trial.score))
 
 
 def is_reference(trial: Trial) -> bool:

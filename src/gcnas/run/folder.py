@@ -84,7 +84,9 @@ class RunFolder:
             with contextlib.suppress(OSError):  # the first error is the one to tell
                 folder._put_back()
             if isinstance(error, OSError):
-                raise RunFolderError(f"The run folder {path} cannot be made: {error}.") from error
+                raise RunFolderError(
+                    f"The run folder {path} cannot be made: {error}. Name another one (--out)."
+                ) from error
             raise
         return folder
 
@@ -164,9 +166,14 @@ class RunFolder:
             RunFolderError: If there is none.
         """
         try:
-            found = self.ledger.is_file()
+            found, begun = self.ledger.is_file(), (self.path / ".lock").is_file()
         except OSError as error:  # a folder that may not be entered, a name that is too long
             raise RunFolderError(f"{self.path} cannot be read: {error.strerror}.") from error
+        if not found and begun:
+            raise RunFolderError(
+                f"{self.path} holds no evaluation: its search still reads the images, or was stopped before it had "
+                f"any. Then begin it again with --out {shlex.quote(str(self.path))}."
+            )
         if not found:
             raise RunFolderError(f"{self.path} is not a run folder: it has no {self.ledger.name}.")
 
@@ -259,7 +266,7 @@ def default_path(data: str, root: Path = Path("runs")) -> Path:
     """The first free ``runs/<data>-<n>``."""
     stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(data).stem).strip("-").lower() or "run"
     number = 1
-    while (root / f"{stem}-{number}").exists():
+    while os.path.lexists(root / f"{stem}-{number}"):  # never raises
         number += 1
     return root / f"{stem}-{number}"
 

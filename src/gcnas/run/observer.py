@@ -1,12 +1,13 @@
 """What a run tells whoever watches it."""
 
+import logging
 from pathlib import Path
 
 from gcnas.run.trial import Trial
 
 
 class Observer:
-    """Told what happens in a run; every method may do nothing, and does nothing here.
+    """Told what happens in a run; every method may do nothing, and does nothing here, but notes are logged.
 
     Attributes:
         at_once: Whether the first interrupt ends the run, as the second one does otherwise, and nothing is delivered.
@@ -26,7 +27,8 @@ class Observer:
         """
 
     def note(self, message: str) -> None:
-        """Something the user should know."""
+        """Something the user should know; here a warning of the logger ``gcnas``."""
+        logging.getLogger("gcnas").warning(message)
 
     def trial_started(self, trial: Trial) -> None:
         """An evaluation begins."""
