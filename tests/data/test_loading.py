@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gcnas.data import DataSummary, check, load
 from gcnas.errors import ConfigurationError, DataError
@@ -267,6 +268,16 @@ def test_keywords_that_make_no_sense(keywords) -> None:
     for read in (load, check):
         with pytest.raises(ConfigurationError, match="given"):
             read("digits", **keywords)
+
+
+@pytest.mark.parametrize(("most", "told"), [(4_095, True), (65_535, False)])
+def test_files_of_16_bits_that_hold_fewer(most: int, told: bool, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(20):
+        pixels = random.integers(0, most, (8, 8), dtype=np.uint16, endpoint=True)
+        (tmp_path / str(number % 2)).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / str(number % 2) / f"{number}.png")
+    assert any("nearly black" in notice for notice in load(tmp_path).notices) is told
 
 
 def test_too_few_that_can_be_read_are_told_with_the_reason(folder) -> None:

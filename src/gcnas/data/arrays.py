@@ -181,10 +181,8 @@ def _array(arrays: Mapping[str, Any], name: str) -> np.ndarray:
         array = np.asarray(_plain(arrays[name]))
     except ValueError as error:
         raise DataError(f"'{name}' must be an array with equal rows; it is not: {error}.") from error
-    except (
-        TypeError,
-        RuntimeError,
-    ) as error:  # tensors with gradients, on a GPU, or of a type that NumPy lacks
+    except (TypeError, RuntimeError) as error:
+        # A tensor with gradients, on a GPU, or of a type that NumPy lacks.
         raise DataError(
             f"'{name}' cannot be made a NumPy array ({error}). Of a tensor give .detach().cpu().numpy()."
         ) from error

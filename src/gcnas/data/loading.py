@@ -18,6 +18,7 @@ from gcnas.data.files import FileImages
 from gcnas.data.folder import read_folder
 from gcnas.data.mirror import keeps_label
 from gcnas.data.npz import read_npz
+from gcnas.data.pixels import DARK
 from gcnas.data.preprocessing import MAX_SIDE, fit
 from gcnas.data.source import SPLIT_NAMES, TEST, TRAIN, VALIDATION, Source, Survey
 from gcnas.data.splitting import split
@@ -131,7 +132,7 @@ def load(
         preprocessing=fit(train.images),
         fingerprint=fingerprint,
         splits=sha256(read.rows.astype("<i8").tobytes() + codes.astype("i1").tobytes()).hexdigest()[:16],
-        notices=_summary(read, codes).notices,
+        notices=(*_summary(read, codes).notices, *_dark(survey, train.images)),
         mirror=keeps_label(train, Split(images[in_train:], labels[in_train:])),
         _test=test,
     )
@@ -267,6 +268,16 @@ def _usable(found: Source, facts: Decoded) -> np.ndarray:
     if not usable.any():
         raise _none_readable(found, facts.broken)
     return np.flatnonzero(usable)
+
+
+def _dark(survey: Survey, images: np.ndarray) -> tuple[str, ...]:
+    """What is to be said of images in files of 16 bits that seem to hold fewer."""
+    deep = sum(mode.startswith("I") for mode in survey.modes)
+    if 2 * deep <= len(survey.modes) or int(images.max()) > DARK // 257:
+        return ()
+    return (
+        "The images have 16 bits and are nearly black: if they hold 10 or 12 bits, scale them up to 0 to 65,535.",
+    )
 
 
 def _broken_hint(found: Source, facts: Decoded) -> str:

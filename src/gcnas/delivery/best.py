@@ -185,6 +185,14 @@ def build_trained(context: Context, architecture: Architecture, weights: Mapping
     return network
 
 
+def _confusion(test: Measurement | None) -> list[list[int]] | None:
+    """Rows of true classes; None without a test, and for more classes than are kept."""
+    if test is None or len(test.confusion) > MOST_CONFUSED:
+        return None
+    rows: list[list[int]] = test.confusion.tolist()
+    return rows
+
+
 def _metrics(
     context: Context, trial: Trial, test: Measurement | None, epochs: float | None, seconds: float | None
 ) -> dict[str, Any]:
@@ -203,9 +211,7 @@ def _metrics(
         "test_accuracy": None if test is None else test.accuracy,
         "test_balanced_accuracy": None if test is None else test.balanced_accuracy,
         "test_images": None if test is None else int(test.confusion.sum()),
-        "test_confusion": None
-        if test is None or len(test.confusion) > MOST_CONFUSED
-        else test.confusion.tolist(),
+        "test_confusion": _confusion(test),
         "epochs": epochs,
         "seconds": seconds,
     }

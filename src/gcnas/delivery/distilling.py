@@ -77,7 +77,7 @@ def prepare(
     student: Callable[[], Network],
     seconds: float | None,
     observer: Observer,
-    rate: float = 1.0,
+    rate: float,
 ) -> Taught:
     """Train the teacher if need be, and choose what is not given.
 

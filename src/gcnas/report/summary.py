@@ -173,10 +173,10 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
 
 def _with_mean(trial: Trial | None, compared: Sequence[Trial]) -> Trial | None:
     """A trial with the score by which its network is compared, where it is."""
-    same = (
-        t.score for t in compared if trial is not None and t.proposal.fingerprint == trial.proposal.fingerprint
-    )
-    return trial if trial is None else with_score(trial, next(same, trial.score))
+    if trial is None:
+        return None
+    name = trial.proposal.fingerprint
+    return with_score(trial, next((t.score for t in compared if t.proposal.fingerprint == name), trial.score))
 
 
 def is_reference(trial: Trial) -> bool:
