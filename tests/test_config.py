@@ -479,8 +479,10 @@ def test_several_gpus_of_a_worker_are_whole() -> None:
         RunConfig.create(data="d", executor="ray", worker_gpus=1.5)
 
 
-@pytest.mark.parametrize(("time", "seconds"), [("90s", 90.0), ("10m", 600.0), (45, 45.0), (0.5, 0.5)])
-def test_times(time: str | float, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("time", "seconds"), [("90s", 90.0), ("10m", 600.0), (45, 45.0), (0.5, 0.5), (None, None)]
+)
+def test_times(time: str | float | None, seconds: float | None) -> None:
     assert parse_seconds(time) == seconds
 
 

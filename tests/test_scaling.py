@@ -265,7 +265,7 @@ def test_other_phis_are_refused(given: Any) -> None:
         ({"alpha": 1.2}, "together"),
         ({"alpha": 0.5, "beta": 1.0, "gamma": 1.0}, "alpha is a number from 1"),
         ({"epochs": 0}, "epochs is"),
-        ({"budget": "200"}, "time is such as"),
+        ({"budget": "200"}, "The wall clock is a time such as"),
         ({"max_params": "many"}, "limit is"),
         ({"trial": 99}, "no complete trial"),
     ],

@@ -210,7 +210,7 @@ def finalize(
     if trial is not None and asked:
         raise ConfigurationError(f"Give a trial or limits to choose by, not both: got {trial} and {asked}.")
     wanted = RunConfig.create(data=ARRAYS, **asked)
-    seconds = None if seconds is None else parse_seconds(seconds)
+    seconds = parse_seconds(seconds)
     observer = observer or Observer()
     lesson = _lesson(distill, temperature, distill_weight)
     heritage = None if init_from is None else inherited_from(init_from, freeze, fine_tune_rate)

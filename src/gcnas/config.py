@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -92,16 +93,19 @@ class Budget(BaseModel):
         )
 
 
-def parse_seconds(time: str | float) -> float:
-    """Read ``90s``, ``10m``, ``2h`` or a number of seconds.
+def parse_seconds(time: str | float | None, name: str = "The wall clock") -> float | None:
+    """Read ``90s``, ``10m``, ``2h`` or a number of seconds; None stays None.
 
     Raises:
-        ConfigurationError: If it is none of these.
+        ConfigurationError: If it is none of these; ``name`` is what the user calls it.
     """
-    seconds = Budget.parse(f"{time}s" if isinstance(time, int | float) else time).seconds
-    if seconds is None:
-        raise ConfigurationError(f"The time is such as 90s or 10m, but got {time!r}.")
-    return seconds
+    if time is None:
+        return None
+    with suppress(ConfigurationError):
+        written = f"{time}s" if isinstance(time, int | float) else time
+        if (seconds := Budget.parse(written).seconds) is not None:
+            return seconds
+    raise ConfigurationError(f"{name} is a time such as 90s or 10m, but got {time!r}.")
 
 
 def parse_count(text: Any) -> int:

@@ -77,7 +77,7 @@ def transfer(
     """
     refuse_in_worker()
     clock, observer = Clock(), observer or Observer()
-    seconds = None if seconds is None else parse_seconds(seconds)
+    seconds = parse_seconds(seconds)
     source = RunFolder.open(Path(run))
     heritage = inherited_from(source.path, freeze, fine_tune_rate)
     saved = saved_config(source)

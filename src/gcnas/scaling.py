@@ -85,7 +85,8 @@ def scale(
     """
     observer = observer or Observer()
     sizes, coefficients = parse_phi(phi), _coefficients(alpha, beta, gamma, observer)
-    deadline = math.inf if budget is None else time.monotonic() + parse_seconds(budget)
+    allowed = parse_seconds(budget)
+    deadline = math.inf if allowed is None else time.monotonic() + allowed
     bounds = (
         None if limit is None else parse_count(limit) for limit in (max_params, max_macs, max_activations)
     )
@@ -126,7 +127,7 @@ def finalize_scaled(
     run: str | Path,
     phi: int,
     *,
-    seconds: float | None = None,
+    seconds: float | str | None = None,
     data: DataSource | None = None,
     space: str | SearchSpace | None = None,
     observer: Observer | None = None,
@@ -137,7 +138,7 @@ def finalize_scaled(
     Args:
         run: The run folder.
         phi: How far the network is grown; :func:`scale` has made it.
-        seconds: Wall clock; by default the number of final epochs rules.
+        seconds: Wall clock in seconds, or such as ``"10m"``; by default the number of final epochs rules.
         data: Where the same data is now, as for :func:`resume`.
         space: The run's space, as for :func:`resume`.
         observer: Told what happens.
@@ -147,6 +148,7 @@ def finalize_scaled(
         ConfigurationError: If a limit is given.
         RunFolderError: If there is none of this size.
     """
+    seconds = parse_seconds(seconds)
     if limits := [name for name in changes if name.startswith("max_")]:
         raise ConfigurationError(
             f"A grown network is as large as its phi says; it goes with no limit such as {limits[0]}."

@@ -1,12 +1,10 @@
 """Options that several commands share."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from gcnas.errors import ConfigurationError
 from gcnas.run.folder import RunFolder
 
 
@@ -155,14 +153,9 @@ def seconds_of(time: str | None) -> float | None:
     Raises:
         ConfigurationError: If it is no time.
     """
-    from gcnas.config import Budget
+    from gcnas.config import parse_seconds
 
-    if time is None:
-        return None
-    with suppress(ConfigurationError):
-        if (seconds := Budget.parse(time).seconds) is not None:
-            return seconds
-    raise ConfigurationError(f"--time is a time such as 90s or 10m, but got {time!r}.")
+    return parse_seconds(time, "--time")
 
 
 def given(**options: Any) -> dict[str, Any]:
