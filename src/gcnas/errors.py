@@ -71,6 +71,10 @@ class NotFiniteError(CandidateError):
     kind = "not-finite"
 
 
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+"""Words of PyTorch, CUDA and its libraries where memory ran out."""
+
+
 class OutOfMemoryError(CandidateError):
     """A candidate needed more memory than there is."""
 

@@ -60,8 +60,26 @@ def root():
     assert import_lines(definitions.imports) == [
         "from functools import cache as remember",
         "",
-        "import torch.nn.functional as F",
+        "from torch.nn import functional as F",
     ]
+
+
+@pytest.mark.parametrize(
+    "imported", ["import torch.nn as nn", "from torch import nn as nn", "from torch import nn"]
+)
+def test_one_thing_has_one_name_however_it_is_imported(imported: str, tmp_path: Path) -> None:
+    definitions = collect(tmp_path, f"{imported}\n\ndef root(): return nn.ReLU\n")
+    definitions.add(file_of("gcnas.network.blocks"), "Normalise")
+    assert import_lines(definitions.imports)[-1] == "from torch import Tensor, nn"
+
+
+def test_lines_end_where_python_ends_them(tmp_path: Path) -> None:
+    source = "TEXT = '\u2028'\n\x0c\ndef helper(): return 3\n\n\ndef root(): return helper()\n"
+    definitions = collect(tmp_path, source)
+    assert definitions.texts == {
+        "helper": "def helper(): return 3",
+        "root": "def root(): return helper()",
+    }
 
 
 def test_recursion_ends(tmp_path: Path) -> None:

@@ -137,6 +137,27 @@ def test_other_outputs_are_noticed() -> None:
         check_onnx(b"no model", PixelClassifier(Constant([0.0, 1.0])), images)
 
 
+class Brightest(nn.Module):
+    """The larger logit where the first pixel is bright may be another one."""
+
+    def __init__(self, bright: float) -> None:
+        super().__init__()
+        self.bright = bright
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.stack([0 * images[:, 0, 0, 0], self.bright * images[:, 0, 0, 0]], 1)
+
+
+def test_images_of_all_classes_are_compared() -> None:
+    """Sorted by class, as folders are read: the first hundreds are of one class."""
+    content = write(Brightest(1.0), (1, 4, 4))
+    images = np.zeros((1000, 4, 4, 1), np.uint8)
+    check_onnx(content, PixelClassifier(Brightest(2.0)), images)
+    images[800:] = 255
+    with pytest.raises(ExportError, match=r"differ from the network's by .* on 64 images"):
+        check_onnx(content, PixelClassifier(Brightest(2.0)), images)
+
+
 def test_missing_packages_are_named(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ExportError, match=r"needs onnxscript.*pip install 'gcnas\[onnx\]'"):

@@ -13,8 +13,8 @@ pytest.importorskip("onnxruntime")
 WEIGHT = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 
 
-def linear(path: Path, batch: str | int, kind: str = "FLOAT") -> Path:
-    """A linear classifier of 4 classes: floats 3 x 2 x 2, or bytes 2 x 2 x 3."""
+def linear(path: Path, batch: str | int, kind: str = "FLOAT", *, beside: bool = False) -> Path:
+    """A linear classifier of 4 classes: floats 3 x 2 x 2, or bytes 2 x 2 x 3; its weights may lie beside it."""
     make, types = onnx.helper, onnx.TensorProto
     sides = (3, 2, 2) if kind == "FLOAT" else (2, 2, 3)
     steps = [
@@ -29,7 +29,13 @@ def linear(path: Path, batch: str | int, kind: str = "FLOAT") -> Path:
         [make.make_tensor_value_info("logits", types.FLOAT, (batch, 4))],
         [make.make_tensor("w", types.FLOAT, WEIGHT.shape, WEIGHT.ravel().tolist())],
     )
-    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8), path)
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+    if beside:
+        model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(WEIGHT, "w"))
+    where = (
+        {"save_as_external_data": True, "location": f"{path.name}.data", "size_threshold": 0} if beside else {}
+    )
+    onnx.save(model, path, **where)
     return path
 
 
@@ -51,7 +57,21 @@ def test_its_image_shape_has_the_channels_first(tmp_path: Path, kind: str, shape
     )
 
 
+def test_weights_beside_it_are_found_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``torch.onnx.export`` writes them."""
+    (tmp_path / "away").mkdir()
+    path = linear(tmp_path / "away" / "a.onnx", "n", beside=True)
+    assert path.with_name("a.onnx.data").stat().st_size == WEIGHT.nbytes
+    images = torch.rand(5, 3, 2, 2)
+    np.testing.assert_allclose(
+        OnnxTeacher(path, 1)(images), images.flatten(1).numpy() @ WEIGHT, rtol=1e-5, atol=1e-6
+    )
+    monkeypatch.setattr("gcnas.export.onnx_teacher.MAX_BYTES", path.stat().st_size + 1)
+    with pytest.raises(ExportError, match="the most of a teacher"):
+        OnnxTeacher(path, 1)
+
+
 def test_images_that_it_does_not_take(tmp_path: Path) -> None:
     teacher = OnnxTeacher(linear(tmp_path / "a.onnx", "n"), 1)
-    with pytest.raises(ExportError, match="does not take images of the shape"):
+    with pytest.raises(ExportError, match=r"does not give logits for images of the shape \(5, 3, 4, 4\).*\S+$"):
         teacher(torch.rand(5, 3, 4, 4))

@@ -119,6 +119,11 @@ def space_of(folder: Path, build_source: str) -> SearchSpace:
             "class Wrapped(nn.Module):\n    def __init__(self, shape):\n        super().__init__()\n\n"
             "    def forward(self, x):\n        return torch.tanh(x)"
         ),
+        (
+            "    def build(self, shape, values):\n        class Wrapped(nn.Module):\n"
+            "            def __init__(self):\n                super().__init__()\n\n"
+            "            def forward(self, x):\n                return torch.tanh(x)\n\n        return Wrapped()"
+        ),
     ],
 )
 def test_forms_of_build_that_can_be_written(build_source: str, tmp_path: Path) -> None:
@@ -132,6 +137,13 @@ def test_forms_of_build_that_can_be_written(build_source: str, tmp_path: Path) -
     [
         (
             "    slope = 0.1\n\n    def build(self, shape, values):\n        return nn.LeakyReLU(self.slope)",
+            "build uses 'self'",
+        ),
+        (
+            (
+                "    slope = 0.1\n\n    def build(self, shape, values):\n        def made(slope=None):\n"
+                "            return nn.LeakyReLU(self.slope)\n\n        return made()"
+            ),
             "build uses 'self'",
         ),
         (

@@ -27,3 +27,18 @@ def test_warm_up_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_processor_has_a_name() -> None:
     assert processor_name().strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: Fast 1\n\nprocessor\t: 1\nmodel name\t: Fast 2", "Fast 1"),
+        (
+            "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\nCPU part\t: 0xd0b\nModel\t: Raspberry Pi 4",
+            "Raspberry Pi 4, 0x41, 0xd08",
+        ),
+        ("", ""),
+    ],
+)
+def test_processors_of_different_boards_have_different_names(text: str, name: str) -> None:
+    assert timing._called(text.splitlines()) == name

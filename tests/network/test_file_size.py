@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 from tests.network.ghost_space import SPACE as GHOSTS
+from torch import nn
 
 from gcnas.export import save_weights
 from gcnas.network import build, weights_bytes
-from gcnas.records import Limits
-from gcnas.space import InputShape, SearchSpace
+from gcnas.records import Cost, Limits
+from gcnas.space import InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy
 
@@ -29,6 +31,33 @@ def test_size_is_that_of_the_file_that_is_written(space: SearchSpace, tmp_path: 
         written = (tmp_path / "weights.safetensors").stat().st_size
         assert weights_bytes(space, proposal.architecture) == written, proposal.architecture
         assert written >= 4 * space.size(proposal.architecture)[0]
+
+
+class Scaled(LayerType):
+    """Looks at numbers while it is built, which has none on the meta device."""
+
+    def __init__(self, more: int = 0) -> None:
+        self._more = more
+
+    def output_shape(self, shape: Shape, values: Values) -> Shape:
+        return shape
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        return Cost((2 + self._more) * shape.channels, shape.numbers)
+
+    def build(self, shape: Shape, values: Values) -> nn.Module:
+        rates = torch.linspace(0, 0.1, 3).tolist()
+        norms = [nn.BatchNorm2d(shape.channels) for _ in range(1 + self._more // 2)]
+        return nn.Sequential(*norms, nn.Dropout2d(rates[1]))
+
+
+def test_a_type_that_looks_at_numbers_is_measured_all_the_same(tmp_path: Path) -> None:
+    """The second is a type of the same name and choices, as after its file was changed."""
+    for more in (0, 2):
+        space = SearchSpace("looking", (Scaled(more=more),), max_depth=3).fit(InputShape(1, 8, 8, 3))
+        network = RandomStrategy(space, 0).ask(1)[0].architecture
+        save_weights(build(space, network, (0.5,), (0.2,)), tmp_path / "weights.safetensors")
+        assert weights_bytes(space, network) == (tmp_path / "weights.safetensors").stat().st_size
 
 
 def test_no_network_is_built_twice_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

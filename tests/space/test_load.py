@@ -1,3 +1,4 @@
+import pickle
 import sys
 from pathlib import Path
 
@@ -13,6 +14,17 @@ from gcnas.space.presets.cnn import Conv2d
 
 SPACE = SearchSpace("mine", (Conv2d(),))
 OTHER = "no space"
+"""
+
+
+OWN = """
+from gcnas.space import SearchSpace
+from gcnas.space.presets.cnn import Conv2d
+
+class Mine(Conv2d):
+    pass
+
+SPACE = SearchSpace("mine", (Mine(),))
 """
 
 
@@ -53,6 +65,28 @@ def test_a_file_that_changed_is_read_again(file: Path) -> None:
     assert load_space(f"{file}:SPACE").max_depth == 20
     file.write_text(GOOD.replace("(Conv2d(),)", "(Conv2d(),), max_depth=5"), encoding="utf-8")
     assert load_space(f"{file}:SPACE").max_depth == 5
+
+
+def sent(space: SearchSpace) -> SearchSpace:
+    found: SearchSpace = pickle.loads(pickle.dumps(space))  # noqa: S301
+    return found
+
+
+def test_files_of_one_name_and_one_file_named_twice(file: Path) -> None:
+    other = file.parent / "other" / file.name
+    other.parent.mkdir()
+    other.write_text(OWN, encoding="utf-8")
+    file.write_text(OWN, encoding="utf-8")
+    spaces = [load_space(f"{path}:SPACE") for path in (file, other, file)]
+    kinds = [type(space.layer_types[0]) for space in spaces]
+    assert kinds[0] is kinds[2]
+    assert kinds[0] is not kinds[1]
+    for space in spaces:  # as they are sent to worker processes
+        assert sent(space).name == "mine"
+    other.write_text("x = 1 / 0", encoding="utf-8")
+    with pytest.raises(SpaceError, match="division by zero"):
+        load_space(f"{other}:SPACE")
+    assert sent(spaces[1]).name == "mine"  # what was read before stays
 
 
 @pytest.mark.parametrize(
@@ -99,7 +133,7 @@ def test_a_file_that_raises(file: Path, text: str, message: str) -> None:
     with pytest.raises(SpaceError, match=message) as caught:
         load_space(f"{file}:SPACE")
     assert str(file) in str(caught.value)
-    assert not any(name.endswith(file.stem) for name in sys.modules)
+    assert not any(file.stem in name for name in sys.modules)
 
 
 def test_a_file_that_is_not_text(file: Path) -> None:

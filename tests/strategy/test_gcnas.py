@@ -92,6 +92,27 @@ def test_edits_of_designs_under_way_come_when_these_are_known(resumed: bool) -> 
         assert sum(new != old for new, old in pairs) == 1
 
 
+def test_designs_under_way_that_are_proposed_again_are_waited_for_all_the_same() -> None:
+    strategy = GCNASStrategy(CELL, 0, QUICK)
+    designs = RandomStrategy(CELL, 1).ask(2)
+    strategy.expect(designs)
+    early = strategy.ask(3)
+    repeats = [Evaluation(p, EvaluationState.DUPLICATE, error="still under way") for p in designs]
+    assert all(repeat.repeats_unfinished for repeat in repeats)
+    strategy.tell(repeats)
+    early += strategy.ask(1)
+    strategy.tell([complete(p, cell_reward(p.architecture)) for p in designs])
+    late = strategy.ask(4)
+    assert [p.source for p in [*early, *late]] == ["start"] * 4 + ["edit"] * 4
+
+
+def test_designs_under_way_are_not_proposed() -> None:
+    strategy = GCNASStrategy(CELL, 0, QUICK)
+    first = GCNASStrategy(CELL, 0, QUICK).ask(1)
+    strategy.expect(first)
+    assert first[0].fingerprint not in {p.fingerprint for p in strategy.ask(4)}
+
+
 def test_first_networks_and_the_last_ones_keep_limits_that_are_no_masks() -> None:
     space = CNN.fit(InputShape(3, 32, 32, 10), Limits(activations=66_000))
     strategy = GCNASStrategy(space, 0, QUICK)

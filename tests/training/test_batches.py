@@ -163,3 +163,12 @@ def test_memory_mapped_images_give_the_same(tmp_path: Path, augmentation: Augmen
 def assert_same(one: Tensor, other: Tensor) -> None:
     assert torch.equal(one, other)
     assert one.stride() == other.stride()
+
+
+def test_fewer_large_images_are_classified_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ImageBatches(noise(40, 6, 5), CPU)
+    assert [len(labels) for _, labels in found.evaluation()] == [40]
+    monkeypatch.setattr("gcnas.training.batches.NUMBERS", 16 * 6 * 5 * 3)
+    assert [len(labels) for _, labels in found.evaluation()] == [16, 16, 8]
+    monkeypatch.setattr("gcnas.training.batches.NUMBERS", 1)
+    assert [len(labels) for _, labels in found.evaluation()] == [1] * 40

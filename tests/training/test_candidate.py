@@ -112,6 +112,24 @@ def test_what_cannot_be_built(stripes: Dataset) -> None:
         CandidateTrainer(space, stripes, RECIPE, CPU)(proposal.architecture, Fidelity(1))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_runs_out_in_a_users_build(
+    error: Exception, stripes: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OddConv, "error", error)
+    space = SearchSpace("odd", (OddConv(),), max_depth=2).fit(InputShape(1, 8, 8, 3))
+    (proposal,) = RandomStrategy(space, 0).ask(1)
+    with pytest.raises(OutOfMemoryError, match="Memory ran out"):
+        CandidateTrainer(space, stripes, RECIPE, CPU)(proposal.architecture, Fidelity(1))
+
+
 def test_too_large_for_the_memory(
     trainer: CandidateTrainer, architectures: list[Architecture], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,11 @@
 """Training and measuring: steps, determinism, typed failures, figures."""
 
+import itertools
 import math
 import time
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +21,16 @@ from gcnas.space import InputShape, SearchSpace
 from gcnas.space.presets.cnn import CNN
 from gcnas.space.presets.mobile import MOBILE
 from gcnas.strategy import create_strategy
-from gcnas.training import Augmentation, EpochSchedule, ImageBatches, Recipe, TimedSchedule, measure, train
+from gcnas.training import (
+    Augmentation,
+    EpochSchedule,
+    ImageBatches,
+    Recipe,
+    TimedSchedule,
+    loop,
+    measure,
+    train,
+)
 from gcnas.training.memory import memory_errors
 from gcnas.training.recipe import one_cycle
 
@@ -229,6 +240,16 @@ def test_time_limit(batches: ImageBatches) -> None:
         train(classifier(), batches, PLAIN, EpochSchedule(3), CPU, seed=0, deadline=time.monotonic())
     far = time.monotonic() + 1_000
     train(classifier(), batches, PLAIN, EpochSchedule(1), CPU, seed=0, deadline=far)
+
+
+def test_a_training_that_is_complete_when_the_time_is_over_counts(
+    batches: ImageBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = train(classifier(), batches, PLAIN, EpochSchedule(1), CPU, seed=0).steps
+    looks = itertools.count(1)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(looks))))
+    log = train(classifier(), batches, PLAIN, EpochSchedule(1), CPU, seed=0, deadline=steps - 0.5)
+    assert log.steps == steps
 
 
 @pytest.mark.parametrize(

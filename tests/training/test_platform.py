@@ -4,13 +4,14 @@ import itertools
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from tests.training.conftest import CPU, noise
 
 from gcnas.errors import ConfigurationError
-from gcnas.training import ImageBatches, Platform, Recipe, speed
+from gcnas.training import ImageBatches, Platform, Recipe, speed, train
 from gcnas.training.platform import LEAST_SIDE, Precision, _gpu_has_bfloat16, available_cores
 from gcnas.training.recipe import TimedSchedule
 
@@ -108,3 +109,31 @@ def test_speed_is_measured_in_about_a_second(monkeypatch: pytest.MonkeyPatch) ->
     assert 1.0 <= clock() < 1.1
     # One look for each step, or a few; three steps see 40 images.
     assert 40 / 3 * 1000 / 4 < found < 40 / 3 * 1000 * 1.1
+
+
+def test_the_first_optimizer_of_a_process_is_made_before_the_time_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It makes PyTorch import its compiler."""
+    now, logs, made = [0.0], [], []
+
+    class Slow(Recipe):
+        def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+            now[0] += 0.001 if made else 3.0
+            made.append(network)
+            return super().optimizer(network)
+
+    def clock() -> float:
+        now[0] += 0.001
+        return now[0]
+
+    def spy(*given: Any, **options: Any) -> Any:
+        logs.append(train(*given, **options))
+        return logs[-1]
+
+    monkeypatch.setattr(speed, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(speed, "TimedSchedule", partial(TimedSchedule, clock=clock))
+    monkeypatch.setattr(speed, "train", spy)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(54, 40))
+    speed.images_per_second(network, ImageBatches(noise(40, channels=1), CPU), Slow(batch_size=16), CPU)
+    assert [log.steps > 50 for log in logs] == [True, True]

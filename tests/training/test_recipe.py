@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from gcnas.errors import ConfigurationError
 from gcnas.network import build
 from gcnas.space import SearchSpace
 from gcnas.space.presets.cnn import resnet8
@@ -113,3 +114,8 @@ def test_stage_that_goes_on_does_not_rise_again() -> None:
     assert schedule.progress(50, 10) == 1.0
     assert schedule.rate(3 / 8) == 1.0
     assert StagedSchedule(9, done=0.5).rate(0.5 / 9) == 1.0
+
+
+def test_batches_of_one_image_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="batch_size=1"):
+        Recipe(batch_size=1)

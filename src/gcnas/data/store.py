@@ -12,6 +12,7 @@ import numpy as np
 from gcnas.data.duplicates import digest
 from gcnas.data.source import Block, Images
 from gcnas.errors import DataError
+from gcnas.files import beside
 
 MEMORY_LIMIT = 2**30
 """Bytes of pixels above which images are kept in files."""
@@ -133,7 +134,7 @@ def _cache_folder(cache: Path | None, size: int) -> Path:
 
 def _to_file(path: Path, staged: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Write rows as ``.npy`` and map them; the name appears only once the file is whole."""
-    unfinished = path.with_suffix(".part")
+    unfinished = beside(path)  # several processes may read the same images for the same run
     try:
         with unfinished.open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *staged.shape[1:])}
@@ -141,7 +142,7 @@ def _to_file(path: Path, staged: np.ndarray, rows: np.ndarray) -> np.ndarray:
             for start in range(0, len(rows), _ROWS_AT_ONCE):
                 _write(file.write, staged[rows[start : start + _ROWS_AT_ONCE]])
         unfinished.replace(path)
-    except OSError:
+    except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
     mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)

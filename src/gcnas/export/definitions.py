@@ -144,7 +144,7 @@ def _import_order(name: str) -> tuple[int, str]:
 
 @lru_cache(maxsize=32)
 def _parse(path: str, source: str) -> _File:
-    tree, lines = ast.parse(source), source.splitlines()
+    tree, lines = ast.parse(source), source.split("\n")  # splitlines would split at form feeds too
     statements = {}
     for node in tree.body:
         decorators = getattr(node, "decorator_list", [])
@@ -177,10 +177,20 @@ def _imports(tree: ast.AST) -> Iterator[Import]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, alias=alias.asname or "")
+                parent, _, child = alias.name.rpartition(".")
+                if alias.asname and parent:  # import torch.nn as nn: from torch import nn
+                    yield Import(parent, child, _unless(alias.asname, child))
+                else:
+                    yield Import(alias.name, alias=alias.asname or "")
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                yield Import("." * node.level + (node.module or ""), alias.name, alias.asname or "")
+                module = "." * node.level + (node.module or "")
+                yield Import(module, alias.name, _unless(alias.asname, alias.name))
+
+
+def _unless(alias: str | None, name: str) -> str:
+    """The alias; nothing where it is the name itself, so that one thing is written in one way."""
+    return "" if alias is None or alias == name else alias
 
 
 def _references(text: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Any ONNX classifier as a function from batches to logits, to learn from."""
 
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,11 @@ class OnnxTeacher:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         self._path = path
         try:
-            if path.stat().st_size > MAX_BYTES:
+            if _size(path) > MAX_BYTES:
                 raise ExportError(f"{path} has more than {MAX_BYTES:,} bytes, the most of a teacher.")
+            # By its name, since its weights may lie in a file beside it.
             self._session: Any = onnxruntime.InferenceSession(
-                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+                str(path), options, providers=["CPUExecutionProvider"]
             )
         except OSError as error:
             raise ExportError(f"The teacher {path} cannot be read: {error}.") from error
@@ -95,10 +97,10 @@ class OnnxTeacher:
             parts = torch.split(fed.cpu(), self._fixed()[0] or len(fed))
             found = np.concatenate([self._run(part) for part in parts])
         except Exception as error:
-            shape = tuple(fed.shape)
+            shape, reason = tuple(fed.shape), str(error).partition("\n")[0][:400]
             raise ExportError(
-                f"The teacher {self._path} does not take images of the shape {shape}: its input "
-                f"{self._input.name} is {self._input.shape}."
+                f"The teacher {self._path} does not give logits for images of the shape {shape}: its input "
+                f"{self._input.name} is {self._input.shape}. {reason}"
             ) from error
         output = torch.from_numpy(found).float().to(images.device)
         smallest = math.exp(-50)
@@ -112,3 +114,11 @@ class OnnxTeacher:
             [self._output], {self._input.name: filled.contiguous().numpy()}
         )[0]
         return found[: len(images)]
+
+
+def _size(path: Path) -> int:
+    """Bytes of an ONNX file with that of its weights, where PyTorch put them beside it."""
+    with path.open("rb") as file:  # for what the system says if it cannot be read
+        size = file.seek(0, io.SEEK_END)
+    beside = path.with_name(f"{path.name}.data")
+    return size + (beside.stat().st_size if beside.is_file() else 0)

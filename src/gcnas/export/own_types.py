@@ -4,6 +4,7 @@ import ast
 import inspect
 import linecache
 import textwrap
+from collections.abc import Iterator
 
 from gcnas.errors import ExportError
 from gcnas.export.definitions import Definitions, file_of
@@ -52,10 +53,24 @@ def _as_function(name: str, path: str, line: int) -> str:
             f"build must be a plain method build(self, shape, values), not {ast.unparse(node.args)}"
         )
     this = arguments[0]
-    if any(isinstance(part, ast.Name) and part.id in (this, "super") for part in ast.walk(node)):
-        raise ExportError(f"build uses {this!r}")
+    used = (name for statement in node.body for name in _names(statement, frozenset({this, "super"})))
+    if (found := next(used, None)) is not None:
+        raise ExportError(f"build uses {found!r}")
     body = lines[node.body[0].lineno - 1 : node.end_lineno]
     if node.body[0].lineno == node.lineno:
         body = [f"{ast.unparse(statement)}\n" for statement in node.body]
     text = textwrap.indent(textwrap.dedent("".join(body)), "    ").rstrip()
     return f"def {name}({', '.join(arguments[1:])}):\n{text}"
+
+
+def _names(node: ast.AST, wanted: frozenset[str]) -> Iterator[str]:
+    """Those of some names that code refers to, and that mean nothing else in a class or a function inside it."""
+    if isinstance(node, ast.Name) and node.id in wanted:
+        yield node.id
+    if isinstance(node, ast.ClassDef):
+        wanted -= {"super"}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        arguments = node.args
+        wanted -= {each.arg for each in arguments.posonlyargs + arguments.args + arguments.kwonlyargs}
+    for child in ast.iter_child_nodes(node):
+        yield from _names(child, wanted)

@@ -83,5 +83,17 @@ def processor_name() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine() or "unknown processor"
+    return _called(lines) or platform.processor() or platform.machine() or "unknown processor"
+
+
+def _called(lines: Sequence[str]) -> str:
+    """The processor in the lines of ``/proc/cpuinfo``; on ARM they have numbers, and often the board, and no name."""
+    facts: dict[str, str] = {}
+    for line in lines:
+        name, _, fact = line.partition(":")
+        facts.setdefault(name.strip(), fact.strip())
+    if "model name" in facts:
+        return facts["model name"]
+    return ", ".join(
+        facts[name] for name in ("Model", "Hardware", "CPU implementer", "CPU part") if name in facts
+    )

@@ -32,8 +32,8 @@ _known: dict[tuple[Any, ...], Entries] = {}
 def weights_bytes(space: SearchSpace, architecture: Architecture) -> int:
     """Bytes of ``weights.safetensors``: parameters, buffers and the header with their names, to the byte.
 
-    No memory is taken for the weights, since layers are built on PyTorch's meta device. Of a network with a layer that
-    cannot be built only the parameters are known.
+    No memory is taken for the weights, since layers are built on PyTorch's meta device, but those of a user's type
+    that cannot be built there. Of a network with a layer that cannot be built at all only the parameters are known.
 
     Args:
         space: Fitted space of the architecture.
@@ -66,7 +66,8 @@ def _entries(
 
 def _key(step: Step) -> tuple[Any, ...]:
     merge = step.plan.merge
-    return (step.plan.layer.type, step.plan.layer.hyperparameters, merge.mode, merge.shapes, merge.strides)
+    # The type itself: another of the same name and choices may build something else.
+    return (step.layer_type, step.plan.layer.hyperparameters, merge.mode, merge.shapes, merge.strides)
 
 
 def _of(name: str, key: tuple[Any, ...], constructor: Callable[[], nn.Module]) -> Entries:
@@ -74,10 +75,19 @@ def _of(name: str, key: tuple[Any, ...], constructor: Callable[[], nn.Module]) -
     if key not in _known:
         if len(_known) >= MAX_KNOWN:
             _known.clear()
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            state = constructor().state_dict()
+        state = _built(constructor).state_dict()
         _known[key] = tuple((part, tensor.dtype, tuple(tensor.shape)) for part, tensor in state.items())
     return tuple((f"{name}.{part}", dtype, shape) for part, dtype, shape in _known[key])
+
+
+def _built(constructor: Callable[[], nn.Module]) -> nn.Module:
+    """A module without memory for its weights, where it can be built so: a user's type may look at their values."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return constructor()
+        except Exception:  # noqa: BLE001 - whatever a user's type raises
+            return constructor()
 
 
 def safetensors_bytes(entries: Entries) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gcnas.errors import BuildError
+from gcnas.errors import NO_MEMORY, BuildError
 from gcnas.network.blueprint import Blueprint, Step, draw_blueprint
 from gcnas.network.builders import is_built_in, is_own_build
 from gcnas.network.counting import count_parameters
@@ -92,9 +92,11 @@ def _own_layer(step: Step) -> nn.Module:
             raise TypeError(f"build must return a torch.nn.Module, but returned {type(module).__name__}")
         with evaluating(module):
             result = module(torch.zeros(1, shape.channels, shape.height, shape.width))
-    except MemoryError:
+    except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY):
+            raise
         raise BuildError(f"The layer type {name!r} failed: {type(error).__name__}: {error}") from error
     given, expected = tuple(getattr(result, "shape", ())), (1, output.channels, output.height, output.width)
     if given != expected:

@@ -1,8 +1,11 @@
 """Finding a search space by name, or in a user's own Python file."""
 
+import hashlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from gcnas.errors import SpaceError
 from gcnas.files import is_file
@@ -10,7 +13,9 @@ from gcnas.space.presets import PRESETS
 from gcnas.space.search_space import SearchSpace
 
 MODULE_PREFIX = "gcnas_space_"
-"""Modules made of users' files are called by this and the name of the file."""
+"""Modules made of users' files are called by this, the name of the file and a digest of where it is."""
+
+_executed: dict[str, tuple[bytes, ModuleType]] = {}
 
 
 def load_space(reference: str) -> SearchSpace:
@@ -44,23 +49,32 @@ def in_file(reference: str) -> tuple[Path, str] | None:
 
 
 def execute(path: Path) -> object:
-    """Execute a Python file as a module of its own; name only files that you trust.
+    """Execute a Python file as a module of its own, once as long as it stays the same; name only files that you trust.
 
     Raises:
         SpaceError: If it does not exist, raises, or is no Python file.
     """
     if not is_file(path):
         raise SpaceError(f"The file does not exist: {path}.")
-    module_name = f"{MODULE_PREFIX}{path.stem}"
+    # Several files may have the same name.
+    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]
+    module_name = f"{MODULE_PREFIX}{path.stem}_{place}"
+    content = path.read_bytes()
+    if (known := _executed.get(module_name)) is not None and known[0] == content:
+        return known[1]  # whoever names it twice means the same classes
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise SpaceError(f"{path} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
     # Registered so that inspect.getsource finds the classes when the network is exported as source.
+    before = sys.modules.get(module_name)
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         sys.modules.pop(module_name, None)
+        if before is not None:
+            sys.modules[module_name] = before
         raise SpaceError(f"{path} raised {type(error).__name__}: {error}") from error
+    _executed[module_name] = content, module
     return module

@@ -33,6 +33,9 @@ MAX_DEPTH = 1_000
 MAX_REMEMBERED = 100_000
 """Layers whose canonical form and whose plan are kept, each: networks repeat the same few."""
 
+MAX_MASKS = 5_000
+"""Shapes whose masks are remembered; each may hold thousands of them."""
+
 Hyperparameters: TypeAlias = tuple[tuple[str, HyperparameterValue], ...]
 """Hyper-parameters of a layer as pairs of name and value, sorted by name."""
 
@@ -178,7 +181,7 @@ class SearchSpace:
         """The masks of layers that come next behind a node of a shape."""
         # Networks ask for the same few shapes again and again.
         if newest not in self._masks:
-            self._masks[newest] = ShapeMasks(newest, self.layer_types, self._added)
+            _remember(self._masks, newest, ShapeMasks(newest, self.layer_types, self._added), MAX_MASKS)
         return self._masks[newest]
 
     @cached_property
@@ -227,8 +230,12 @@ class SearchSpace:
         for index, layer in enumerate(architecture.layers, start=1):
             growth = growth.add(self.encode_layer(layer, index))
         trajectory = growth.stop()
-        if self.decode(trajectory.actions) != architecture:
-            raise SpaceError("The architecture is not in the canonical form of the space.")
+        if (canonical := self.decode(trajectory.actions)) != architecture:
+            layers = ", ".join(layer.type for layer in canonical.layers) or "none"
+            raise SpaceError(
+                "The architecture is not in the canonical form of the space, which leaves out what has no effect: "
+                f"{', '.join(layer.type for layer in architecture.layers)} is {layers} there."
+            )
         return trajectory
 
     def encode_layer(self, layer: Layer, index: int) -> LayerAction:
@@ -402,8 +409,8 @@ def _canonical(
     return tuple(sorted(canonical.items()))
 
 
-def _remember(known: dict[Key, Value], key: Key, value: Value) -> None:
-    if len(known) >= MAX_REMEMBERED:
+def _remember(known: dict[Key, Value], key: Key, value: Value, most: int | None = None) -> None:
+    if len(known) >= (MAX_REMEMBERED if most is None else most):
         known.clear()
     known[key] = value
 

@@ -54,6 +54,7 @@ class CEIMStrategy(Strategy):
     not of shared weights. A network that is known is not proposed again, and its new point does not count: the
     distribution would settle on it. After :data:`TRIES` in vain a network is drawn uniformly. Failures have the lowest
     rank. Networks that others proposed have no point and are not learnt from.
+    With several workers, a point that was drawn before the last move and scored after it counts as a draw of it.
 
     Args:
         space: Fitted space.

@@ -51,11 +51,11 @@ class GCNASSettings:
     """How the strategy spends a round of proposals.
 
     Attributes:
-        start: Proposals before anything is learnt, most of them a Latin design.
+        start: Proposals before anything is learnt, at least half of them a Latin design.
         inherited: How many of the best networks of earlier runs come before them, where there are such; the others are
             those of a search without earlier runs.
-        edited: How many of them, at most half, are one edit away from the best network that is known by
-            then, where there is one, such as a design by people.
+        edited: How many of the ``start`` first ones, at most half, are one edit away from the best network that is
+            known by then, where there is one, such as a design by people.
         samples: Candidates drawn from the policy.
         parents: Best networks whose edits are candidates.
         neighbours: Most one-edit neighbours of each parent.
@@ -152,7 +152,8 @@ class GCNASStrategy(Strategy):
         settings: How a round is spent; :func:`usual_settings` if not given.
         policy: Makes the policy.
         history: Earlier runs to start from.
-        signals: What is measured of the few candidates about to be evaluated, for the critics; None for nothing.
+        signals: What is measured, of networks that were evaluated and of the few that are about to be, for the critics;
+            None for nothing.
     """
 
     multi_fidelity = True
@@ -211,11 +212,14 @@ class GCNASStrategy(Strategy):
             self._proposed.add(evaluation.proposal.fingerprint)
             if evaluation.state is EvaluationState.INFEASIBLE:
                 self._rejected.add(evaluation.proposal.fingerprint)
-            self._expected.discard(evaluation.proposal.fingerprint)
+            if not evaluation.repeats_unfinished:
+                self._expected.discard(evaluation.proposal.fingerprint)
 
     def expect(self, proposals: Sequence[Proposal]) -> None:
         """Wait for designs by people with the edits of the best of them."""
-        self._expected.update(proposal.fingerprint for proposal in proposals)
+        fingerprints = {proposal.fingerprint for proposal in proposals}
+        self._expected |= fingerprints
+        self._proposed |= fingerprints
 
     def reconsider(self) -> None:
         """Forget what broke a limit: it may be proposed again."""

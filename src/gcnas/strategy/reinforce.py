@@ -119,8 +119,9 @@ class ReinforceStrategy(Strategy):
 
     With one worker all of a batch is told before the next is drawn. With several the next is drawn while the last of
     one is under way, and a step takes as many scores as came first, whichever weights drew their networks. The reward
-    is the score; what failed or broke a limit has reward 0, and a repeated network the score it got. A repeat of one
-    that is under way is left out. Designs by people are not learnt from, since the policy did not draw them.
+    is the score; what failed or broke a limit has reward 0 (the worst score so far where scores are negative), and a
+    repeated network the score it got. A repeat of one that is under way is left out. Designs by people are not learnt
+    from, since the policy did not draw them.
 
     Args:
         space: Fitted space.

@@ -1,5 +1,6 @@
 """Images as batches: uint8 on the device, cropped and mirrored a whole batch at a time."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,12 @@ from torch import Tensor
 from gcnas.data import Split
 from gcnas.training.memory import memory_errors
 from gcnas.training.platform import Platform
+
+EVALUATED = 256
+"""Images that are classified at once."""
+
+NUMBERS = 2**24
+"""Numbers of the images that are classified at once, so that large images fill no more memory than in training."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,15 @@ class ImageBatches:
             if len(rows) > 1 or len(self) == 1:
                 yield self._augment(self._rows(rows), generator), self._labels[rows.to(self._labels.device)]
 
-    def evaluation(self, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images in order, as they are; shapes as for :meth:`training`."""
+    def evaluation(self, batch_size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images in order, as they are; shapes as for :meth:`training`.
+
+        Args:
+            batch_size: B; by default :data:`EVALUATED`, fewer where images are large.
+        """
         border = self._augmentation.shift
+        if batch_size is None:
+            batch_size = min(EVALUATED, max(1, NUMBERS // math.prod(self._split.images.shape[1:])))
         for rows in torch.split(torch.arange(len(self)), batch_size):
             images = self._rows(rows)
             height, width = images.shape[1] - 2 * border, images.shape[2] - 2 * border

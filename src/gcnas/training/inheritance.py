@@ -1,5 +1,6 @@
 """Transfer of weights: a new network takes over what fits of a trained one."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -106,6 +107,12 @@ _RULES: dict[type[nn.Module], tuple[_Part, ...]] = {
     blocks.Head: (_Part("linear", "in", "classes"),),
 }
 
+_KEEPING = (nn.MaxPool2d, nn.AvgPool2d)
+"""Layers without weights whose output channels are those that they read, in the same order."""
+
+MOST_NUMBERS = 2**26
+"""Numbers that a tensor may have on its way from a donor's shape to the new one."""
+
 _PROJECTION = (_Part("0", "in", "out"), _Part("1", _NORM, "out"))
 
 _MARKS = ("pointwise.weight", "0.project.weight", "project.weight", "conv2.weight", "conv.weight")
@@ -176,7 +183,8 @@ class _Heir:
             self._projection(number, index, other, self._spreads[node], reads)
         if any(key.startswith(f"{name}.") for key in self._state):
             return self._block(name, None if other is None else f"layer{other}", reads)
-        return reads
+        # What a user's type without weights does with the channels is not known.
+        return reads if type(self._network.get_submodule(name)) in _KEEPING else None
 
     def _reads(self, number: int) -> Spread | None:
         """Channels that a layer reads; None where nothing more than their number is known."""
@@ -299,7 +307,7 @@ class _Heir:
     def _tensor(self, key: str, donor_key: str, part: _Part, groups: dict[str, Spread | None]) -> str:
         """Take over one tensor; gives what became of it."""
         new, old = self._state[key], self._donor.weights.get(donor_key)
-        if old is None or old.ndim != new.ndim or 0 in old.shape:
+        if old is None or old.ndim != new.ndim or 0 in old.shape or _too_large(old, new):
             return FRESH
         if old.ndim == 0:
             new.copy_(old)
@@ -344,6 +352,13 @@ def _fitting(groups: dict[str, Spread | None], name: str, old: int, new: int) ->
     if spread is None or (spread.old, spread.new) != (old, new):
         spread = groups[name] = Spread.between(old, new)
     return spread
+
+
+def _too_large(old: Tensor, new: Tensor) -> bool:
+    """Whether weights of this shape cannot come from a network of this space, and would fill the memory."""
+    if old.ndim < 2:
+        return False
+    return new.shape[0] * max(old.shape[1], new.shape[1]) * math.prod(old.shape[2:]) > MOST_NUMBERS
 
 
 def _guessed(name: str, given: Spread | None, groups: dict[str, Spread | None]) -> bool:

@@ -121,7 +121,7 @@ def _step(
 def _check(loss: Tensor, step: int, progress: float, deadline: float) -> None:
     if (step % FINITE_CHECK_STEPS == 0 or progress >= 1) and not math.isfinite(value := float(loss)):
         raise NotFiniteError(f"The training loss became {value} at step {step}.")
-    if time.monotonic() > deadline:
+    if progress < 1 and time.monotonic() > deadline:
         raise TimeLimitError(f"The time limit was reached at step {step}, {progress:.0%} of the training.")
 
 
@@ -154,7 +154,7 @@ def measure(network: nn.Module, batches: ImageBatches, classes: int) -> Measurem
     """Classify all images of a split in single precision; on a GPU convolutions may use TF32, as PyTorch lets them.
 
     Raises:
-        NotFiniteError: If a logit is not finite.
+        NotFiniteError: If the loss is not finite.
         OutOfMemoryError: If memory runs out.
     """
     network.eval()
@@ -165,7 +165,7 @@ def measure(network: nn.Module, batches: ImageBatches, classes: int) -> Measurem
             logits = network(images)
             total += float(functional.cross_entropy(logits, labels, reduction="sum"))
             cells = (labels * classes + logits.argmax(1)).cpu()
-            confusion += torch.bincount(cells, minlength=classes * classes)
+            confusion.index_add_(0, cells, torch.ones_like(cells))
     if not math.isfinite(total):
         raise NotFiniteError(f"The validation loss is {total}.")
     return _measurement(confusion.reshape(classes, classes).numpy(), total / len(batches))

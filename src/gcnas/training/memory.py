@@ -7,10 +7,7 @@ from functools import cache
 
 import torch
 
-from gcnas.errors import OutOfMemoryError
-
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-"""Words of PyTorch, CUDA and its libraries where memory ran out."""
+from gcnas.errors import NO_MEMORY, OutOfMemoryError
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Platform:
     def probe(
         cls, device: str | None = None, threads: int | None = None, precision: Precision = "auto", side: int = 0
     ) -> "Platform":
-        """Choose a device, unless given, and time both memory formats on it.
+        """Choose a device, unless given; on a CPU time both memory formats, elsewhere take the channels last.
 
         Args:
             device: Its name.

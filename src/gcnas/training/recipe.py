@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gcnas.errors import ConfigurationError
 from gcnas.records import DECAY
 from gcnas.training.batches import Augmentation
 
@@ -46,6 +47,12 @@ class Recipe:
     augmentation: Augmentation = Augmentation()
     stages: bool = False
     mixed_from: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2:
+            raise ConfigurationError(
+                f"Batch normalisation needs batches of two images and more, but got batch_size={self.batch_size}."
+            )
 
     def mixes(self, epochs: float, progress: float) -> bool:
         """Whether images are mixed from here on.

@@ -190,5 +190,7 @@ SIGNALS: dict[str, Callable[[SignalMeter, Network], float]] = {
 def _seeded(seed: int) -> Iterator[None]:
     """Random numbers from a seed; afterwards the global state is as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(
+            seed
+        )  # torch.manual_seed would seed GPUs too, which are not set back
         yield

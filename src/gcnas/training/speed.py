@@ -22,6 +22,9 @@ def images_per_second(network: nn.Module, batches: ImageBatches, recipe: Recipe,
         recipe: Batch size and augmentation.
         platform: Device.
     """
+    recipe.optimizer(
+        network
+    )  # the first one of a process makes PyTorch import its compiler, which takes seconds
     train(network, batches, recipe, TimedSchedule(WARM_UP_SECONDS, 1_000), platform, seed=0)
     start = time.monotonic()
     log = train(network, batches, recipe, TimedSchedule(MEASURED_SECONDS, 1_000_000), platform, seed=0)
