@@ -1,3 +1,4 @@
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -24,12 +25,14 @@ from gcnas.errors import (
     LimitsTooTightError,
     OutOfMemoryError,
     RunFolderError,
+    SpaceError,
 )
 from gcnas.network import weights_bytes
 from gcnas.opening import reopen
+from gcnas.report.record import read_run
 from gcnas.run import costs, recommendation
 from gcnas.run.folder import RunFolder
-from gcnas.run.ledger import LedgerReader
+from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
 from gcnas.space import InputShape, LatencyModel, SearchSpace
 from gcnas.space.presets import CNN
@@ -63,10 +66,56 @@ def test_arrays_and_an_own_space(tmp_path: Path) -> None:
     assert "test_accuracy" in repr(result)
     with pytest.raises(ConfigurationError, match="arrays"):
         gcnas.resume(run, budget=4, space=space)
+    with pytest.raises(ConfigurationError, match=r"space of this run is code \(tiny\).*--space"):
+        gcnas.resume(run, data=_arrays(), budget=4)
     again = gcnas.resume(run, data=_arrays(), budget=4, space=space)
     assert len(again.trials) == 4
     with pytest.raises(RunFolderError, match="data"):
         gcnas.resume(run, data=_arrays(seed=1), budget=5, space=space)
+
+
+def test_changes_are_written_once_the_ledger_knows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in between, a run that is resumed would not make the final training that was asked for."""
+    run = gcnas.search("digits", out=tmp_path / "run", budget=1, **SMALL).run
+    before, event = (run / "config.yaml").read_text(), Ledger.event
+
+    def killed(ledger: Ledger, elapsed: float, kind: str, detail: str) -> None:
+        if kind == "resumed":
+            raise KeyboardInterrupt
+        event(ledger, elapsed, kind, detail)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "event", killed)
+        with pytest.raises(KeyboardInterrupt):
+            gcnas.resume(run, final_epochs=3)
+    assert (run / "config.yaml").read_text() == before
+    assert gcnas.resume(run, final_epochs=3).metrics["epochs"] == 3
+    assert "final_epochs: 3" in (run / "config.yaml").read_text()
+
+
+def test_a_report_that_cannot_be_written_costs_no_network(tmp_path: Path) -> None:
+    run, notes = gcnas.search("digits", out=tmp_path / "run", budget=1, **SMALL).run, Notes()
+    (run / "report.html").mkdir()
+    found = gcnas.finalize(run, final_epochs=3, report=True, observer=notes)
+    assert found.metrics["epochs"] == 3
+    assert any("report.html" in note for note in notes.notes)
+
+
+def test_an_old_sqlite_is_told_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcnas.run.ledger.LEAST_SQLITE", (99, 0))
+    with pytest.raises(RunFolderError, match=r"has SQLite 3\..*but a ledger needs 99\.0"):
+        gcnas.search("nothing of this name", out=tmp_path / "run", budget=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_huge_files_in_best_are_not_read(tmp_path: Path) -> None:
+    found = gcnas.search("digits", out=tmp_path / "run", budget=1, **SMALL)
+    os.truncate(found.run / "best" / "metrics.json", 10**10)
+    with pytest.raises(RunFolderError, match="larger than"):
+        print(found.model)
+    assert "best/metrics.json cannot be read." in read_run(found.run).missing
 
 
 def test_what_is_wrong_with_the_data_is_told_at_once(tmp_path: Path) -> None:
@@ -98,6 +147,8 @@ def test_space_of_a_run_is_executed_only_if_named_again(tmp_path: Path) -> None:
     for use in (gcnas.load, gcnas.resume, gcnas.finalize):
         with pytest.raises(ConfigurationError, match="is code"):
             use(run)
+        with pytest.raises(SpaceError, match="but got ''"):
+            use(run, space="")
     assert marker.read_text() == executed
     assert gcnas.load(run, space=f"{file}:SPACE").model.network is not None
     other = SearchSpace("mine", CNN.layer_types[:1], max_depth=4)
@@ -270,23 +321,26 @@ def test_why_a_design_that_lasts_was_chosen(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("spent", "again", "seconds", "share", "left"),
+    ("spent", "options", "seconds", "share", "left"),
     [
-        (250.0, False, None, 0.5, 350.0),
-        (599.0, False, None, 0.5, 1.0),
-        (599.0, True, None, 0.5, 300.0),  # a run that goes on has its share again
-        (599.0, True, None, 0.75, 450.0),
-        (250.0, True, None, 0.5, 350.0),
-        (90.0, False, 100.0, 0.5, 50.0),  # so has a transfer whose first training took long
-        (20.0, True, 100.0, 0.5, 80.0),
+        (250.0, set(), None, 0.5, 350.0),
+        (599.0, set(), None, 0.5, 1.0),
+        (599.0, {"again"}, None, 0.5, 300.0),  # a run that goes on has its share again
+        (599.0, {"again"}, None, 0.75, 450.0),
+        (250.0, {"again"}, None, 0.5, 350.0),
+        (90.0, set(), 100.0, 0.5, 50.0),  # so has a transfer whose first training took long
+        (20.0, {"again"}, 100.0, 0.5, 80.0),
+        (20.0, {"stopped"}, None, 0.5, 300.0),  # who stops a search waits no longer than for its end
+        (420.0, {"stopped"}, None, 0.5, 180.0),
+        (20.0, {"stopped"}, 100.0, 0.5, 50.0),
     ],
 )
 def test_wall_clock_of_the_delivery(
-    spent: float, again: bool, seconds: float | None, share: float, left: float
+    spent: float, options: set[str], seconds: float | None, share: float, left: float
 ) -> None:
     config = RunConfig.create(data="digits", budget="10m" if seconds is None else 1, final_share=share)
     context = SimpleNamespace(config=config)
-    assert api._seconds_left(context, spent, seconds, again=again) == left  # type: ignore[arg-type]
+    assert api._seconds_left(context, spent, seconds, **dict.fromkeys(options, True)) == left  # type: ignore[arg-type]
 
 
 def test_unknown_keywords_are_named(tmp_path: Path) -> None:

@@ -332,6 +332,12 @@ def test_what_cannot_be_used_is_said(options: dict[str, Any], images: np.ndarray
         tiny(**options).fit(images, LABELS)
 
 
+@pytest.mark.parametrize("images", [IMAGES[:0], IMAGES[:0].reshape(0, 64)])
+def test_no_images_at_all(fitted: GCNASClassifier, images: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        fitted.predict(images)
+
+
 def test_flat_rows_with_a_shape() -> None:
     rows = np.repeat(IMAGES, 2, axis=2).reshape(90, -1)
     estimator = tiny(image_shape=(8, 16)).fit(rows, LABELS)

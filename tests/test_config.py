@@ -490,3 +490,9 @@ def test_times(time: str | float | None, seconds: float | None) -> None:
 def test_what_is_no_time(time: str | float) -> None:
     with pytest.raises(ConfigurationError, match=r"90s"):
         parse_seconds(time)
+
+
+@pytest.mark.parametrize("name", ["epochs", "worker_memory"])
+def test_numbers_of_thousands_of_digits(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="a number of thousands of digits"):
+        RunConfig.create(data="digits", budget=1, **{name: 16**5000})

@@ -145,6 +145,28 @@ def test_other_coefficients_or_epochs_are_trained_anew(run: Path) -> None:
     assert gcnas.scale(run, 1, epochs=2, **GROWTH)[1].epochs == 2
 
 
+def test_a_delivered_network_is_not_replaced_by_a_scaled_one(own_run: Path) -> None:
+    gcnas.scale(own_run, 1, **GROWTH)
+    gcnas.finalize_scaled(own_run, 1, final_epochs=1, report=False, onnx=False)
+    weights = (own_run / "scaled/phi-1/weights.safetensors").read_bytes()
+    notes = Notes()
+    row = gcnas.scale(own_run, 1, observer=notes, **GROWTH | {"alpha": 2.0})[1]
+    assert row.validation_accuracy is None
+    assert row.reason.startswith("a network delivered before lies in")
+    assert any("phi 1 is left out: a network delivered" in note for note in notes.all)
+    assert _metrics(own_run, 1)["state"] == "final"
+    assert (own_run / "scaled/phi-1/weights.safetensors").read_bytes() == weights
+    assert gcnas.scale(own_run, 1, **GROWTH)[1].reason is None  # the same one is there already
+
+
+def test_notes_of_a_grown_network_name_its_files(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcnas.delivery.final.missing_packages", lambda: ["onnxruntime"])
+    gcnas.scale(own_run, 1, **GROWTH)
+    notes = Notes()
+    gcnas.finalize_scaled(own_run, 1, final_epochs=1, report=False, onnx=True, observer=notes)
+    assert any(note.startswith("scaled/phi-1/model.onnx is left out, since onnxruntime") for note in notes.all)
+
+
 def test_a_grid_goes_on_where_larger_images_fall_into_other_splits(
     own_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,16 +40,16 @@ from gcnas.result import Result
 from gcnas.run.context import Context
 from gcnas.run.costs import priced, with_costs
 from gcnas.run.driver import Clock
-from gcnas.run.folder import RunFolder, default_path
+from gcnas.run.folder import RunFolder, default_path, write_text
 from gcnas.run.interrupts import graceful_interrupts
-from gcnas.run.ledger import Ledger
+from gcnas.run.ledger import Ledger, check_sqlite
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
 from gcnas.run.recommendation import nothing_within, recommend
 from gcnas.run.session import delivery_seconds, elapsed, new_context, open_driver, open_ledger
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
-from gcnas.strategy import check_name
+from gcnas.strategy import find_constructor
 from gcnas.training import torch_as_it_was
 
 CLOCK = "seconds"
@@ -90,7 +90,8 @@ def search(
     refuse_in_worker()
     clock, observer = Clock(), observer or Observer()
     config = RunConfig.create(data=name_of(data), space=space_name(space), **options)
-    check_name(config.strategy)
+    find_constructor(config.strategy)
+    check_sqlite()
     found_space = find_space(config, space)
     donor = None if config.init_from is None else read_donor(Path(config.init_from))
     past = past_runs(config, found_space)
@@ -128,7 +129,7 @@ def resume(
         observer: Told what happens.
         changes: Fields of the configuration that may change: the budget, the limits, the amount of training of
             the delivered network and whether it mixes images (one that was delivered already is trained anew), the
-            workers, their memory, the cluster, the threads.
+            workers, their memory, the cluster, the threads. A strategy that is code is named again (``strategy=``).
 
     Raises:
         GCNASError: One of its children, if the run cannot go on.
@@ -182,7 +183,7 @@ def finalize(
         data: Where the same data is now, as for :func:`resume`.
         space: The run's space, as for :func:`resume`.
         observer: Told what happens.
-        distill: A teacher: ``"larger"`` (the network grown to about four times its multiply-adds, trained first),
+        distill: A teacher: ``"larger"`` (the network grown to four to five times its multiply-adds, trained first),
             ``"ensemble"`` (the run's three best, likewise), ``"trial=N"``, ``"phi=N"``, another run folder, an ONNX
             file, or a module that maps images ``B x C x H x W`` in [0, 1] to logits: itself, or as ``"FILE.py:NAME"``.
         temperature: Of the distillation; None chooses on validation.
@@ -225,14 +226,15 @@ def finalize(
         with open_ledger(context) as ledger:
             passes = context.passes_in(seconds)
             chosen = choose_trial(context, ledger, trial, wanted.limits, observer, passes)
-            refinement = Refinement(lesson, heritage, ledger.trials())
+            teachers = accuracies(ledger.trials(), context.config.model_dump())
+            refinement = Refinement(lesson, heritage, teachers)
             # What is measured after the training is held against these limits too.
             limits = context.space.limits.within(wanted.limits)
             limited = replace(context, space=replace(context.space, limits=limits))
             lasting = trial is None and chosen.proposal.fingerprint in context.lasting(passes)
             clock = Clock(elapsed(ledger))
             _deliver(limited, ledger, clock, chosen, seconds, observer, refinement, lasting=lasting)
-        _write_tables(context)
+        write_tables(context, observer)
     return Result(folder.path, space=context.space)
 
 
@@ -299,6 +301,9 @@ def run_to_the_end(
             folder.founded()
             if changes is not None:
                 ledger.event(clock(), "resumed", ", ".join(f"{k}={v}" for k, v in changes.items()))
+                write_text(
+                    folder.config, config.to_yaml()
+                )  # not before: the ledger tells what is still to be done
                 # Without being asked for: the machine may be another one now.
                 ledger.event(clock(), "workers", str(context.workers))
             elif context.past:
@@ -339,15 +344,13 @@ def run_to_the_end(
                 limits = bool({f"max_{metric}" for metric in METRICS} & asked)
                 if {"final_epochs", "mixing"} & asked or not _delivered(ledger, chosen, limits):
                     spent, again = clock() - earlier, changes is not None
-                    left = None if by_length else _seconds_left(context, spent, seconds, again=again)
+                    left = _seconds_left(context, spent, seconds, again=again, stopped=driver.interrupted)
+                    left = None if by_length else left
                     lasting = chosen.proposal.fingerprint in context.lasting(passes)
                     searched = spare.get(chosen.proposal.fingerprint)
                     _deliver(context, ledger, clock, chosen, left, observer, lasting=lasting, searched=searched)
     finally:
-        try:
-            _write_tables(context)
-        except RunFolderError as error:
-            observer.note(str(error))
+        write_tables(context, observer)
     observer.finished(folder.path)
     return Result(folder.path, space=context.space)
 
@@ -409,14 +412,23 @@ def _delivered(ledger: Ledger, best: Trial, limits: bool) -> bool:
 
 
 def _seconds_left(
-    context: Context, spent: float, seconds: float | None = None, *, again: bool = False
+    context: Context,
+    spent: float,
+    seconds: float | None = None,
+    *,
+    again: bool = False,
+    stopped: bool = False,
 ) -> float | None:
-    """Wall clock for the delivery; a run that goes on has its share for it again, however much it has spent."""
+    """Wall clock for the delivery: what is left, and after a search that was stopped no more than the share for it.
+
+    A run that goes on has its share again, however much it has spent.
+    """
     budget = context.config.budget.seconds if seconds is None else seconds
     if budget is None:
         return None
-    share = context.config.final_share * budget if again or seconds is not None else 1.0
-    return max(budget - spent, share)
+    share = context.config.final_share * budget
+    left = max(budget - spent, share if again or seconds is not None else 1.0)
+    return min(left, share) if stopped else left
 
 
 def choose_trial(
@@ -469,9 +481,13 @@ def choose_trial(
     return complete[number]
 
 
-def _write_tables(context: Context) -> None:
+def write_tables(context: Context, observer: Observer) -> None:
+    """Write ``trials.csv`` and the report anew; where that fails, the observer is told: the network is there."""
     folder = context.folder
-    if folder.ledger.is_file():
-        write_trials_csv(folder.path)
-        if context.config.report:
-            write_report(folder.path, space=context.space)
+    try:
+        if folder.ledger.is_file():
+            write_trials_csv(folder.path)
+            if context.config.report:
+                write_report(folder.path, space=context.space)
+    except RunFolderError as error:
+        observer.note(str(error))

@@ -310,7 +310,7 @@ def _flat(X: Any) -> tuple[Any, tuple[int, ...] | None]:  # noqa: N803
     if getattr(X, "ndim", 0) <= 2 and not (isinstance(X, list | tuple) and np.ndim(X) > 2):
         return X, None
     images = np.asarray(X)
-    return images.reshape(len(images), -1), images.shape
+    return images.reshape(len(images), math.prod(images.shape[1:])), images.shape
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:

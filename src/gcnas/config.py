@@ -114,10 +114,12 @@ def parse_count(text: Any) -> int:
     Raises:
         ConfigurationError: If it is none of these.
     """
-    match = _COUNT.fullmatch(str(text).strip())
+    match = _COUNT.fullmatch(text.strip() if isinstance(text, str) else _shown(text))
     number = 0.0 if match is None else float(match[1]) * _FACTORS[match[2].lower()]
     if not 0.5 < number <= MAX_COUNT:
-        raise ConfigurationError(f"A limit is a positive number such as 50000, 100k or 5M, but got {text!r}.")
+        raise ConfigurationError(
+            f"A limit is a positive number such as 50000, 100k or 5M, but got {_shown(text)}."
+        )
     return round(number)
 
 
@@ -227,7 +229,7 @@ class RunConfig(BaseModel):
         latency_threads: CPU threads that latencies are measured with.
         soft: A target that may be missed at a price, such as ``macs=5M:-0.07``: the reward is
             accuracy x (multiply-adds / 5 M) ^ -0.07.
-        strategy: Who proposes.
+        strategy: Who proposes: a name, or ``FILE.py:NAME`` for one of your own.
         signals: What the critics of ``gcnas`` see of a network besides its decisions: ``none``, or any of ``params``,
             ``macs``, ``depth``, ``naswot`` and ``synflow`` between commas; None is ``params,macs``.
         space: Name of a preset or ``FILE.py:NAME``.
@@ -479,12 +481,14 @@ def _problem(problem: ErrorDetails, options: list[str]) -> str:
         return f"{name}: there is no such option" + (f"; did you mean {close[0]}?" if close else "")
     if problem["type"] in ("gcnas", "missing"):
         return f"{name}: {problem['msg']}"
-    return f"{name}: {problem['msg']} (got {problem['input']!r})"
+    return f"{name}: {problem['msg']} (got {_shown(problem['input'])})"
 
 
-def is_code(space: str) -> bool:
-    """Whether a space is named by a file of Python code, and not a preset."""
-    return space.endswith(".py") or ":" in space
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python does not print whole numbers of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 def stream_seed(seed: int, name: str) -> int:

@@ -1,9 +1,16 @@
-"""What is there, and writing a file so that a reader, or a crash, meets either the old content or the new one."""
+"""What is there, reading files of bounded size, and writing one so that nobody meets half of the new content."""
 
 import errno
+import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
+
+from gcnas.errors import RunFolderError
+
+MAX_JSON = 10_000_000
+"""Bytes of a JSON file that are read."""
 
 
 def is_file(path: Path) -> bool:
@@ -52,3 +59,19 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of bounded size.
+
+    Raises:
+        RunFolderError: If it cannot be read.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON:
+            raise RunFolderError(
+                f"{path} is larger than {MAX_JSON:,} bytes; it is not one that was written here."
+            )
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits
+        raise RunFolderError(f"{path} cannot be read: {error}.") from error

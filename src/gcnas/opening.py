@@ -1,12 +1,12 @@
 """What a run is opened with: its configuration, its data, its space."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gcnas.config import RunConfig, is_code
+from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
 from gcnas.data.loading import MIN_SIDE
 from gcnas.delivery import kept_donor, kept_transfer, transferable
@@ -19,7 +19,8 @@ from gcnas.run.past import kept_past, read_past
 from gcnas.run.session import known_context
 from gcnas.run.workers import settled
 from gcnas.space import SearchSpace, load_space
-from gcnas.strategy import check_warm
+from gcnas.space.presets import PRESETS
+from gcnas.strategy import check_warm, is_own
 from gcnas.strategy.history import PastRun
 
 DataSource: TypeAlias = Any
@@ -134,21 +135,28 @@ def reopen(
 ) -> Context:
     """The surroundings of a run that goes on; the caller holds its lock.
 
-    Changes are written into its configuration unless they are not lasting; a new place of the data is in any case.
+    Changes that are lasting are written into its configuration once the ledger knows of them; a new place of the data
+    is written here where there are none.
 
     Raises:
         ConfigurationError: If something is to change that may not.
         RunFolderError: If the data or the space are others now.
     """
-    if fixed := FIXED & changes.keys():
-        raise ConfigurationError(
-            f"A run that goes on cannot change {', '.join(sorted(fixed))}; start a new one."
-        )
+    named = is_own(str(changes.get("strategy", "")))
+    if fixed := (FIXED - {"strategy"} if named else FIXED) & changes.keys():
+        raise _fixed(fixed)
     saved = saved_config(folder)
+    if named and not is_own(saved.strategy):
+        raise _fixed({"strategy"})
+    if lasting and not named and is_own(saved.strategy):  # what does not search does not need it
+        raise ConfigurationError(
+            f"The strategy of this run is code ({saved.strategy}), which is executed only if you name it again: "
+            "--strategy FILE.py:NAME (in Python: strategy=…)."
+        )
     source = _data_of(saved, folder, data)
     where = {} if data is None else {"data": name_of(data)}
     config = saved.changed(**_left_behind(saved, changes), **where, **changes)
-    if config.executor != saved.executor:
+    if lasting:  # only a search needs the cluster
         config = settled(config)
     found_space = find_space(saved, space)
     with Ledger(folder.ledger) as ledger:
@@ -162,8 +170,13 @@ def reopen(
         context = replace(context, donor=kept_donor(folder))
     if config.warm_start:
         context = replace(context, past=kept_past(folder, context.space))
-    write_text(folder.config, (config if lasting else saved.changed(**where)).to_yaml())
+    if not lasting and where:
+        write_text(folder.config, saved.changed(**where).to_yaml())
     return context
+
+
+def _fixed(names: Iterable[str]) -> ConfigurationError:
+    return ConfigurationError(f"A run that goes on cannot change {', '.join(sorted(names))}; start a new one.")
 
 
 def _left_behind(saved: RunConfig, changes: dict[str, Any]) -> dict[str, Any]:
@@ -222,9 +235,9 @@ def find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpac
     """
     if isinstance(given, SearchSpace):
         return given
-    if given is None and is_code(config.space):
+    if given is None and config.space not in PRESETS:
         raise ConfigurationError(
             f"The space of this run is code ({config.space}), which is executed only if you name it again: "
             "--space FILE.py:NAME (in Python: space=…)."
         )
-    return load_space(given or config.space)
+    return load_space(config.space if given is None else given)

@@ -7,8 +7,9 @@ from typing import Any
 
 from gcnas.config import RunConfig
 from gcnas.delivery import Model, Prediction, image_files, load_best, load_model, predict_files
-from gcnas.delivery.best import read_json
+from gcnas.delivery.best import delivery_in
 from gcnas.errors import DataError, RunFolderError
+from gcnas.files import read_json
 from gcnas.policy import Policy
 from gcnas.report import FrontPoint, Reasons, front, reasons
 from gcnas.run.folder import RunFolder
@@ -73,11 +74,8 @@ class Result:
         Raises:
             RunFolderError: If there is none yet.
         """
-        best = self._folder.best
-        try:
-            # The folder is replaced as a whole.
-            delivery = (best.stat().st_ino, (best / "metrics.json").read_bytes())
-        except OSError:
+        delivery = delivery_in(self._folder.best)
+        if delivery is None:
             return load_best(self._folder, self._space)  # which says what is missing
         if self._model is None or self._model[0] != delivery:
             self._model = (delivery, load_best(self._folder, self._space))

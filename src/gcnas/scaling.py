@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gcnas.api import choose_trial, heritage_of_run, load
+from gcnas.api import choose_trial, heritage_of_run, load, write_tables
 from gcnas.config import parse_count, parse_seconds
 from gcnas.delivery import Model, Refinement
 from gcnas.delivery.scaling import ScaledRow, Scaler, deliver_grown, short
 from gcnas.errors import ConfigurationError
 from gcnas.opening import DataSource, images_at, reopen
 from gcnas.records import Limits
-from gcnas.report import write_report
 from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder
 from gcnas.run.observer import Observer
@@ -117,8 +116,7 @@ def scale(
             rows = [scaler.grow(coefficients, size) for size in (0, *sizes)]
             words = ", ".join(f"{name} {value:g}" for name, value in vars(coefficients).items())
             ledger.event(clock(), "scaled", f"phi {', '.join(map(str, sizes))}: {words}")
-        if context.config.report:
-            write_report(folder.path, space=context.space)
+        write_tables(context, observer)
     return rows
 
 
@@ -169,8 +167,7 @@ def finalize_scaled(
                 observer=observer,
                 refinement=Refinement(heritage=heritage_of_run(context)),
             )
-        if context.config.report:
-            write_report(folder.path, space=context.space)
+        write_tables(context, observer)
     return load(run, space=context.space).scaled(phi)
 
 

@@ -104,6 +104,15 @@ def test_a_run_that_fails_costs_that_run_only(
     assert not (tmp_path / "failures.txt").exists()
 
 
+def test_a_strategy_of_a_file_runs_in_processes_of_its_own(
+    tiny_reference: TableReference, tmp_path: Path
+) -> None:
+    name = f"{Path(__file__).parents[2] / 'examples' / 'my_strategy.py'}:Climber"
+    run_bench(_bench(tiny_reference, name, "random"), tmp_path, jobs=2)
+    rows = write_report(tmp_path, plots=False)
+    assert {row["strategy"]: row["seeds"] for row in rows} == {name: 2, "random": 2}
+
+
 def test_a_folder_of_other_settings(
     tiny_reference: TableReference, in_process: list[Task], tmp_path: Path
 ) -> None:

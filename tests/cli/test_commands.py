@@ -335,6 +335,9 @@ def test_front_and_finalize_within_a_limit(run_copy: Path, run_gcnas: RunGcnas, 
     unknown = run_gcnas("front", run_copy, "--against", "latency", check=False)
     assert unknown.returncode == 1
     assert "has no latency model" in unknown.stderr
+    assert " Validation accuracy after" in " " + " ".join(table.split())
+    (run_copy / "config.yaml").write_text(config.replace("reward: accuracy", "reward: balanced-accuracy"))
+    assert "Balanced validation accuracy after" in " ".join(run_gcnas("front", run_copy).stdout.split())
 
 
 def test_finalize_with_a_teacher_and_trained_weights(run_copy: Path, run_gcnas: RunGcnas) -> None:

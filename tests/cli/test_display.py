@@ -99,6 +99,16 @@ def test_the_final_training_has_the_last_bar(display: LiveDisplay) -> None:
     assert bars(display) == ["final training 75%"]
 
 
+def test_an_interrupt_is_answered_by_what_is_under_way(display: LiveDisplay) -> None:
+    with display.console.capture() as capture:
+        display.stopping()
+        display.final_started(pending(1), 12.0)
+        display.stopping()
+    first, _, second = " ".join(capture.get().split()).partition("final training of")
+    assert "then the best network is trained" in first
+    assert "The final training goes on; Ctrl-C again stops now" in second
+
+
 PRINTING = """
 import time
 from gcnas.cli.display import create_display

@@ -14,6 +14,7 @@ from gcnas.data import load as load_data
 from gcnas.delivery import best, heritage, load_best
 from gcnas.delivery.packing import unpack
 from gcnas.errors import ExportError, GCNASError, RunFolderError
+from gcnas.files import MAX_JSON
 from gcnas.records import Architecture, Cost, Limits
 from gcnas.result import Result
 from gcnas.run.folder import RunFolder
@@ -95,7 +96,7 @@ def test_a_confusion_matrix_of_many_classes_would_be_too_large_to_be_read(
     gcnas.finalize(folder.path, seconds="10m", final_epochs=1, onnx=False, report=False)
     matrix = json.loads((folder.best / "metrics.json").read_text())["test_confusion"]
     assert (matrix is None) == (most < 10)
-    assert 6 * (best.MOST_CONFUSED + 12) ** 2 < best.MAX_JSON
+    assert 6 * (best.MOST_CONFUSED + 12) ** 2 < MAX_JSON
 
 
 @pytest.mark.parametrize("classes", [["a"], [str(number) for number in range(11)], "0123456789", 10])

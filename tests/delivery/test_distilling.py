@@ -52,6 +52,26 @@ def test_an_ensemble_of_the_runs_best_teaches_and_the_settings_are_chosen(run: P
     assert "ensemble of trials" in page
 
 
+def test_teachers_are_chosen_by_accuracy_whatever_the_search_maximised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}
+    run = gcnas.search("digits", out=tmp_path / "run", budget=2, soft="macs=1k:-0.5", **options).run
+    given: list[Any] = []
+
+    def find(_teacher: Any, _context: Any, _trial: Any, trials: Any) -> Any:
+        given.extend(trials)
+        raise ConfigurationError("seen")
+
+    monkeypatch.setattr(final, "find_teacher", find)
+    with pytest.raises(ConfigurationError, match="seen"):
+        gcnas.finalize(run, distill="ensemble")
+    assert len(given) == 2
+    rewards = [trial.score for trial in gcnas.load(run).trials]
+    for trial, reward in zip(given, rewards, strict=True):
+        assert trial.score == trial.evaluation.metrics["accuracy"] > 2 * reward
+
+
 def test_the_network_itself_grown_teaches(run: Path) -> None:
     notes = Notes()
     metrics = finalized(run, notes, distill="larger", temperature=2.0, distill_weight=0.5)

@@ -63,6 +63,7 @@ def odd_images(tmp_path: Path) -> list[Path]:
     clear.save(folder / "clear.png")
     clear.convert("LA").save(folder / "grey and clear.png")
     deep.save(folder / "deep.png")
+    Image.fromarray(np.tile(np.asarray(deep), (3, 1))).save(folder / "deep and tall.png")
     Image.fromarray(np.asarray(deep).astype(np.float32) / 65535).save(folder / "float.tiff")
     Image.fromarray(np.asarray(deep).astype(np.float32) / 65000).save(folder / "overshooting.tiff")
     Image.fromarray(np.asarray(deep).astype(np.int32)).save(folder / "integers.tiff")
@@ -70,7 +71,9 @@ def odd_images(tmp_path: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def run_script(archive: Path, folder: Path, images: list[Path], code: int = 0) -> str:
+def run_script(
+    archive: Path, folder: Path, images: list[Path], code: int = 0, said: str = "", **environment: str
+) -> str:
     """What the zip's script prints where neither gcnas nor torch can be imported; its exit code is looked at."""
     with zipfile.ZipFile(archive) as opened:
         assert sorted(opened.namelist()) == ["labels.json", "model.onnx", "predict.py", "preprocessing.json"]
@@ -82,7 +85,7 @@ def run_script(archive: Path, folder: Path, images: list[Path], code: int = 0) -
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     command = [sys.executable, "-c", program, str(folder / "predict.py"), *map(str, images)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment
     done = subprocess.run(
         command,
         capture_output=True,
@@ -93,6 +96,7 @@ def run_script(archive: Path, folder: Path, images: list[Path], code: int = 0) -
     )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
+    assert said in done.stderr
     return done.stdout
 
 
@@ -145,6 +149,7 @@ def test_script_of_the_zip_says_what_predict_says(
     strange = Path(os.fsdecode(os.fsencode(tmp_path / "strange") + b"\xff.png"))
     strange.write_bytes(damaged)
     assert run_script(archive, tmp_path / "net", [strange]).startswith(f"{strange}\t")
+    assert run_script(archive, tmp_path / "net", [], code=1, said="python predict.py IMAGES") == ""
     again = export_zip(result.model, tmp_path / "again.zip")
     assert archive.read_bytes() == again.read_bytes()
 
@@ -163,6 +168,8 @@ def test_script_of_the_zip_on_colours(odd_images: list[Path], tmp_path: Path) ->
     expected = [f"{p.path}\t{p.label}\t{p.probability:.3f}\n" for p in predict_files(model, odd_images)]
     assert len({line.rpartition("\t")[2] for line in expected}) > 4
     assert run_script(archive, tmp_path / "net", odd_images) == "".join(expected)
+    # Output that knows few letters, as that of Windows into a file.
+    assert run_script(archive, tmp_path / "net", odd_images, PYTHONIOENCODING="ascii") == "".join(expected)
 
 
 def test_onnx_file_gives_the_networks_probabilities(

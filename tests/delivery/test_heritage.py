@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.delivery.test_distilling import Bar
 from tests.delivery.test_final import Notes
 
 import gcnas
@@ -51,7 +52,13 @@ def test_frozen_layers_stay_while_the_new_ones_are_trained(
     monkeypatch.setattr(final, "train", spy)
     _other_classes(result.run, run.parent / "other")
     options = {"final_epochs": 1, "onnx": False, "report": False, "init_from": run.parent / "other"}
-    metrics = gcnas.finalize(run, freeze=2, fine_tune_rate=0.5, **options).metrics
+    bar = Bar()
+    metrics = gcnas.finalize(run, freeze=2, fine_tune_rate=0.5, observer=bar, **options).metrics
+    assert bar.shares == sorted(bar.shares)
+    assert bar.shares[-1] == pytest.approx(1.0)
+    assert any(
+        share == pytest.approx(2 / 3) for share in bar.shares
+    )  # two of three passes are with frozen layers
     assert metrics["inheritance"]["frozen_epochs"] == 2
     assert metrics["epochs"] == 3
     assert kept[0][0] == {"head.linear.weight", "head.linear.bias"}

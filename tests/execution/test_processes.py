@@ -98,6 +98,57 @@ def test_workers_are_reused_and_results_come_whole(begin: Begin) -> None:
     assert executor.wait() == []
 
 
+def test_a_copy_of_a_run_may_lack_the_folder_for_logs(tmp_path: Path) -> None:
+    executor = ProcessExecutor([Deeds()], logs=tmp_path / "run" / "logs")
+    try:
+        assert run(executor, job(1))[1].evaluation.score == 0.01
+    finally:
+        executor.close()
+
+
+def test_files_that_stay_are_no_error_at_the_end(begin: Begin, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    executor = begin(scratch=[tmp_path / "folder", tmp_path / "file"])
+    executor.close()
+    assert not (tmp_path / "file").exists()
+
+
+def test_an_interrupted_end_is_gone_on_with(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = begin(2)
+    executor.submit(job(1, "loop"))
+    executor.submit(job(2, "loop"))
+    assert wait_until(
+        lambda: len(executor._workers) == 2 and all(w.ready for w in executor._workers.values()), 60
+    )
+    processes = [worker._process for worker in executor._workers.values()]
+    close = WorkerProcess.close
+    with monkeypatch.context() as patched:
+        patched.setattr(WorkerProcess, "close", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            executor.close()
+    assert WorkerProcess.close is close
+    assert wait_until(lambda: all(gone(process.pid) for process in processes))
+    executor.close()
+    assert not executor._workers
+
+
+def test_what_an_observer_raises_costs_no_result(begin: Begin) -> None:
+    def tell(trial: int, share: float) -> None:
+        if trial == 1:
+            raise KeyError("observer")
+
+    executor = begin(1, on_progress=tell)
+    run(executor, job(2))
+    time.sleep(worker.PROGRESS_SECONDS)
+    executor.submit(job(1))
+    assert wait_until(lambda: executor._messages.qsize() == 2)
+    (outcome,) = executor.wait()
+    assert outcome.evaluation.score == 0.01
+    with pytest.raises(KeyError, match="observer"):
+        executor.wait()
+
+
 def test_no_more_workers_are_started_than_there_is_work_for(begin: Begin) -> None:
     executor = begin(50)
     outcomes = run(executor, job(1), job(2))

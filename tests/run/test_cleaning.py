@@ -45,6 +45,21 @@ def test_run(run: RunFolder) -> None:
     assert not run.path.exists()
 
 
+def test_a_link_to_a_run_goes_with_it(run: RunFolder) -> None:
+    link = run.path.with_name("latest")
+    link.symlink_to(run.path, target_is_directory=True)
+    delete_run(link)
+    assert not link.is_symlink()
+    assert not run.path.exists()
+
+
+def test_what_the_system_does_not_explain_is_told(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (run.path / "cache").symlink_to(tmp_path / "disk", target_is_directory=True)
+    with pytest.raises(RunFolderError, match="symbolic link"):
+        delete_leftovers(run.path)
+
+
 def test_a_file_that_cannot_be_deleted_is_named(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     cached = run.path / "cache" / "images.npy"
     cached.parent.mkdir()

@@ -345,6 +345,22 @@ def read_only(folder: Path, of_file: int = 0o444) -> Iterator[None]:
             item.chmod(mode)
 
 
+@pytest.mark.xdist_group("parents")
+def test_what_was_written_last_is_not_passed_over(shared: Path, make_trial: MakeTrial) -> None:
+    """The copy of a killed run without the index of its write-ahead log."""
+    path, folder = shared, shared.parent / "copy"
+    ledger = Ledger(path)
+    finished(ledger, make_trial(1, 0.5))
+    folder.mkdir()
+    for name in ("run.db", "run.db-wal"):
+        shutil.copy(path.with_name(name), folder)
+    ledger.close()
+    with read_only(folder), pytest.raises(RunFolderError, match=r"run\.db-wal holds what was written last"):
+        LedgerReader(folder / "run.db")
+    with LedgerReader(folder / "run.db") as reader:
+        assert len(reader.trials()) == 1
+
+
 # --- files that are no good
 
 
@@ -397,6 +413,8 @@ def test_damaged_pages(path: Path, make_trial: MakeTrial) -> None:
         "INSERT INTO strategy VALUES (1, '{}', X'00FF')",
         "INSERT INTO strategy VALUES (1, '{', X'')",
         "UPDATE trials SET architecture = '[]'",
+        "UPDATE trials SET architecture = printf('%.*c', 100000, '[')",
+        "INSERT INTO meta VALUES ('a', printf('%.*c', 100000, '['))",
         "UPDATE trials SET architecture = '{\"layers\": [{}]}'",
         "UPDATE trials SET trajectory = '{}'",
         "UPDATE trials SET state = 'complete', metrics = '{}', seconds = 1",

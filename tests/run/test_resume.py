@@ -209,6 +209,14 @@ def test_deaths_of_isolated_runs_are_not_held_against_the_candidates(
     assert read_run(tmp_path)["trials"] == whole["random"]["trials"]
 
 
+def test_an_interrupted_isolated_run_takes_back_no_death_of_another(tmp_path: Path) -> None:
+    killed(tmp_path, "random", Doom(evaluation=1))
+    assert [trial.attempts for trial in trials_in(tmp_path)] == [1]
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path, "random", trials=TRIALS, executor=Interrupted())
+    assert trials_in(tmp_path)[0].attempts == 1
+
+
 class Deadly(Executor):
     """Three places for candidates that die with the whole machine."""
 
@@ -219,3 +227,10 @@ class Deadly(Executor):
 
     def wait(self, seconds: float | None = None) -> list[Outcome]:
         raise Killed
+
+
+class Interrupted(Deadly):
+    """Three places for candidates during which the user ends the run."""
+
+    def wait(self, seconds: float | None = None) -> list[Outcome]:
+        raise KeyboardInterrupt

@@ -3,6 +3,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,5 +165,27 @@ def test_global_random_states_are_neither_read_nor_written(draw: Callable[[], fl
 def test_strategies_by_name() -> None:
     strategy = create_strategy("random", SPACE, 4)
     assert strategy.ask(2) == RandomStrategy(SPACE, 4).ask(2)
-    with pytest.raises(ConfigurationError, match=r"one of \[.*'random'.*\], but got 'rondom'"):
+    with pytest.raises(
+        ConfigurationError, match=r"one of \[.*'random'.*\], or FILE\.py:NAME, but got 'rondom'"
+    ):
         create_strategy("rondom", SPACE, 0)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("other = 3", "must define mine as a class of strategies, .* but it is NoneType"),
+        ("mine = 3", "but it is int"),
+        ("mine = lambda space, seed: 3", "must give a gcnas.strategy.Strategy, but gave int"),
+        ("import nothing_of_this_name", "is no strategy. .* raised ModuleNotFoundError"),
+    ],
+)
+def test_files_that_hold_no_strategy(source: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(source)
+    with pytest.raises(ConfigurationError, match=message):
+        create_strategy(f"{tmp_path / 'own.py'}:mine", SPACE, 0)
+
+
+def test_a_file_of_a_strategy_that_is_not_there() -> None:
+    with pytest.raises(ConfigurationError, match="The file does not exist"):
+        create_strategy("nowhere.py:mine", SPACE, 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gcnas.errors import ConfigurationError
 from gcnas.space import SearchSpace
-from gcnas.strategy import STRATEGIES, SignalSource, Strategy, create_strategy
+from gcnas.strategy import STRATEGIES, SignalSource, Strategy, create_strategy, is_own
 
 if TYPE_CHECKING:
     from gcnas.policy import Policy
@@ -75,7 +75,7 @@ def create_arm(name: str, space: SearchSpace, seed: int, signals: SignalSource |
     """
     if name == WITH_SIGNALS:
         return _with_signals(space, seed, signals)
-    if name in STRATEGIES or ":" not in name:
+    if name in STRATEGIES or ":" not in name or is_own(name):
         return create_strategy(name, space, seed)
     if name in ARMS:
         return ARMS[name](space, seed)
@@ -84,7 +84,7 @@ def create_arm(name: str, space: SearchSpace, seed: int, signals: SignalSource |
     # The rate of what is always deepest is that of the GCN policy.
     if learner not in _LEARNERS or known not in ARMS or controller == DEEPEST or not _is_number(rate):
         raise ConfigurationError(
-            f"An arm is one of {sorted([*ARMS, WITH_SIGNALS])}, or a strategy, but got {name!r}."
+            f"An arm is one of {sorted([*ARMS, WITH_SIGNALS])}, a strategy, or FILE.py:NAME, but got {name!r}."
         )
     return _LEARNERS[learner](controller, space, seed, float(rate))
 

@@ -60,7 +60,11 @@ def run(
     ],
     strategy: Annotated[
         list[str] | None,
-        typer.Option("--strategy", metavar="NAME", help="Who searches. Repeatable. \\[default: gcnas]"),
+        typer.Option(
+            "--strategy",
+            metavar="NAME|FILE.py:NAME",
+            help="Who searches; your own Python file is executed. Repeatable. \\[default: gcnas]",
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Results; what is there is not run again.")
@@ -216,7 +220,8 @@ def _print(console: Console, rows: "list[dict[str, Cell]]", folder: Path) -> Non
         console.print(table)
     console.print(
         "median: queries to the optimum; @N: share of runs that found it within N queries; AUC: mean regret over "
-        "all queries; regret: at the end; ms: processor time of the strategy per query"
+        "all queries; regret: at the end; test: mean test score of the network with the best score; ms: processor time "
+        "of the strategy per query; -: there is none (of a median: fewer than half found the optimum)"
     )
     console.print(escape(f"written to {folder}: summary.csv, tests.csv, curves.csv, raw.csv, plots/"))
 

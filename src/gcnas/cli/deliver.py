@@ -60,9 +60,9 @@ def finalize(
         typer.Option(
             "--distill",
             metavar="TEACHER",
-            help="Learn from a teacher too: larger (the network grown four times, trained first), ensemble (the run's "
-            "best, trained first), trial=N, phi=N, a run folder, an .onnx file, FILE.py:NAME (any module; the file is "
-            "executed).",
+            help="Learn from a teacher too: larger (the network grown to four or five times its multiply-adds, trained "
+            "first), ensemble (the run's best, trained first), trial=N, phi=N, a run folder, an .onnx file, "
+            "FILE.py:NAME (any module; the file is executed).",
         ),
     ] = None,
     temperature: Annotated[

@@ -85,6 +85,7 @@ class PlainDisplay(Observer):
         self._total: int | None = None
         self._done = 0
         self._workers = 1
+        self._final = False
         self._deadline: float | None = None
         self._seconds: list[float] = []
         self._seeds: dict[tuple[str, int], int] = {}
@@ -124,12 +125,15 @@ class PlainDisplay(Observer):
     def stopping(self) -> None:
         """Say what happens now."""
         self.console.print(
-            "Stopping: what runs is finished, then the best network is trained and delivered. Ctrl-C again "
+            "The final training goes on; Ctrl-C again stops now, and best/ stays as it is."
+            if self._final
+            else "Stopping: what runs is finished, then the best network is trained and delivered. Ctrl-C again "
             "stops now; nothing finished is lost."
         )
 
     def final_started(self, trial: Trial, seconds: float | None) -> None:
         """Announce the final training."""
+        self._final = True
         limit = "" if seconds is None else f", {_duration(seconds)}"
         self.console.print(f"final training of trial {trial.number} ({trial.proposal.source}){limit}")
 

@@ -51,6 +51,10 @@ def explain(
     chosen = best_trial(trials, policy.space.limits)
     if trial is not None:
         chosen = next((each for each in trials if each.number == trial), None)
+    if chosen is None and trial is None:
+        raise ConfigurationError(
+            "No network within the limits has a score yet; name one with --trial, see trials.csv."
+        )
     if chosen is None:
         raise ConfigurationError(f"There is no such trial; the run has {len(trials)}, see trials.csv.")
     if html is not None:

@@ -42,15 +42,18 @@ def front(
     """Print the networks that none of the run beats in accuracy at as low a cost; read at any time."""
     from gcnas.report.front import front as front_of
     from gcnas.report.front import write_front
+    from gcnas.report.record import REWARDS, read_run
     from gcnas.space import load_space
 
-    points = front_of(run, against.value, None if space is None else load_space(space))
+    record = read_run(run)
+    points = front_of(record, against.value, None if space is None else load_space(space))
     if table is not None:
         write_front(table, points)
-    _print(Console(highlight=False), points, against)
+    reward = REWARDS.get(str(record.config.get("reward")), REWARDS["accuracy"])
+    _print(Console(highlight=False), points, against, reward)
 
 
-def _print(console: Console, points: "Sequence[FrontPoint]", against: Metric) -> None:
+def _print(console: Console, points: "Sequence[FrontPoint]", against: Metric, reward: str) -> None:
     from gcnas.report.numbers import counted, kilobytes, milliseconds, percent, short, whole
 
     if not points:
@@ -73,7 +76,7 @@ def _print(console: Console, points: "Sequence[FrontPoint]", against: Metric) ->
         table.add_row(*row, *(more[name] for name in measured), escape(point.source))
     console.print(table)
     console.print(
-        f"Accuracy on the validation split after {counted(points[0].epochs, 'epoch')}. 'gcnas finalize RUN "
+        f"{reward.capitalize()} after {counted(points[0].epochs, 'epoch')}. 'gcnas finalize RUN "
         f"--trial N' delivers one of them, --max-{against} … the run's choice within a limit.",
         style="dim",
     )

@@ -22,7 +22,8 @@ SpaceOption: TypeAlias = Annotated[
     typer.Option(
         "--space",
         metavar="NAME|FILE.py:NAME",
-        help="Search space: a preset, or a variable of your own Python file (which is executed).",
+        help="Search space: cnn, mobile, or a variable of your own Python file (which is executed). "
+        "\\[default: cnn; of a run, its own]",
     ),
 ]
 DataOption: TypeAlias = Annotated[

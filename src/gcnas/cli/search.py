@@ -96,7 +96,13 @@ def search(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that lies there.")] = False,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", metavar="NAME", help="Who proposes. \\[default: gcnas]")
+        str | None,
+        typer.Option(
+            "--strategy",
+            metavar="NAME|FILE.py:NAME",
+            help="Who proposes: gcnas, random, evolution, local_search, gp, ceim, reinforce, reinforce-rnn, optuna:tpe "
+            "and others, or one of your own Python file (which is executed). \\[default: gcnas]",
+        ),
     ] = None,
     signals: Annotated[
         str | None,
@@ -204,15 +210,21 @@ def search(
     Everything lands in the run folder; best/ holds a working network from the first candidate on. Ctrl-C once:
     finish what runs and deliver the best so far; twice: stop now, nothing finished is lost.
     """
-    from gcnas.config import RunConfig, is_code
+    from gcnas.config import RunConfig
     from gcnas.data.loading import find_reader
+    from gcnas.space.load import in_file
 
     options: dict[str, Any] = {} if config is None else RunConfig.from_yaml(config)
     options.pop("data", None)
-    if space is None and is_code(str(options.get("space", ""))):
+    if space is None and in_file(str(options.get("space", ""))):
         raise ConfigurationError(
             f"{config} names a space that is code ({options['space']}), which is executed only if you name it again: "
             "--space FILE.py:NAME."
+        )
+    if strategy is None and in_file(str(options.get("strategy", ""))):
+        raise ConfigurationError(
+            f"{config} names a strategy that is code ({options['strategy']}), which is executed only if you name it "
+            "again: --strategy FILE.py:NAME."
         )
     options |= given(
         budget=budget,
@@ -282,6 +294,14 @@ def resume(
     candidate_seconds: CandidateOption = None,
     data: DataOption = None,
     space: SpaceOption = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            "--strategy",
+            metavar="FILE.py:NAME",
+            help="The run's own strategy again, if it is of a Python file.",
+        ),
+    ] = None,
     workers: WorkersOption = None,
     worker_memory: WorkerMemoryOption = None,
     executor: ExecutorOption = None,
@@ -307,6 +327,7 @@ def resume(
         mixing=mixing,
         final_share=final_share,
         candidate_seconds=candidate_seconds,
+        strategy=strategy,
         workers=workers,
         worker_memory=worker_memory,
         executor=executor,

@@ -13,6 +13,7 @@ from torch import Tensor
 from gcnas.data import Preprocessing
 from gcnas.errors import BuildError, DataError, ExportError, GCNASError, RunFolderError
 from gcnas.export import check_size, load_weights, save_weights, write_model_source
+from gcnas.files import MAX_JSON, read_json
 from gcnas.network import Network, build
 from gcnas.records import Architecture
 from gcnas.run.context import Context
@@ -21,9 +22,6 @@ from gcnas.run.trial import Trial
 from gcnas.space import InputShape, SearchSpace
 from gcnas.space.extension import Extension
 from gcnas.training import Measurement
-
-MAX_JSON = 10_000_000
-"""Bytes of a JSON file that are read."""
 
 MOST_CONFUSED = 500
 """Classes up to which ``metrics.json`` holds the confusion matrix; that of 1,300 would be more than is read."""
@@ -297,19 +295,19 @@ def read_together(path: Path, read: Callable[[], T]) -> T:
         RunFolderError: If it is replaced again and again.
     """
     for _ in range(READINGS):
-        before = _delivery(path)
+        before = delivery_in(path)
         try:
             found = read()
         except GCNASError:
-            if _delivery(path) == before:
+            if delivery_in(path) == before:
                 raise
         else:
-            if _delivery(path) == before:
+            if delivery_in(path) == before:
                 return found
     raise RunFolderError(f"{path} is replaced again and again while it is read; try once more.")
 
 
-def _delivery(path: Path) -> tuple[int, bytes] | None:
+def delivery_in(path: Path) -> tuple[int, bytes] | None:
     """What tells whether a folder is still the same: it is replaced as a whole."""
     try:
         with (path / "metrics.json").open("rb") as file:
@@ -381,19 +379,3 @@ def _class_names(metrics: Any, space: SearchSpace, preprocessing: Preprocessing)
     if size != (image.channels, image.height, image.width):
         raise ValueError("preprocessing.json is for images of another size than the network")
     return tuple(map(str, names))
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of bounded size.
-
-    Raises:
-        RunFolderError: If it cannot be read.
-    """
-    try:
-        if path.stat().st_size > MAX_JSON:
-            raise RunFolderError(
-                f"{path} is larger than {MAX_JSON:,} bytes; it is not one that was written here."
-            )
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits
-        raise RunFolderError(f"{path} cannot be read: {error}.") from error

@@ -4,20 +4,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gcnas.config import stream_seed
-from gcnas.delivery.best import Grown, build_trained, load_best, load_model, read_json, write_best
+from gcnas.delivery.best import Grown, build_trained, load_best, load_model, write_best
 from gcnas.delivery.distilling import Lesson, prepare
 from gcnas.delivery.heritage import Heritage
 from gcnas.delivery.latency import measure_latency
 from gcnas.delivery.teachers import Known, ToTrain, find_teacher
 from gcnas.errors import CandidateError, ExportError, RunFolderError, SearchFailedError
-from gcnas.export import CHECKED_IMAGES, onnx_bytes
+from gcnas.export import onnx_bytes
 from gcnas.export.onnx_extra import INSTALL, missing_packages
+from gcnas.files import read_json
 from gcnas.network import Network
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
@@ -140,7 +142,8 @@ def finalize(
         trained = _long_enough(trained, context, trial, there, observer)
     trained, test = _tested(trained, context, trial, grown, there, log_test, observer)
     network, elapsed = trained.network, trained.seconds or time.monotonic() - start
-    onnx = _onnx(context, network, observer) if context.config.onnx else None
+    target = context.folder.best if grown is None else grown.path
+    onnx = _onnx(context, network, target, observer) if context.config.onnx else None
     latency = {} if onnx is None or grown is not None else measure_latency(context, trial, onnx, observer)
     reason = write_best(
         context,
@@ -220,10 +223,11 @@ def _test(context: Context, trial: Trial, network: Network, log_test: Callable[[
     return measure(network, ImageBatches(split, context.platform), context.space.fitted.classes)
 
 
-def _onnx(context: Context, network: Network, observer: Observer) -> bytes | None:
+def _onnx(context: Context, network: Network, target: Path, observer: Observer) -> bytes | None:
     """The network as an ONNX file; None, and a note why, where there cannot be one."""
+    name = (target / "model.onnx").relative_to(context.folder.path)
     if missing := missing_packages():
-        observer.note(f"best/model.onnx is left out, since {', '.join(missing)} is not installed: {INSTALL}")
+        observer.note(f"{name} is left out, since {', '.join(missing)} is not installed: {INSTALL}")
         return None
     dataset, most = context.dataset, context.space.limits.size
     try:
@@ -232,15 +236,15 @@ def _onnx(context: Context, network: Network, observer: Observer) -> bytes | Non
             dataset.image_shape,
             labels=dataset.class_names,
             preprocessing=dataset.preprocessing.to_json(),
-            images=dataset.train().images[:CHECKED_IMAGES],
+            images=dataset.train().images,
         )
         if most is not None and len(content) > most:
             observer.note(
-                f"best/model.onnx has {len(content):,} bytes: the limit of {most:,} is on the file of weights, and the "
+                f"{name} has {len(content):,} bytes: the limit of {most:,} is on the file of weights, and the "
                 "graph beside them takes some more."
             )
     except ExportError as error:
-        observer.note(f"best/model.onnx is left out: {error}")
+        observer.note(f"{name} is left out: {error}")
         return None
     return content
 
@@ -262,7 +266,7 @@ def _there(
     model = load_best(context.folder, context.space) if grown is None else load_model(path, context.space)
     if model.architecture != trial.proposal.architecture:
         raise SearchFailedError(
-            f"The final training of trial {trial.number} failed, and {context.folder.best} holds another "
+            f"The final training of trial {trial.number} failed, and {path} holds another "
             "network; try again with other final epochs, or another trial."
         )
     metrics = read_json(path / "metrics.json")
@@ -297,15 +301,17 @@ def _train(
         network,
         ImageBatches(context.dataset.train_and_validation(), context.platform, recipe.augmentation),
         platform=context.platform,
-        on_step=lambda progress: observer.final_progress(behind + (1 - behind) * progress),
         distillation=distillation,
     )
-    frozen = 0.0
+    most, frozen = context.amounts.most_final_epochs(timed=seconds is not None), 0.0
     if heritage is not None and inheritance is not None:
         observer.note(f"Weights of {heritage.donor.name}: {inheritance}.")
         if heritage.freeze and not inheritance.fresh:
             observer.note("Nothing is trained alone at first (--freeze): all parts were inherited.")
-        frozen = _frozen(learn, recipe, network, heritage.freeze, inheritance, clock, seed)
+        begin, part = behind, (1 - behind) * heritage.freeze / (heritage.freeze + most)
+        alone = partial(learn, on_step=lambda progress: observer.final_progress(begin + part * progress))
+        frozen = _frozen(alone, recipe, network, heritage.freeze, inheritance, clock, seed)
+        behind += part if frozen else 0.0
         recipe = replace(recipe, learning_rate=recipe.learning_rate * heritage.rate)
         facts["inheritance"] = {
             "donor": heritage.donor.name,
@@ -314,8 +320,12 @@ def _train(
             "rate": heritage.rate,
         }
     # Images that the frozen training drew are not drawn again in the same order.
-    most = context.amounts.most_final_epochs(timed=seconds is not None)
-    log = learn(recipe=recipe, schedule=clock.schedule(most), seed=seed + bool(frozen))
+    log = learn(
+        recipe=recipe,
+        schedule=clock.schedule(most),
+        seed=seed + bool(frozen),
+        on_step=lambda progress: observer.final_progress(behind + (1 - behind) * progress),
+    )
     facts["mixed"] = round(log.mixed, 2)
     return _Trained(network, log.epochs + frozen, facts=facts)
 

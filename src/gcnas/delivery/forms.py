@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from gcnas.data import Dataset
-from gcnas.delivery.best import LEFT_OUT, Model, read_json, read_together
+from gcnas.delivery.best import LEFT_OUT, Model, read_together
 from gcnas.delivery.predict import share_correct
 from gcnas.errors import ConfigurationError, ExportError
 from gcnas.export import export_program, int8_bytes, onnx_bytes
 from gcnas.export.int8 import CALIBRATION_IMAGES
 from gcnas.export.onnx_session import OnnxClassifier
-from gcnas.files import beside, write_atomically
+from gcnas.files import beside, read_json, write_atomically
 from gcnas.run.folder import swap
 
 PYTHON_FILES = ("model.py", "weights.safetensors", "preprocessing.json", "metrics.json")
@@ -202,7 +202,8 @@ def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
 def export_zip(model: Model, path: Path) -> Path:
     """Write ``model.onnx``, ``labels.json``, ``preprocessing.json`` and a ``predict.py`` into one file.
 
-    ``predict.py`` prints what ``gcnas predict`` prints, and needs onnxruntime, numpy and pillow only.
+    ``predict.py`` prints what ``gcnas predict`` prints, and needs only onnxruntime 1.20, numpy and pillow 11.3, or
+    newer ones.
 
     Raises:
         ExportError: For the reasons of :func:`export_onnx`.

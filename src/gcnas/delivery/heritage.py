@@ -11,10 +11,10 @@ from typing import Any
 from safetensors.torch import save
 
 from gcnas.data import Dataset
-from gcnas.delivery.best import MAX_JSON, read_together
+from gcnas.delivery.best import read_together
 from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
 from gcnas.export.safetensors_reader import read_safetensors
-from gcnas.files import is_file, is_folder, write_atomically
+from gcnas.files import MAX_JSON, is_file, is_folder, write_atomically
 from gcnas.records import Architecture
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import LedgerReader

@@ -11,7 +11,7 @@ from typing import Any
 
 from gcnas.data import Dataset
 from gcnas.data.preprocessing import MAX_SIDE
-from gcnas.delivery.best import Grown, build_trained, read_json, write_model
+from gcnas.delivery.best import Grown, build_trained, write_model
 from gcnas.delivery.final import finalize
 from gcnas.errors import (
     CandidateError,
@@ -21,6 +21,7 @@ from gcnas.errors import (
     SearchFailedError,
     TimeLimitError,
 )
+from gcnas.files import read_json
 from gcnas.records import Cost, Fidelity, Limits
 from gcnas.run.context import Context
 from gcnas.run.folder import write_text
@@ -178,6 +179,10 @@ class Scaler:
                 seconds=known["scaled_seconds"],
                 path=path,
             )
+        if _state(path) == "final":
+            reason = f"a network delivered before lies in {path}; move or delete that folder first"
+            self.note(f"phi {phi} is left out: {reason}")
+            return replace(row, reason=reason)
         height, width = scaled.resolution
         self.note(
             f"phi {phi}: {height}x{width} pixels, {cost.parameters:,} parameters, "
@@ -401,6 +406,15 @@ def _nothing_in_grid(limits: Limits, *, failed: bool) -> SearchFailedError | Lim
     return LimitsTooTightError(
         f"No network that is about twice as dear is within the limits ({bounds or 'none'}); loosen them."
     )
+
+
+def _state(path: Path) -> str | None:
+    """What ``metrics.json`` calls the state of the network in a folder; None if there is none."""
+    try:
+        metrics = read_json(path / "metrics.json")
+    except RunFolderError:
+        return None
+    return metrics.get("state") if isinstance(metrics, dict) else None
 
 
 def _known(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Classify image files: python predict.py IMAGES... (needs onnxruntime, numpy and pillow)."""
+"""Classify image files: python predict.py IMAGES... (needs onnxruntime 1.20, numpy and pillow 11.3, or newer)."""
 
 import io
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import PIL
 from PIL import Image, ImageOps
 
 HERE = Path(__file__).parent
@@ -36,11 +37,17 @@ def load(path: str, resolution: list[int], channels: int) -> np.ndarray:
     if 2 <= turned <= 8:
         image = image.transpose(TURNS[turned - 2])
     if image.mode[0] in "IF":  # 16 bits, or numbers with a point
-        values = np.asarray(image).astype(float)
-        if not np.isfinite(values).all() or (whole_numbers and 0 < values.max() <= 255):
+        values = np.asarray(image)
+        top = float(values.max())
+        if not np.isfinite(values).all() or (whole_numbers and 0 < top <= 255):
             raise ValueError("what is black and what is white cannot be told")
-        factor = 1 / 257 if image.mode[0] == "I" else 255 if values.max() <= 1.1 else 1
-        image = Image.fromarray((values * factor).round().clip(0, 255).astype(np.uint8))
+        factor = 1 / 257 if image.mode[0] == "I" else 255 if top <= 1.1 else 1
+        rows = np.array_split(values, len(values) // 256 + 1)  # all at once would take gigabytes
+        image = Image.fromarray(
+            np.concatenate(
+                [(each.astype(float) * factor).round().clip(0, 255).astype(np.uint8) for each in rows]
+            )
+        )
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -51,11 +58,15 @@ def load(path: str, resolution: list[int], channels: int) -> np.ndarray:
 
 def main() -> None:
     """Print file, class and probability; for a file that cannot be read, why, and end with 1."""
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    if tuple(map(int, PIL.__version__.split(".")[:2])) < (11, 3):
+        sys.exit(f"Pillow {PIL.__version__} is too old: pip install -U pillow")
     labels = json.loads((HERE / "labels.json").read_text(encoding="utf-8"))
     how = json.loads((HERE / "preprocessing.json").read_text(encoding="utf-8"))
     session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # file names need not be UTF-8
     broken = False
     for path in sys.argv[1:]:
         try:

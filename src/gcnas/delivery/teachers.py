@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gcnas.config import RunConfig, is_code
+from gcnas.config import RunConfig
 from gcnas.delivery.best import Model, load_best, load_model
 from gcnas.delivery.heritage import data_of
 from gcnas.errors import ConfigurationError, GCNASError, RunFolderError, SpaceError
@@ -24,6 +24,7 @@ from gcnas.run.recommendation import contenders
 from gcnas.run.trial import Trial, decisive
 from gcnas.space import SearchSpace, load_space
 from gcnas.space.load import execute, in_file
+from gcnas.space.presets import PRESETS
 from gcnas.space.scaling import Coefficients, scale_architecture
 from gcnas.training.distillation import AsTrained, Ensemble, Teacher
 
@@ -202,7 +203,7 @@ def _space_of(folder: RunFolder, context: Context) -> SearchSpace:
     name = RunConfig.from_yaml(folder.config).get("space", "cnn")
     if name == context.config.space:
         return context.space
-    if is_code(str(name)):
+    if name not in PRESETS:
         raise ConfigurationError(
             f"The space of {path} is code ({name}) and not that of this run, so it is not executed. Give its network "
             "as an ONNX file: gcnas export RUN --format onnx."

@@ -341,7 +341,9 @@ class RayExecutor(Executor):
         try:
             yield
         except (self._ray.exceptions.RayError, ConnectionError) as error:
-            raise WorkerError(f"The Ray cluster is gone: {_first_line(error)}") from error
+            raise WorkerError(
+                f"The Ray cluster is gone: {_first_line(error)} Start it again, then: gcnas resume RUN."
+            ) from error
 
     def _send(self, task: _Task) -> None:
         job, start = task.job, None

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -67,7 +68,7 @@ class ProcessExecutor(Executor):
         self._threads, self._logs, self._bounds = threads, logs, bounds or Bounds()
         self._on_progress, self._scratch = on_progress, scratch
         self._jobs: deque[tuple[Job, float]] = deque()
-        self._problem: GCNASError | None = None
+        self._problem: Exception | None = None
         self._workers: dict[int, WorkerProcess] = {}
         self._running = 0
         self._deaths = 0
@@ -118,24 +119,25 @@ class ProcessExecutor(Executor):
         """The outcomes that a message holds; an error that ends the run waits until all outcomes are given."""
         try:
             return self._receive(worker, message)
-        except GCNASError as error:
+        except Exception as error:  # noqa: BLE001 - also what an observer raises that is told the progress
             self._problem = self._problem or error
             return []
 
     def close(self) -> None:
-        """End all workers at once, and delete the scratch files."""
-        if self._closed.is_set():
-            return
+        """End all workers at once, and delete the scratch files; where that was interrupted, go on with it."""
         self._closed.set()
+        for worker in self._workers.values():
+            worker.kill()  # all of them before anything is waited for
         if self._guard.ident is not None:
             self._guard.join()
-        for worker in self._workers.values():
-            worker.close()
-        self._workers.clear()
+        for slot in tuple(self._workers):
+            self._workers[slot].close()
+            del self._workers[slot]
         self._jobs.clear()
         self._running = 0
         for file in self._scratch:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # of a disk that takes nothing any more
+                file.unlink(missing_ok=True)
 
     def _dispatch(self) -> None:
         """Give jobs to idle workers; start as many workers as there are jobs for."""
@@ -163,6 +165,7 @@ class ProcessExecutor(Executor):
         try:
             if self._guard.ident is None:
                 self._guard.start()
+            self._logs.mkdir(parents=True, exist_ok=True)  # a copy of a run may lack empty folders
             self._workers[slot] = WorkerProcess(
                 slot,
                 self._parcels[slot],

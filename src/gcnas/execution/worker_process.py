@@ -163,10 +163,14 @@ class WorkerProcess:
         """Bytes that it has for itself, as far as the system tells."""
         return private_memory(self._process.pid)
 
-    def close(self) -> None:
-        """Kill the process and free all that belongs to it."""
+    def kill(self) -> None:
+        """Kill the process; :meth:`close` frees what belongs to it."""
         with self._lock:
             self._kill()
+
+    def close(self) -> None:
+        """Kill the process and free all that belongs to it."""
+        self.kill()
         self._listener.join(timeout=1)
         if self._listener.is_alive():
             with self._lock:

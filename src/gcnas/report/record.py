@@ -1,6 +1,5 @@
 """Reading a run folder, whole or in parts, as whoever killed the run left it."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gcnas.config import RunConfig, parse_soft
-from gcnas.errors import ConfigurationError, SpaceError
+from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
+from gcnas.files import read_json
 from gcnas.records import METRICS as COSTS
 from gcnas.records import Architecture, Limits
 from gcnas.run.costs import read_latency
@@ -211,8 +211,8 @@ def run_limits(config: Mapping[str, Any]) -> Limits:
 
 def _json(path: Path, name: str, missing: list[str]) -> Any:
     try:
-        return json.loads((path / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(path / name)
+    except RunFolderError:
         missing.append(_sentence(path, name))
         return None
 

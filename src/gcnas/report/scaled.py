@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gcnas.delivery.best import read_json
 from gcnas.errors import RunFolderError
+from gcnas.files import read_json
 
 MAX_SIZES = 20
 """Most sizes that are shown."""

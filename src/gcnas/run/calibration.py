@@ -142,7 +142,7 @@ def _candidates(space: SearchSpace, seed: int, most: int) -> Iterator[Architectu
 def _untrained(space: SearchSpace, network: Architecture) -> bytes:
     channels = space.fitted.channels
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         module = build(space, network, (0.5,) * channels, (0.25,) * channels)
     return unchecked_onnx(module, _image_shape(space))
 

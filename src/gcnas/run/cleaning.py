@@ -48,7 +48,9 @@ def delete_run(path: Path) -> None:
     """
     folder = RunFolder.open(path)
     with folder.locked(), _deleting(path):
-        shutil.rmtree(path)
+        shutil.rmtree(path.resolve())
+        if path.is_symlink():
+            path.unlink()
 
 
 @contextmanager
@@ -57,6 +59,6 @@ def _deleting(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunFolderError(
-            f"{error.filename or folder} cannot be deleted ({error.strerror}). Mend the permissions of its folder, "
-            "then call the same command again."
+            f"{error.filename or folder} cannot be deleted ({error.strerror or error}). Mend the permissions of its "
+            "folder, then call the same command again."
         ) from error

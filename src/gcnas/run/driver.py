@@ -4,7 +4,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -164,9 +164,10 @@ class Driver:
                 self._ledger.take_back_attempts(self._started)
             raise
         finally:
-            self._executor.close()
-            if self._signals is not None:
-                self._signals.close()
+            with ExitStack() as closing:
+                if self._signals is not None:
+                    closing.callback(self._signals.close)
+                closing.callback(self._executor.close)
         if self.best is None:
             raise SearchFailedError(self._why_nothing())
         return self.best
@@ -216,6 +217,7 @@ class Driver:
         elif self._waiting and not self.interrupted and len(self._pending) == len(self._waiting):
             trial = self._waiting.popleft()
             self._ledger.count_attempts([trial.number])
+            self._started.add(trial.number)
             self._submit(replace(trial, attempts=trial.attempts + 1))
 
     def _settle(self, outcome: Outcome) -> None:
@@ -399,7 +401,6 @@ class Driver:
 
     def _submit(self, trial: Trial) -> None:
         self._pending[trial.number] = trial
-        self._started.add(trial.number)
         self._observer.trial_started(trial)
         self._executor.submit(self._job(trial))
 

@@ -168,7 +168,9 @@ class RunFolder:
         try:
             found, begun = self.ledger.is_file(), (self.path / ".lock").is_file()
         except OSError as error:  # a folder that may not be entered, a name that is too long
-            raise RunFolderError(f"{self.path} cannot be read: {error.strerror}.") from error
+            raise RunFolderError(
+                f"{self.path} cannot be read: {error.strerror}. Mend its permissions."
+            ) from error
         if not found and begun:
             raise RunFolderError(
                 f"{self.path} holds no evaluation: its search still reads the images, or was stopped before it had "
@@ -202,7 +204,9 @@ class RunFolder:
         try:
             descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise RunFolderError(f"The run folder {self.path} cannot be written: {error}.") from error
+            raise RunFolderError(
+                f"The run folder {self.path} cannot be written: {error.strerror}. Mend that, or copy the folder."
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

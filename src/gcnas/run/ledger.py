@@ -23,7 +23,7 @@ from gcnas.errors import DamagedLedgerError, RunFolderError, SpaceError
 from gcnas.files import is_file
 from gcnas.records import Architecture
 from gcnas.run.reserve import Reserve
-from gcnas.run.rows import finish_trial, insert_trial, trial_of
+from gcnas.run.rows import ODD_VALUES, finish_trial, insert_trial, trial_of
 from gcnas.run.schema import FROM_1, SCHEMA, SCHEMA_VERSION, statements
 from gcnas.run.sqlite_errors import is_damage, is_refusal
 from gcnas.run.trial import Event, Rejection, Trial
@@ -32,6 +32,9 @@ from gcnas.strategy import StrategyState
 MAX_ATTEMPTS = 2
 """An evaluation during which the process died is repeated once, then failed."""
 
+
+LEAST_SQLITE = (3, 37)
+"""The first version with strict tables."""
 
 _WAY_OUT = "Make room or mend the permissions, then resume."
 
@@ -54,7 +57,7 @@ def damage(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except ODD_VALUES as error:
         raise _damaged(path, error) from error
 
 
@@ -72,6 +75,7 @@ class LedgerReader:
     def __init__(self, path: Path) -> None:
         if not is_file(path):
             raise RunFolderError(f"{path.parent} is not a run folder: it has no {path.name}.")
+        check_sqlite()
         self._path = path
         self._connection = self._connect()
         try:
@@ -99,6 +103,11 @@ class LedgerReader:
     def _connect(self) -> sqlite3.Connection:
         # A live ledger needs its -shm file; without write access to the folder only an immutable view works.
         for mode in ("mode=ro", "mode=ro&immutable=1"):
+            if "immutable" in mode and self._has_more():
+                raise RunFolderError(
+                    f"{self._path}-wal holds what was written last, and cannot be read here; copy the run folder to "
+                    "where you may write."
+                )
             try:
                 connection = sqlite3.connect(
                     f"{self._path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=30
@@ -116,11 +125,18 @@ class LedgerReader:
                 return connection
         raise RunFolderError(f"{self._path} cannot be read; check the permissions of the run folder.")
 
+    def _has_more(self) -> bool:
+        """Whether something was written that is not in the file itself yet."""
+        try:
+            return self._path.with_name(f"{self._path.name}-wal").stat().st_size > 0
+        except OSError:
+            return False
+
     @contextmanager
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.DatabaseError, SafetensorError, SpaceError, KeyError, TypeError, ValueError) as error:
+        except (sqlite3.DatabaseError, SafetensorError, SpaceError, *ODD_VALUES) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> RunFolderError:
@@ -325,6 +341,19 @@ class Ledger(LedgerReader):
         """Set or change a fact."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+
+def check_sqlite() -> None:
+    """See to it that SQLite knows the tables of a ledger.
+
+    Raises:
+        RunFolderError: If it is too old.
+    """
+    if sqlite3.sqlite_version_info < LEAST_SQLITE:
+        raise RunFolderError(
+            f"This Python has SQLite {sqlite3.sqlite_version}, but a ledger needs {'.'.join(map(str, LEAST_SQLITE))} "
+            "or newer. Use another Python, such as one from python.org, conda or uv."
+        )
 
 
 def _open_writer(path: Path) -> sqlite3.Connection:

@@ -62,13 +62,11 @@ class ApartMeter:
         limit: float = SECONDS,
     ) -> None:
         self.seconds, self._limit = 0.0, limit
-        logs = logs / "signals"
-        logs.mkdir(parents=True, exist_ok=True)
         self._numbers = itertools.count(1)
         self._executor = ProcessExecutor(
             [MeterSetup(meter)],
             threads=threads,
-            logs=logs,
+            logs=logs / "signals",
             bounds=Bounds(memory=memory, grace=0.0),
         )
 

@@ -6,7 +6,7 @@ from gcnas.policy import Policy
 from gcnas.run.ledger import LedgerReader, damage
 from gcnas.run.searcher import create_searcher
 from gcnas.space import InputShape, SearchSpace
-from gcnas.strategy import StrategyState, create_strategy
+from gcnas.strategy import Strategy, StrategyState, create_strategy, is_own
 from gcnas.strategy.gcnas import GCNASStrategy
 from gcnas.strategy.reinforce import ReinforceStrategy
 
@@ -28,10 +28,11 @@ def policy_of_run(ledger: LedgerReader, config: RunConfig, space: SearchSpace, s
     with damage(ledger.path):
         image = InputShape(**{name: int(number) for name, number in meta["image"].items()})
     fitted = space.fit(image, config.limits)
-    if strategy is None:
-        searcher = create_searcher(config, fitted)
-    else:
+    searcher: Strategy | None = None
+    if strategy is not None:
         searcher = create_strategy(strategy, fitted, stream_seed(config.seed, "strategy"))
+    elif not is_own(config.strategy):  # code is not executed because a run folder names it
+        searcher = create_searcher(config, fitted)
     if not isinstance(searcher, ReinforceStrategy | GCNASStrategy):
         raise ConfigurationError(
             f"The strategy {strategy or config.strategy!r} has no policy; name one that has with --untrained, for "

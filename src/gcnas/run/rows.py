@@ -7,6 +7,9 @@ from typing import Any
 from gcnas.records import Architecture, Cost, Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
 from gcnas.run.trial import Trial
 
+ODD_VALUES = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError)
+"""What is raised where something is made of values that do not fit; too deep a nesting is a RuntimeError."""
+
 
 def insert_trial(connection: sqlite3.Connection, trial: Trial) -> None:
     """Write a new trial, pending."""

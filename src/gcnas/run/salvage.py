@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gcnas.errors import SpaceError
-from gcnas.run.rows import trial_of
+from gcnas.run.rows import ODD_VALUES, trial_of
 from gcnas.run.trial import Trial
 
 MAX_MISSES = 1_000
@@ -57,5 +57,5 @@ def _until_damage(connection: sqlite3.Connection, query: str, *values: int) -> I
 def _trial(row: sqlite3.Row) -> Trial | None:
     try:
         return trial_of(row)
-    except (SpaceError, KeyError, TypeError, ValueError):
+    except (SpaceError, *ODD_VALUES):
         return None

@@ -290,14 +290,14 @@ def _strategy(
     limit = None if context.amounts.search_seconds is None else context.amounts.candidate_seconds
     strategy = Reconsidering(strategy, asdict(space.limits) | {"seconds": limit})
     strategy = WithinLimits(strategy, rejections, space)
+    # What the strategy was told about: not the repeats, and higher rungs only if it compares them.
+    told = [t for t in trials if t.fidelity in (ladder.rungs if tell_all else ladder.rungs[:1])]
     if limit is not None:
         model = DurationModel(space)
-        for trial in trials:
+        for trial in told:
             if trial.evaluation is not None:
                 model.learn(trial.evaluation)
         strategy = WithinTime(strategy, rejections, model, limit, ladder.longest_stretch(), over)
-    # What the strategy was told about: not the repeats, and higher rungs only if it compares them.
-    told = [t for t in trials if t.fidelity in (ladder.rungs if tell_all else ladder.rungs[:1])]
     strategy = Unique(strategy, rejections, told)
     if len(ladder.rungs) > 1:
         strategy = SuccessiveHalving(

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gcnas.config import SIGNALS_READER
-from gcnas.errors import ConfigurationError
+from gcnas.errors import ConfigurationError, SpaceError
 from gcnas.space import SearchSpace
+from gcnas.space.load import execute, in_file
 from gcnas.strategy.base import Strategy, StrategyState
 from gcnas.strategy.random import RandomStrategy
 from gcnas.strategy.signals import SignalSource
@@ -141,7 +142,7 @@ def create_strategy(
     """The strategy of a name.
 
     Args:
-        name: One of :data:`STRATEGIES`.
+        name: One of :data:`STRATEGIES`, or ``FILE.py:NAME`` for a strategy of your own; the file is executed.
         space: Fitted space.
         seed: Seed of everything.
         history: Earlier runs that it starts from.
@@ -161,18 +162,53 @@ def create_strategy(
         settings = usual_settings(space)
         settings = settings if facts is None else replace(settings, facts=tuple(facts))
         return GCNASStrategy(space, seed, settings, history=history, signals=signals)
-    check_name(name)
+    constructor = find_constructor(name)
     if not history:
-        return STRATEGIES[name](space, seed)
+        return constructor(space, seed)
     check_warm(name)
     return WARM[name](space, seed, history)
 
 
-def check_name(name: str) -> None:
-    """Raise a ConfigurationError if there is no strategy of a name."""
-    if name not in STRATEGIES:
+def find_constructor(name: str) -> Callable[[SearchSpace, int], Strategy]:
+    """What makes the strategy of a name, of a fitted space and a seed.
+
+    Args:
+        name: One of :data:`STRATEGIES`, or ``FILE.py:NAME``; the file is executed.
+
+    Raises:
+        ConfigurationError: If there is none of this name.
+    """
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    if (place := in_file(name)) is None:
         why = _unsuitable(name.removeprefix("optuna:")) if name.startswith("optuna:") else ""
-        raise ConfigurationError(f"The strategy must be one of {sorted(STRATEGIES)}, but got {name!r}.{why}")
+        raise ConfigurationError(
+            f"The strategy must be one of {sorted(STRATEGIES)}, or FILE.py:NAME, but got {name!r}.{why}"
+        )
+    try:
+        own: Any = getattr(execute(place[0]), place[1], None)
+    except SpaceError as error:
+        raise ConfigurationError(f"{name} is no strategy. {error}") from error
+    if not callable(own):
+        raise ConfigurationError(
+            f"{place[0]} must define {place[1]} as a class of strategies, or a function of a space and a seed, but it "
+            f"is {type(own).__name__}."
+        )
+
+    def create(space: SearchSpace, seed: int) -> Strategy:
+        made = own(space, seed)
+        if not isinstance(made, Strategy):
+            raise ConfigurationError(
+                f"{name} must give a gcnas.strategy.Strategy, but gave {type(made).__name__}."
+            )
+        return made
+
+    return create
+
+
+def is_own(name: str) -> bool:
+    """Whether a strategy is named by a file of Python code."""
+    return name not in STRATEGIES and in_file(name) is not None
 
 
 def check_warm(name: str) -> None:
@@ -192,4 +228,6 @@ __all__ = [
     "StrategyState",
     "check_warm",
     "create_strategy",
+    "find_constructor",
+    "is_own",
 ]
