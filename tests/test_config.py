@@ -3,6 +3,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -496,3 +497,8 @@ def test_what_is_no_time(time: str | float) -> None:
 def test_numbers_of_thousands_of_digits(name: str) -> None:
     with pytest.raises(ConfigurationError, match="a number of thousands of digits"):
         RunConfig.create(data="digits", budget=1, **{name: 16**5000})
+
+
+@pytest.mark.parametrize("number", [np.int64(50_000), np.int32(50_000), 50_000.0])
+def test_numbers_of_numpy_are_numbers(number: Any) -> None:
+    assert parse_count(number) == 50_000

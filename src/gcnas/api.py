@@ -45,7 +45,7 @@ from gcnas.run.interrupts import graceful_interrupts
 from gcnas.run.ledger import Ledger, check_sqlite
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
-from gcnas.run.recommendation import nothing_within, recommend
+from gcnas.run.recommendation import images_behind, nothing_within, recommend
 from gcnas.run.session import delivery_seconds, elapsed, new_context, open_driver, open_ledger
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
@@ -463,7 +463,7 @@ def choose_trial(
         choose = partial(
             recommend,
             limits=limits,
-            validation_images=len(context.dataset.validation_index),
+            validation_images=images_behind(context.dataset.validation().labels, context.config.reward),
             lasting=context.lasting(passes),
         )
         if limits.latency is None:

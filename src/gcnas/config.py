@@ -114,7 +114,10 @@ def parse_count(text: Any) -> int:
     Raises:
         ConfigurationError: If it is none of these.
     """
-    match = _COUNT.fullmatch(text.strip() if isinstance(text, str) else _shown(text))
+    try:
+        match = _COUNT.fullmatch(str(text).strip())
+    except ValueError:  # Python does not print whole numbers of more than 4,300 digits
+        match = None
     number = 0.0 if match is None else float(match[1]) * _FACTORS[match[2].lower()]
     if not 0.5 < number <= MAX_COUNT:
         raise ConfigurationError(
@@ -487,7 +490,7 @@ def _problem(problem: ErrorDetails, options: list[str]) -> str:
 def _shown(value: Any) -> str:
     try:
         return repr(value)
-    except ValueError:  # Python does not print whole numbers of more than 4,300 digits
+    except ValueError:  # as above
         return "a number of thousands of digits"
 
 

@@ -20,7 +20,7 @@ from gcnas.run.session import known_context
 from gcnas.run.workers import settled
 from gcnas.space import SearchSpace, load_space
 from gcnas.space.presets import PRESETS
-from gcnas.strategy import check_warm, is_own
+from gcnas.strategy import check_warm, find_constructor, is_own
 from gcnas.strategy.history import PastRun
 
 DataSource: TypeAlias = Any
@@ -153,6 +153,11 @@ def reopen(
             f"The strategy of this run is code ({saved.strategy}), which is executed only if you name it again: "
             "--strategy FILE.py:NAME (in Python: strategy=…)."
         )
+    if named:
+        again = str(changes["strategy"])
+        if again.rpartition(":")[2] != saved.strategy.rpartition(":")[2]:
+            raise ConfigurationError(f"The strategy of this run is {saved.strategy}, but {again} was named.")
+        find_constructor(again)  # before anything is written
     source = _data_of(saved, folder, data)
     where = {} if data is None else {"data": name_of(data)}
     config = saved.changed(**_left_behind(saved, changes), **where, **changes)

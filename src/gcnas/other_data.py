@@ -19,6 +19,7 @@ from gcnas.run.folder import RunFolder, default_path, write_text
 from gcnas.run.observer import Observer
 from gcnas.run.session import new_context
 from gcnas.space import SearchSpace
+from gcnas.strategy import is_own
 from gcnas.training import torch_as_it_was
 from gcnas.training.platform import choose_device
 
@@ -137,6 +138,10 @@ def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[s
     if wrong := fixed.keys() & options.keys():
         raise ConfigurationError(f"A transfer decides {', '.join(sorted(wrong))} itself; leave it out.")
     kept = {name: getattr(saved, name) for name in KEPT}
+    if is_own(
+        saved.strategy
+    ):  # code is not executed because a run folder names it; and a transfer searches nothing
+        del kept["strategy"]
     height, width = model.preprocessing.resolution
     # Only squares can be asked for; the new images then have the resolution that they are found to have.
     shape = {"resolution": height if height == width else None, "fidelity": "full"}

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,36 @@ def test_a_search_with_the_strategy_goes_on_where_it_is_named_again(tmp_path: Pa
     assert gcnas.finalize(folder, final_epochs=1).metrics["epochs"] == 1
     with pytest.raises(ConfigurationError, match="has no policy"):
         gcnas.load(folder).policy()
+
+
+def test_no_run_folder_makes_a_command_execute_a_strategy(tmp_path: Path) -> None:
+    file, marker = tmp_path / "mine.py", tmp_path / "executed"
+    text = EXAMPLE.read_text() + f"\nfrom pathlib import Path\nPath({str(marker)!r}).write_text('')\n"
+    file.write_text(text)
+    options: dict[str, Any] = {"epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False, "report": False}
+    mine = f"{file}:Climber"
+    found = gcnas.search("digits", out=tmp_path / "run", budget=1, strategy=mine, **options)
+    marker.unlink()
+    file.write_text(text + "\n")  # which would be executed again
+    moved = gcnas.transfer(found.run, "digits", out=tmp_path / "moved", epochs=1, final_epochs=1)
+    assert "strategy: gcnas" in (moved.run / "config.yaml").read_text()
+    gcnas.finalize(found.run, final_epochs=1)
+    with pytest.raises(ConfigurationError, match="is code"):
+        gcnas.resume(found.run, budget=2)
+    assert not marker.exists()
+    before = (found.run / "config.yaml").read_text()
+    for wrong, message in [
+        (f"{tmp_path}/none.py:Climber", "does not exist"),
+        (f"{file}:Other", "The strategy of this run is .*:Climber, but .*:Other was named"),
+    ]:
+        with pytest.raises(ConfigurationError, match=message):
+            gcnas.resume(found.run, budget=2, strategy=wrong)
+    assert (found.run / "config.yaml").read_text() == before
+    file.write_text(text.replace('state.values["best"]', 'state.values["other"]'))
+    with pytest.raises(ConfigurationError, match="cannot go on from the state that it left"):
+        gcnas.resume(found.run, budget=2, strategy=mine)
+    file.write_text(text)
+    assert len(gcnas.resume(found.run, budget=2, strategy=mine).trials) == 2
 
 
 def test_other_runs_do_not_change_their_strategy(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gcnas.errors import ConfigurationError
 from gcnas.execution import worker
+from gcnas.execution.cluster_worker import Shipment
 from gcnas.execution.packing import pack, unpack
 from gcnas.execution.worker import refuse_in_worker
 from gcnas.space import load_space
@@ -67,10 +68,30 @@ def test_classes_of_a_file_are_found_by_executing_it(tmp_path: Path) -> None:
     file.write_text(OWN)
     space = load_space(f"{file}:SPACE")
     parcel = pack(space.layer_types[0])
-    assert parcel.sources == (file,)
+    assert parcel.sources == ((type(space.layer_types[0]).__module__, file),)
     parcel_file.write_bytes(pickle.dumps(pack(space.layer_types)))
     done = run(READ.replace("unpack(parcel).fingerprint", "unpack(parcel)[0].name"), parcel_file)
     assert done.stdout.split() == [space.layer_types[0].name], done.stderr
+
+
+def test_classes_of_files_of_one_name_are_found_where_the_files_lie_elsewhere(tmp_path: Path) -> None:
+    files = [tmp_path / name / "space.py" for name in ("one", "other")]
+    for place, file in enumerate(files, start=1):
+        file.parent.mkdir()
+        file.write_text(f"{OWN}\nNUMBER = {place}\n")
+    types = [load_space(f"{file}:SPACE").layer_types[0] for file in files]
+    buffers: list[pickle.PickleBuffer] = []
+    (tmp_path / "shipment").write_bytes(pickle.dumps(Shipment.of(pack(types, buffers), buffers)))
+    for file in files:
+        file.unlink()
+    code = (
+        "import pickle, sys\n"
+        "shipment = pickle.loads(open(sys.argv[1], 'rb').read())\n"
+        "found = shipment.unpack()\n"
+        "print(*(sys.modules[type(each).__module__].NUMBER for each in found))\n"
+    )
+    done = run(code, tmp_path / "shipment")
+    assert done.stdout.split() == ["1", "2"], done.stderr
 
 
 def test_classes_of_the_script_are_found_without_running_its_main_part(tmp_path: Path) -> None:

@@ -73,5 +73,7 @@ def test_weights_beside_it_are_found_and_counted(tmp_path: Path, monkeypatch: py
 
 def test_images_that_it_does_not_take(tmp_path: Path) -> None:
     teacher = OnnxTeacher(linear(tmp_path / "a.onnx", "n"), 1)
-    with pytest.raises(ExportError, match=r"does not give logits for images of the shape \(5, 3, 4, 4\).*\S+$"):
+    with pytest.raises(
+        ExportError, match=r"does not give logits for images of the shape \(5, 3, 4, 4\).*\]\. \S+"
+    ):
         teacher(torch.rand(5, 3, 4, 4))

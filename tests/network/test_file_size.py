@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -33,21 +34,21 @@ def test_size_is_that_of_the_file_that_is_written(space: SearchSpace, tmp_path: 
         assert written >= 4 * space.size(proposal.architecture)[0]
 
 
+@dataclass
 class Scaled(LayerType):
     """Looks at numbers while it is built, which has none on the meta device."""
 
-    def __init__(self, more: int = 0) -> None:
-        self._more = more
+    more: int = 0
 
     def output_shape(self, shape: Shape, values: Values) -> Shape:
         return shape
 
     def cost(self, shape: Shape, values: Values) -> Cost:
-        return Cost((2 + self._more) * shape.channels, shape.numbers)
+        return Cost((2 + self.more) * shape.channels, shape.numbers)
 
     def build(self, shape: Shape, values: Values) -> nn.Module:
         rates = torch.linspace(0, 0.1, 3).tolist()
-        norms = [nn.BatchNorm2d(shape.channels) for _ in range(1 + self._more // 2)]
+        norms = [nn.BatchNorm2d(shape.channels) for _ in range(1 + self.more // 2)]
         return nn.Sequential(*norms, nn.Dropout2d(rates[1]))
 
 

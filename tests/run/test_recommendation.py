@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from gcnas.errors import LimitsTooTightError, SearchFailedError
@@ -12,7 +13,7 @@ from gcnas.records import (
     Proposal,
     Trajectory,
 )
-from gcnas.run.recommendation import nothing_within, recommend
+from gcnas.run.recommendation import images_behind, nothing_within, recommend
 from gcnas.run.trial import Trial
 
 IMAGES = 1_000
@@ -136,6 +137,27 @@ def test_a_design_that_was_not_trained_again_is_to_be_beaten_as_well(score: floa
     again = (trial(4, score, network=2, seed=5), trial(5, 0.79, network=3, seed=5))
     assert chosen(design, best, other, *again) == expected
     assert chosen(design, best, other, *again, trial(6, None, "reference", network=1, seed=5)) == expected
+
+
+def test_one_network_that_was_trained_again_is_not_held_against_others_by_its_mean() -> None:
+    """As after a repeat that failed, or an interrupt: the other score is as lucky as the first one was."""
+    trials = (trial(1, 0.95), trial(2, 0.94), trial(3, 0.85, network=1, seed=5))
+    assert chosen(*trials) == 1
+    assert chosen(*trials, trial(4, 0.93, network=2, seed=5)) == 2
+
+
+def test_a_perfect_score_does_not_mean_that_nothing_can_be_wrong() -> None:
+    designs = (trial(1, 299 / 300, "reference"), trial(2, 1.0))
+    assert chosen(*designs, images=300) == 1
+    assert lasting(trial(1, 295 / 300, "reference"), trial(2, 1.0), network=1, images=300) == 1
+    assert chosen(trial(1, 0.97, "reference"), trial(2, 1.0), images=300) == 2
+
+
+def test_rare_classes_make_a_mean_over_classes_uncertain() -> None:
+    labels = [0] * 990 + [1] * 10
+    assert images_behind(labels, "accuracy") == 1000
+    assert images_behind(np.array(labels), "balanced-accuracy") == pytest.approx(4 / (1 / 990 + 1 / 10))
+    assert images_behind([0] * 500 + [1] * 500, "balanced-accuracy") == pytest.approx(1000)
 
 
 def test_repeats_do_not_hide_a_better_network() -> None:

@@ -63,6 +63,16 @@ def test_share_of_the_time(trials: list[Trial], seconds: float, count: int) -> N
     assert found.left(8.9) == []
 
 
+def test_others_are_not_trained_again_where_there_is_no_time_for_the_best(trials: list[Trial]) -> None:
+    """Nothing could be decided by them."""
+    best = trials[1]
+    assert best.evaluation is not None
+    slow = [*trials[:1], replace(best, evaluation=replace(best.evaluation, seconds=60.0)), *trials[2:]]
+    assert repeats(slow, budget=None, seconds=200).left() == []
+    assert len(repeats(slow, budget=None, seconds=600).left()) == 3
+    assert repeats(slow, budget=None, seconds=600).left(50.0) == []
+
+
 def test_signals_are_not_measured_again(trials: list[Trial]) -> None:
     slow = [
         replace(t, evaluation=replace(e, seconds=106.0, metrics={**e.metrics, SIGNAL_SECONDS: 100.0}))

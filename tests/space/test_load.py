@@ -1,3 +1,4 @@
+import errno
 import pickle
 import sys
 from pathlib import Path
@@ -134,6 +135,15 @@ def test_a_file_that_raises(file: Path, text: str, message: str) -> None:
         load_space(f"{file}:SPACE")
     assert str(file) in str(caught.value)
     assert not any(file.stem in name for name in sys.modules)
+
+
+def test_a_file_that_cannot_be_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(SpaceError, match="cannot be read: Permission denied"):
+        load_space(f"{file}:SPACE")
 
 
 def test_a_file_that_is_not_text(file: Path) -> None:

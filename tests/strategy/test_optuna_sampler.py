@@ -1,4 +1,5 @@
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -7,7 +8,12 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import RandomSampler
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
@@ -19,8 +25,8 @@ from optuna.trial import Trial, TrialState, create_trial
 import gcnas
 from gcnas.strategy.gcnas import GCNASSettings
 from gcnas.strategy.imitation import ImitationSettings
-from gcnas.strategy.optuna_sampler import GCNASSampler
-from gcnas.strategy.optuna_space import StudySpace
+from gcnas.strategy.optuna_sampler import GCNASSampler, _noted
+from gcnas.strategy.optuna_space import StudySpace, joined
 from gcnas.strategy.surrogate import SurrogateSettings
 
 QUICK = GCNASSettings(
@@ -211,6 +217,59 @@ def test_a_range_that_moves() -> None:
     assert all(trial.number <= trial.params["x"] <= trial.number + 10 for trial in study.trials)
 
 
+def test_all_of_a_range_that_depends_on_another_is_known() -> None:
+    def objective(trial: Trial) -> float:
+        first = trial.suggest_int("first", 1, 64)
+        return float(trial.suggest_int("second", 1, first) + first)
+
+    sampler = quick()
+    study = study_of(sampler, objective, 12)
+    ranges = sampler.infer_relative_search_space(study, study.trials[-1])
+    most = max(trial.params["first"] for trial in study.trials)
+    assert ranges["second"] == IntDistribution(1, most)
+    space = StudySpace(ranges, study.trials)
+    assert len(sampler._evaluations(space, study.trials, study.direction)) == 12
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (FloatDistribution(0, 1), FloatDistribution(0.5, 3), FloatDistribution(0, 3)),
+        (FloatDistribution(0.1, 1, log=True), FloatDistribution(0.5, 3), FloatDistribution(0.5, 3)),
+        (IntDistribution(0, 8, step=4), IntDistribution(4, 16, step=4), IntDistribution(0, 16, step=4)),
+        (IntDistribution(0, 8, step=4), IntDistribution(2, 18, step=4), IntDistribution(2, 18, step=4)),
+        (IntDistribution(0, 8), FloatDistribution(0, 1), FloatDistribution(0, 1)),
+        (CategoricalDistribution("ab"), CategoricalDistribution("abc"), CategoricalDistribution("abc")),
+    ],
+)
+def test_ranges_are_joined_where_they_are_of_one_kind(
+    old: BaseDistribution, new: BaseDistribution, expected: BaseDistribution
+) -> None:
+    assert joined(old, new) == expected
+
+
+def test_a_choice_that_there_is_no_more_is_no_point() -> None:
+    study = optuna.create_study(direction="maximize")
+    for kind, choices in (("c", "abc"), ("a", "ab"), ("b", "ab")):
+        ranges = {"kind": CategoricalDistribution(list(choices))}
+        study.add_trial(create_trial(params={"kind": kind}, distributions=ranges, value=1.0))
+    assert learnt(quick(), study, ranges) == {(0,): 1.0, (1,): 1.0}
+
+
+def test_a_long_proposal_is_noted_whole() -> None:
+    """Storages have room for some 2,000 characters of each attribute."""
+    ranges = {f"parameter of a long name {index}": FloatDistribution(0, 1) for index in range(60)}
+    study = optuna.create_study(sampler=GCNASSampler(0, n_startup_trials=100))
+    study.optimize(lambda trial: sum(trial.suggest_float(name, 0, 1) for name in ranges), n_trials=2)
+    trial = study.ask()
+    trial.suggest_float("parameter of a long name 0", 0, 1)
+    attributes = study.trials[-1].system_attrs
+    assert len(attributes) > 2
+    assert all(len(text) <= 1_000 for text in attributes.values())
+    assert _noted(attributes) == pytest.approx({name: trial.relative_params[name] for name in ranges})
+    assert _noted(dict(list(attributes.items())[:-1])) == {}
+
+
 def test_what_has_no_score() -> None:
     """Failed, pruned and infinite trials, and those without parameters, stop nothing."""
 
@@ -283,7 +342,7 @@ def learnt(
 def test_pruned_trials_are_no_better_than_the_worst_and_failed_ones_may_be_ignored(
     direction: str, sign: int
 ) -> None:
-    ranges = {"kind": CategoricalDistribution(list("abcde"))}
+    ranges = {"kind": CategoricalDistribution(list("abcdefg"))}
     outcomes: list[tuple[TrialState, float | None, dict[int, float]]] = [
         (TrialState.COMPLETE, 2.0, {}),
         (TrialState.COMPLETE, -1.0, {}),
@@ -302,7 +361,13 @@ def test_pruned_trials_are_no_better_than_the_worst_and_failed_ones_may_be_ignor
                 intermediate_values={step: sign * each for step, each in reported.items()},
             )
         )
-    expected = {(0,): 2.0, (1,): -1.0, (2,): -1.0, (3,): -6.0}
+    # Neither infinity nor what breaks a constraint says how bad a complete trial may be.
+    study.add_trial(create_trial(params={"kind": "f"}, distributions=ranges, value=-sign * math.inf))
+    broken = {"constraints": (1.0,)}
+    study.add_trial(
+        create_trial(params={"kind": "g"}, distributions=ranges, value=-50.0 * sign, system_attrs=broken)
+    )
+    expected = {(0,): 2.0, (1,): -1.0, (2,): -1.0, (3,): -6.0, (5,): -sys.float_info.max, (6,): None}
     assert learnt(quick(), study, ranges) == expected | {(4,): None}
     assert learnt(GCNASSampler(0, ignore_failed=True, settings=QUICK), study, ranges) == expected
 

@@ -302,6 +302,14 @@ def test_odd_weights_are_no_error() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in heir.state_dict().items())
 
 
+def test_large_weights_that_stay_as_they_are_are_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcnas.training.inheritance.MOST_NUMBERS", 10)
+    found = architecture((CONV, {"filters": 16}, [0]))
+    donor, _, report = moved(found, found)
+    assert donor is not None
+    assert set(states(report).values()) == {INHERITED}
+
+
 @pytest.mark.parametrize(
     "weights",
     [

@@ -42,7 +42,7 @@ def explain(
     from gcnas import api
     from gcnas.policy.beliefs import beliefs
     from gcnas.report.explanation import write_explanation
-    from gcnas.report.graphs import graphs, reading
+    from gcnas.report.graphs import chooser, graphs, reading
     from gcnas.run.trial import best_trial
 
     result = api.load(run, space=space)
@@ -67,8 +67,10 @@ def explain(
     drawn = graphs(policy, trajectory)
     console = Console(highlight=False, soft_wrap=True)
     console.print(
-        f"trial {chosen.number} ({escape(chosen.proposal.source)}), as it was decided; node 0 is the input"
+        f"trial {chosen.number} ({escape(chosen.proposal.source)}), decision by decision; node 0 is the input"
     )
+    if whose := chooser(chosen.proposal.source):
+        console.print(escape(whose))
     console.print(reading(policy))
     if drawn:
         console.print(

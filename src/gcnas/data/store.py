@@ -1,6 +1,8 @@
 """Decoded images: in memory if they are few, in files that are mapped if they are many."""
 
+import glob
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from gcnas.files import beside
 
 MEMORY_LIMIT = 2**30
 """Bytes of pixels above which images are kept in files."""
+
+ABANDONED = 3600.0
+"""Seconds after which a file that nobody writes to any more is that of a killed process."""
 
 _ROWS_AT_ONCE = 1024
 
@@ -135,6 +140,9 @@ def _cache_folder(cache: Path | None, size: int) -> Path:
 def _to_file(path: Path, staged: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Write rows as ``.npy`` and map them; the name appears only once the file is whole."""
     unfinished = beside(path)  # several processes may read the same images for the same run
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            left.unlink(missing_ok=True)
     try:
         with unfinished.open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *staged.shape[1:])}

@@ -266,7 +266,7 @@ class RayExecutor(Executor):
             max_retries=0,
         )
         self._tasks: dict[Any, _Task] = {}
-        self._problem: GCNASError | None = None
+        self._problem: Exception | None = None
         self._reading: Any = None
         self._closed = False
 
@@ -310,7 +310,7 @@ class RayExecutor(Executor):
             if self._problem is None:
                 try:
                     self._look()
-                except GCNASError as error:
+                except Exception as error:
                     if not outcomes:
                         raise
                     self._problem = error  # told when what was fetched has been given

@@ -32,8 +32,8 @@ class Shipment:
     Attributes:
         content: Its pickle without its arrays.
         buffers: The arrays, which all processes of a node read from shared memory.
-        sources: Python files of its classes: name and content.
-        main: The user's script, likewise, if its classes are needed.
+        sources: Python files of its classes: name of the module and content.
+        main: The user's script, by its own name, if its classes are needed.
     """
 
     content: bytes
@@ -45,18 +45,19 @@ class Shipment:
     def of(cls, parcel: Parcel, buffers: Sequence[pickle.PickleBuffer]) -> "Shipment":
         """A packed object with the files of its classes."""
         main = None if parcel.main is None else (parcel.main.name, parcel.main.read_bytes())
-        sources = [(path.name, path.read_bytes()) for path in parcel.sources]
+        sources = [(name, path.read_bytes()) for name, path in parcel.sources]
         return cls(parcel.content, buffers, sources, main)
 
     def unpack(self) -> Any:
         """The object; the files of its classes are executed from a folder that is deleted afterwards."""
         with tempfile.TemporaryDirectory(prefix="gcnas-") as name:
             folder = Path(name)
-            files = [*self.sources, *([] if self.main is None else [self.main])]
-            for file, content in files:
-                (folder / file).write_bytes(content)
-            sources = tuple(folder / file for file, _ in self.sources)
+            sources = tuple((module, folder / f"{module}.py") for module, _ in self.sources)
+            for (_, path), (_, content) in zip(sources, self.sources, strict=True):
+                path.write_bytes(content)
             main = None if self.main is None else folder / self.main[0]
+            if main is not None and self.main is not None:
+                main.write_bytes(self.main[1])
             return unpack(Parcel(self.content, sources, main), self.buffers)
 
 

@@ -24,12 +24,12 @@ class Parcel:
 
     Attributes:
         content: The pickle.
-        sources: Python files of modules that cannot be imported by name.
+        sources: Names and Python files of modules that cannot be imported by name.
         main: The user's script, if its classes are needed.
     """
 
     content: bytes
-    sources: tuple[Path, ...] = ()
+    sources: tuple[tuple[str, Path], ...] = ()
     main: Path | None = None
 
 
@@ -51,7 +51,7 @@ def pack(thing: Any, buffers: list[pickle.PickleBuffer] | None = None) -> Parcel
         ) from error
     own = {name: module for name, module in sys.modules.items() if name.startswith(MODULE_PREFIX)}
     sources = tuple(
-        Path(module.__file__).absolute()
+        (name, Path(module.__file__).absolute())
         for name, module in own.items()
         if name.encode() in content and module.__file__ is not None
     )
@@ -69,8 +69,8 @@ def unpack(parcel: Parcel, buffers: Iterable[Any] = ()) -> Any:
         SpaceError: If a file that defines its classes raises.
         Exception: Whatever the user's script or classes raise.
     """
-    for path in parcel.sources:
-        execute(path)
+    for name, path in parcel.sources:
+        execute(path, name)
     if parcel.main is not None:
         # As multiprocessing does it: what stands under `if __name__ == "__main__"` is left out.
         script = types.ModuleType("__mp_main__")

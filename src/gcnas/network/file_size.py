@@ -67,7 +67,20 @@ def _entries(
 def _key(step: Step) -> tuple[Any, ...]:
     merge = step.plan.merge
     # The type itself: another of the same name and choices may build something else.
-    return (step.layer_type, step.plan.layer.hyperparameters, merge.mode, merge.shapes, merge.strides)
+    return (_Same(step.layer_type), step.plan.layer.hyperparameters, merge.mode, merge.shapes, merge.strides)
+
+
+class _Same:
+    """Any object as a part of a key: equal to itself alone."""
+
+    def __init__(self, thing: object) -> None:
+        self._thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other._thing is self._thing
+
+    def __hash__(self) -> int:
+        return id(self._thing)
 
 
 def _of(name: str, key: tuple[Any, ...], constructor: Callable[[], nn.Module]) -> Entries:

@@ -41,6 +41,7 @@ class GCNPolicy(Policy):
     def __init__(self, space: SearchSpace, settings: GCNSettings | None = None) -> None:
         super().__init__(space)
         s = settings or GCNSettings()
+        self.summary = s.summary
         self.leb = LayerExtractionBlock(self.vocabulary, s.width, s.convolutions, s.memory, summary=s.summary)
         self.hppb = HyperparameterPredictionBlock(
             self.vocabulary, s.width, s.convolutions, s.memory, summary=s.summary

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from gcnas.policy import Policy
 from gcnas.policy.beliefs import Belief, StepBeliefs, beliefs
 from gcnas.report.graph_pictures import GraphPictures
-from gcnas.report.graphs import graphs, reading
+from gcnas.report.graphs import chooser, graphs, reading
 from gcnas.report.heat_map import Column, heat_map
 from gcnas.report.html import render
 from gcnas.report.layers import describe
@@ -55,6 +55,7 @@ def write_explanation(path: Path, policy: Policy, trial: Trial, run: str, whose:
         "decided": len(steps) - 1,
         "network": describe(trial.proposal.architecture),
         "reading": reading(policy),
+        "chooser": chooser(trial.proposal.source),
         "window": space.window,
         "heat_map": _markup(_heat_map(space, steps)),
         "steps": [

@@ -104,7 +104,8 @@ class GraphPictures:
 
     def _star(self, node: int) -> tuple[Parameter, ...]:
         if node == 0 and not isinstance(self.space, SequenceSpace):
-            return tuple((name, str(value), None) for name, value in vars(self.space.fitted).items())
+            size = self.space.stem.output_shape(self.space.fitted)  # behind the stem, as the policy sees it
+            return tuple((name, str(value), None) for name, value in size._asdict().items())
         return self.graphs.parameters.get(node, ())
 
     def _name(self, node: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gcnas.policy import GCNPolicy, Policy, RedrawPolicy, SkeletonFirstPolicy
 from gcnas.records import STOP, Draw, LayerAction, Trajectory
 from gcnas.space import SearchSpace
+from gcnas.strategy.reinforce import SOURCE
 
 Edge = tuple[int, int]
 """From the older node to the newer one."""
@@ -39,7 +40,7 @@ class Graphs:
 
 
 def reading(policy: Policy) -> str:
-    """One sentence on the graphs that a policy has, if it has any."""
+    """In one or two sentences, the graphs that a policy has, if it has any."""
     if not isinstance(policy, GCNPolicy):
         return "This policy is recurrent: it has no graphs, so there is only what it believed."
     if isinstance(policy, SkeletonFirstPolicy):
@@ -52,7 +53,17 @@ def reading(policy: Policy) -> str:
             "Interleaved, with redraws: each new layer lets the HPPB draw those inside the window again (a \u2192 b). "
             "The graphs are those of their moment, the beliefs those of the draw that stayed in the end."
         )
-    return "Interleaved: for each layer the LEB chose the type, then the HPPB everything else."
+    sentence = "Interleaved: for each layer the LEB chooses the type, then the HPPB everything else."
+    if policy.summary:
+        sentence += " Of what is deleted from the graphs both read the mean alone."
+    return sentence
+
+
+def chooser(source: str) -> str:
+    """One sentence on who chose a network, where it was not the policy."""
+    if source == SOURCE:
+        return ""
+    return f"Not the blocks but {source!r} chose this network: what is shown is what they believe of it."
 
 
 def graphs(policy: Policy, trajectory: Trajectory) -> list[Graphs]:

@@ -217,14 +217,18 @@ def _predictor(
     ranks: np.ndarray,
     scores: np.ndarray,
 ) -> Predictor:
-
-    forest = _forest(0).fit(table, ranks)
+    """Predicts scores; those of the known networks by the trees that have not seen them, as of the others."""
+    forest = _forest(0).set_params(oob_score=True).fit(table, ranks)
+    seen = {network.fingerprint: index for index, network in enumerate(known)}
 
     def predict(architectures: Sequence[Architecture]) -> np.ndarray:
         # The known ones hold every column open that differs among them.
         found, rows = choice_table(space, [*known, *architectures])
         columns = [found.index(name) for name in names]
         predicted = forest.predict(rows[len(known) :, columns])
+        for place, network in enumerate(architectures):
+            if (index := seen.get(network.fingerprint)) is not None:
+                predicted[place] = forest.oob_prediction_[index]
         likely: np.ndarray = np.quantile(scores, predicted.clip(0, 1))
         return likely
 

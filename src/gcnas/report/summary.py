@@ -281,7 +281,12 @@ def _comparison(
     difference = searched.score - reference.score
     images = _validation_images(folder)
     end = f", so the {design} was delivered." if chosen and final else "." if chosen else f".{reason}"
-    if difference > 0 and given and images is not None and difference <= margin(reference.score, images):
+    if (
+        difference > 0
+        and given
+        and images is not None
+        and difference <= margin(reference.score, _behind(folder, images))
+    ):
         close = "not clearly above" if folder.soft else "within one standard error of"
         return (
             f"The best searched network (trial {searched.number}, {score(searched)}) is {close} the {best} "
@@ -328,6 +333,12 @@ def _validation_images(folder: RunRecord) -> int | None:
     counts = folder.data.get("counts")
     images = counts.get("validation") if isinstance(counts, dict) else None
     return images if isinstance(images, int) and images >= 1 else None
+
+
+def _behind(folder: RunRecord, images: int) -> float:
+    """Images behind a score, which are fewer than those of the split where it is a mean over unequal classes."""
+    behind = folder.data.get("behind")
+    return float(behind) if isinstance(behind, int | float) and 0 < behind <= images else float(images)
 
 
 def _failures(trials: Sequence[Trial]) -> tuple[FailureKind, ...]:

@@ -10,6 +10,7 @@ from gcnas.errors import SpaceError
 from gcnas.records import Fidelity
 from gcnas.run.amounts import Amounts
 from gcnas.run.folder import RunFolder
+from gcnas.run.recommendation import images_behind
 from gcnas.run.rungs import rungs
 from gcnas.run.workers import Workers, plan_workers
 from gcnas.space import InputShape, SearchSpace
@@ -150,6 +151,7 @@ class Context:
                     "validation": len(dataset.validation_index),
                     "test": dataset.size_test,
                 },
+                "behind": images_behind(dataset.validation().labels, self.config.reward),
                 "notices": list(dataset.notices),
             },
         }

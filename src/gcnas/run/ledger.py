@@ -7,6 +7,7 @@ at once, :mod:`gcnas.run.group` decides which of them share a transaction.
 
 import json
 import math
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -103,7 +104,7 @@ class LedgerReader:
     def _connect(self) -> sqlite3.Connection:
         # A live ledger needs its -shm file; without write access to the folder only an immutable view works.
         for mode in ("mode=ro", "mode=ro&immutable=1"):
-            if "immutable" in mode and self._has_more():
+            if "immutable" in mode and os.access(self._path, os.R_OK) and self._has_more():
                 raise RunFolderError(
                     f"{self._path}-wal holds what was written last, and cannot be read here; copy the run folder to "
                     "where you may write."

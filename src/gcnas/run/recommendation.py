@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from statistics import mean
 
+import numpy as np
+
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 from gcnas.records import METRICS, Limits, Proposal
 from gcnas.run.trial import Trial, decisive
 
 REFERENCE, TRANSFERRED = "reference", "transferred"
 """Sources of the designs by people, and of the network of another run."""
+
+BALANCED = "balanced-accuracy"
+"""The reward that is a mean over classes."""
 
 PATIENCE = 2
 """Designs by people get so many times the time limit of other candidates."""
@@ -30,7 +35,7 @@ def time_limit(proposal: Proposal, seconds: float) -> float:
 
 
 def recommend(
-    trials: Sequence[Trial], limits: Limits, validation_images: int, lasting: Sequence[str] = ()
+    trials: Sequence[Trial], limits: Limits, validation_images: float, lasting: Sequence[str] = ()
 ) -> Trial | None:
     """The best network, but a design by people unless the search clearly beat it.
 
@@ -47,7 +52,7 @@ def recommend(
     Args:
         trials: All trials.
         limits: Limits on what is delivered.
-        validation_images: Images behind each score.
+        validation_images: Images behind each score, see :func:`images_behind`.
         lasting: Fingerprints of the designs that are known to last, the best first; none where no long training
             follows on short ones.
 
@@ -70,10 +75,30 @@ def recommend(
     return reference[0]
 
 
-def margin(score: float, images: int) -> float:
-    """One standard error of a difference of two accuracies, each measured on so many images."""
+def margin(score: float, images: float) -> float:
+    """One standard error of a difference of two accuracies, each measured on so many images.
+
+    The share is that of one more image that is right and one more that is wrong (Laplace): where all are right, the
+    next need not be.
+    """
     share = min(max(score, 0.0), 1.0)  # a soft reward may be above 1
+    share = (share * images + 1) / (images + 2)
     return float((2 * share * (1 - share) / images) ** 0.5)
+
+
+def images_behind(labels: Sequence[int] | np.ndarray, reward: str) -> float:
+    """Images behind a score: those of the split, or for the mean over classes as many as would have its error.
+
+    Of C classes with n_1, n_2, … images these are C² / (1 / n_1 + 1 / n_2 + …), if all are as hard.
+
+    Args:
+        labels: Of the validation images.
+        reward: ``accuracy`` or ``balanced-accuracy``.
+    """
+    if reward != BALANCED:
+        return len(labels)
+    counts = np.unique(np.asarray(labels), return_counts=True)[1]
+    return float(len(counts) ** 2 / (1 / counts).sum())
 
 
 def contenders(trials: Sequence[Trial], limits: Limits) -> list[tuple[Trial, float]]:
@@ -126,15 +151,16 @@ def _bounds(limits: Limits, trained: Sequence[Trial]) -> str:
 
 
 def _scores(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
-    """First trial and mean score of each network; of those repeated, if these are several and hold the best.
+    """First trial and mean score of each network repeated, if these are several and hold the best.
 
-    They do not where the repeat of the best failed, or where a limit leaves out what was repeated.
+    They do not where the repeat of the best failed, or where a limit leaves out what was repeated: then all networks
+    count by their first scores, since a mean of two would stand beside scores that are the best of many.
     """
     groups = _by_network(trials)
     repeated = [group for group in groups if len(group) > 1]
     if len(repeated) > 1 and max(groups, key=lambda group: group[0].score) in repeated:
-        groups = repeated
-    return _means(groups)
+        return _means(repeated)
+    return [(group[0], group[0].score) for group in groups]
 
 
 def _by_network(trials: Sequence[Trial]) -> list[list[Trial]]:

@@ -60,8 +60,14 @@ class Repeats:
             self._known = None
 
     def left(self, seconds: float = math.inf) -> list[Proposal]:
-        """Proposals of repeats that were not made yet and take no longer, in the order in which they matter."""
-        fitting = (trial for trial in self._left() if self._cost(trial) <= seconds)
+        """Proposals of repeats that were not made yet and take no longer, in the order in which they matter.
+
+        None if there is no time for that of the best: nothing could be decided by the others.
+        """
+        left = self._left()
+        if left and left[0] is self._ranked[0] and self._cost(left[0]) > seconds:
+            return []
+        fitting = (trial for trial in left if self._cost(trial) <= seconds)
         return [replace(trial.proposal, fidelity=self._fidelity) for trial in fitting]
 
     def seconds(self, places: int = 1) -> float:
@@ -103,7 +109,7 @@ class Repeats:
                 break
             if sum(map(self._cost, [*chosen, trial])) <= self._seconds:
                 chosen.append(trial)
-        return chosen if len(chosen) > 1 else []
+        return chosen if len(chosen) > 1 and chosen[0] is self._ranked[0] else []
 
     def _by_importance(self) -> Iterator[Trial]:
         """The best, the best design by people, and then the others."""

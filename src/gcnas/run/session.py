@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -33,7 +34,7 @@ from gcnas.run.signal_clock import Meter, SignalClock
 from gcnas.run.trial import Rejection, Trial
 from gcnas.run.workers import plan_workers, settled
 from gcnas.space import SearchSpace
-from gcnas.strategy import Strategy, create_strategy
+from gcnas.strategy import Strategy, create_strategy, is_own
 from gcnas.training import ImageBatches, Platform
 from gcnas.training.candidate import build_seeded
 from gcnas.training.memory import return_freed_memory
@@ -272,6 +273,22 @@ def _repeats(context: Context) -> Repeats | None:
     return Repeats(context.fidelity, seed, context.space.limits, trials, seconds)
 
 
+@contextmanager
+def _foreign(strategy: str) -> Iterator[None]:
+    """Where a strategy of the user's own goes on from its state.
+
+    Raises:
+        ConfigurationError: In place of whatever it raises.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ConfigurationError(
+            f"The strategy {strategy} cannot go on from the state that it left in the run "
+            f"({type(error).__name__}: {error}). Undo what has changed in its file, or start a new run."
+        ) from error
+
+
 def _strategy(
     context: Context,
     ledger: Ledger,
@@ -313,7 +330,7 @@ def _strategy(
         )
     if trials:
         state = ledger.strategy_state()
-        with damage(context.folder.ledger):
+        with _foreign(config.strategy) if is_own(config.strategy) else damage(context.folder.ledger):
             strategy.load_state_dict(state)
     return strategy
 

@@ -48,33 +48,40 @@ def in_file(reference: str) -> tuple[Path, str] | None:
     return (Path(path), name) if separator and path.endswith(".py") and name.isidentifier() else None
 
 
-def execute(path: Path) -> object:
+def execute(path: Path, module_name: str | None = None) -> object:
     """Execute a Python file as a module of its own, once as long as it stays the same; name only files that you trust.
 
+    Args:
+        path: The file.
+        module_name: What another process calls the module; by default it follows from the path.
+
     Raises:
-        SpaceError: If it does not exist, raises, or is no Python file.
+        SpaceError: If it does not exist, cannot be read, raises, or is no Python file.
     """
     if not is_file(path):
         raise SpaceError(f"The file does not exist: {path}.")
     # Several files may have the same name.
     place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]
-    module_name = f"{MODULE_PREFIX}{path.stem}_{place}"
-    content = path.read_bytes()
-    if (known := _executed.get(module_name)) is not None and known[0] == content:
+    name = module_name or f"{MODULE_PREFIX}{path.stem}_{place}"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SpaceError(f"{path} cannot be read: {error.strerror}.") from error
+    if (known := _executed.get(name)) is not None and known[0] == content:
         return known[1]  # whoever names it twice means the same classes
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise SpaceError(f"{path} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
     # Registered so that inspect.getsource finds the classes when the network is exported as source.
-    before = sys.modules.get(module_name)
-    sys.modules[module_name] = module
+    before = sys.modules.get(name)
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        sys.modules.pop(module_name, None)
+        sys.modules.pop(name, None)
         if before is not None:
-            sys.modules[module_name] = before
+            sys.modules[name] = before
         raise SpaceError(f"{path} raised {type(error).__name__}: {error}") from error
-    _executed[module_name] = content, module
+    _executed[name] = content, module
     return module

@@ -17,10 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal, Trajectory
 from gcnas.strategy.gcnas import GCNASSettings, GCNASStrategy
 from gcnas.strategy.latin import latin
-from gcnas.strategy.optuna_space import StudySpace, is_decision
+from gcnas.strategy.optuna_space import StudySpace, is_decision, joined
 
-MOST_NOTED = 2_000
-"""Proposals of more characters are not noted with their trial: some storages have no room for them."""
+AT_ONCE = 1_000
+"""Characters of a proposal that are noted under one name with its trial: storages have room for some 2,000."""
 
 _NOTED = "gcnas:proposal"
 _SEEDS = 2**31
@@ -42,7 +42,8 @@ class GCNASSampler(BaseSampler):
 
     Pruned trials count by their last value but not as better than the worst complete one; failed ones, those that break
     a constraint, and those that are under way as the worst. Parameters that only some trials have are proposed together
-    with the others; values that make no difference are recognised if one parameter decides whether they do.
+    with the others; values that make no difference are recognised if one parameter decides whether they do. Categorical
+    parameters of more than 1,000 choices are left to the independent sampler.
 
     Example:
         >>> import optuna
@@ -81,7 +82,9 @@ class GCNASSampler(BaseSampler):
             self._independent.reseed_rng()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """All parameters of the complete trials, each with the range it had last.
+        """All parameters of the complete trials, each with all of the range that it had in them.
+
+        A value outside the range of the trial that asks is drawn by the independent sampler.
 
         Raises:
             ValueError: If the study has several objectives.
@@ -89,7 +92,8 @@ class GCNASSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         found: dict[str, BaseDistribution] = {}
         for complete in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            found |= complete.distributions
+            for name, distribution in complete.distributions.items():
+                found[name] = joined(found.get(name, distribution), distribution)
         return {name: found[name] for name in sorted(found) if is_decision(found[name])}
 
     def sample_independent(
@@ -122,9 +126,10 @@ class GCNASSampler(BaseSampler):
         with _LOCK:
             values = self._sample(study, trial.number, search_space)
             written = json.dumps({name: search_space[name].to_internal_repr(v) for name, v in values.items()})
-            if len(written) < MOST_NOTED:
-                # The parameters of a trial under way reach the storage one after the other, later than others ask.
-                study._storage.set_trial_system_attr(trial._trial_id, _NOTED, written)  # noqa: SLF001
+            # The parameters of a trial under way reach the storage one after the other, later than others ask.
+            for part, start in enumerate(range(0, len(written), AT_ONCE)):
+                name, text = f"{_NOTED}:{part}", written[start : start + AT_ONCE]
+                study._storage.set_trial_system_attr(trial._trial_id, name, text)  # noqa: SLF001
         return values
 
     def after_trial(
@@ -160,7 +165,11 @@ class GCNASSampler(BaseSampler):
     ) -> list[Evaluation]:
         """What is known of each trial that is a point of the space."""
         sign = 1.0 if direction is StudyDirection.MAXIMIZE else -1.0
-        worst = min((_score(t, sign) for t in trials if t.state is TrialState.COMPLETE), default=math.inf)
+        complete = [
+            t for t in trials if t.state is TrialState.COMPLETE and max(_constraints(t), default=0.0) <= 0
+        ]
+        finite = [t for t in complete if t.value is not None and math.isfinite(t.value)]
+        worst = min((_score(t, sign) for t in finite), default=math.inf)
         found = []
         for trial in trials:
             ignored = self._ignore_failed and trial.state is TrialState.FAIL
@@ -184,12 +193,23 @@ def _values(trial: FrozenTrial, space: StudySpace) -> dict[str, Any]:
     """What is known of a trial's parameters; of one under way, also what was proposed."""
     if trial.state is not TrialState.RUNNING:
         return trial.params
-    noted: dict[str, float] = json.loads(trial.system_attrs.get(_NOTED, "{}"))
-    return space.external(noted) | trial.params
+    return space.external(_noted(trial.system_attrs)) | trial.params
+
+
+def _noted(attributes: Mapping[str, Any]) -> dict[str, float]:
+    """What was proposed for a trial; nothing if it is not written in full yet."""
+    parts: list[str] = []
+    while isinstance(part := attributes.get(f"{_NOTED}:{len(parts)}"), str):
+        parts.append(part)
+    try:
+        found: dict[str, float] = json.loads("".join(parts) or "{}")
+    except ValueError:
+        return {}
+    return found
 
 
 def _evaluation(proposal: Proposal, trial: FrozenTrial, sign: float, worst: float) -> Evaluation:
-    """A trial as the strategy sees it; ``worst`` is the lowest score of a complete one."""
+    """A trial as the strategy sees it; ``worst`` is the lowest finite score of a complete one that breaks nothing."""
     if max(_constraints(trial), default=0.0) <= 0:
         if trial.state is TrialState.COMPLETE:
             return Evaluation(proposal, EvaluationState.COMPLETE, _score(trial, sign), Fidelity(1))

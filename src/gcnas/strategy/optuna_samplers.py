@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,17 @@ def tpe(seed: int, **settings: Any) -> BaseSampler:
     return _experimental(TPESampler, seed=seed, **settings)
 
 
+_QUIET = (
+    {"warn_independent_sampling": False}
+    if "warn_independent_sampling" in signature(GPSampler).parameters
+    else {}
+)
+"""Older versions of Optuna do not warn."""
+
 SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(seed=seed),
     "tpe-multivariate": lambda seed: tpe(seed, multivariate=True, group=True),
-    "gp": lambda seed: GPSampler(seed=seed, warn_independent_sampling=False),
+    "gp": lambda seed: _experimental(GPSampler, seed=seed, **_QUIET),
     "nsga2": lambda seed: NSGAIISampler(seed=seed),
     "nsga3": lambda seed: _experimental(NSGAIIISampler, seed=seed),
     "random": lambda seed: RandomSampler(seed=seed),

@@ -87,7 +87,11 @@ class Parameter:
 
     def contains(self, value: Any) -> bool:
         """Whether a value is in the range."""
-        d, inner = self.distribution, self.distribution.to_internal_repr(value)
+        d = self.distribution
+        try:
+            inner = d.to_internal_repr(value)
+        except ValueError:  # a choice that there is no more
+            return False
         if isinstance(d, IntDistribution | FloatDistribution):
             return d.low <= inner <= d.high
         return 0 <= inner < self.sizes[0]
@@ -269,6 +273,24 @@ class _Sequences(SequenceSpace):
     def decode(self, actions: Sequence[LayerAction]) -> Architecture:
         """The sequence of raw decisions."""
         return super().decode(self.canonical(actions))
+
+
+def joined(old: BaseDistribution, new: BaseDistribution) -> BaseDistribution:
+    """A range that holds those of two trials; the newer one where they are not of one kind."""
+    if type(old) is not type(new) or not isinstance(new, IntDistribution | FloatDistribution):
+        return new
+    before: Any = old
+    step = new.step or 0
+    aligned = not step or math.isclose(
+        (new.low - before.low) / step, round((new.low - before.low) / step), abs_tol=1e-9
+    )
+    if before.log != new.log or before.step != new.step or not aligned:
+        return new
+    kind: Any = type(new)
+    whole: BaseDistribution = kind(
+        min(before.low, new.low), max(before.high, new.high), log=new.log, step=new.step
+    )
+    return whole
 
 
 def is_decision(distribution: BaseDistribution) -> bool:

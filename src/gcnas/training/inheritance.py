@@ -355,8 +355,8 @@ def _fitting(groups: dict[str, Spread | None], name: str, old: int, new: int) ->
 
 
 def _too_large(old: Tensor, new: Tensor) -> bool:
-    """Whether weights of this shape cannot come from a network of this space, and would fill the memory."""
-    if old.ndim < 2:
+    """Whether weights would fill the memory on the way to their new shape."""
+    if old.ndim < 2 or old.shape == new.shape:
         return False
     return new.shape[0] * max(old.shape[1], new.shape[1]) * math.prod(old.shape[2:]) > MOST_NUMBERS
 
