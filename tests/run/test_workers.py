@@ -5,7 +5,7 @@ import torch
 
 from gcnas.config import RunConfig
 from gcnas.run import workers
-from gcnas.run.workers import Workers, plan_workers
+from gcnas.run.workers import Workers, plan_workers, settled
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,25 @@ def test_one_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_words() -> None:
     assert str(plan(workers=2)) == "2 with 4 threads each"
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, 64),
+        ({"threads": 6}, 6),
+        ({"threads": 6, "worker_cpus": 4}, 1),
+        ({"threads": 6, "worker_cpus": 8}, 1),
+        ({"threads": 6, "address": "auto"}, 64),
+    ],
+)
+def test_a_cluster_of_this_machine_alone_gets_no_more_threads_than_given(
+    options: dict[str, object], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "slots", lambda *_: 64)
+    assert plan(executor="ray", **options).count == count
+    config = RunConfig.create(data="digits", executor="ray", **options)
+    assert settled(config).workers == count
 
 
 def test_a_signal_process_has_memory_beside_a_cluster() -> None:

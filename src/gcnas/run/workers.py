@@ -52,8 +52,8 @@ def plan_workers(config: RunConfig, device: str) -> Workers:
     """
     cores = config.threads or available_cores()
     if config.executor == "ray":
-        needs = Needs(config.worker_cpus, config.worker_gpus, config.worker_memory)
-        count = config.workers or slots(config.address, needs)  # a settled configuration says it
+        needs = _needs(config)
+        count = config.workers or _places(config)  # a settled configuration says it
         return Workers(count, needs.cpus, cores, int(MEMORY_SHARE * machine_memory()), needs)
     count = config.workers or _natural(device, cores)
     memory = config.worker_memory or int(MEMORY_SHARE * machine_memory() / count)
@@ -70,8 +70,20 @@ def settled(config: RunConfig) -> RunConfig:
     """
     if config.executor != "ray" or config.workers is not None:
         return config
-    needs = Needs(config.worker_cpus, config.worker_gpus, config.worker_memory)
-    return config.changed(workers=min(slots(config.address, needs), MAX_WORKERS))
+    return config.changed(workers=_places(config))
+
+
+def _needs(config: RunConfig) -> Needs:
+    return Needs(config.worker_cpus, config.worker_gpus, config.worker_memory)
+
+
+def _places(config: RunConfig) -> int:
+    """Candidates that fit into the cluster at once; on this machine alone no more than the threads that are given."""
+    needs = _needs(config)
+    found = min(slots(config.address, needs), MAX_WORKERS)
+    if config.address is None and config.threads is not None:
+        found = min(found, max(1, config.threads // needs.cpus))
+    return found
 
 
 def _natural(device: str, cores: int) -> int:

@@ -52,7 +52,7 @@ class ReinforceSettings:
 LITERAL = ReinforceSettings(
     learning_rate=6e-4, entropy=0.0, baseline_decay=0.95, normalise=False, gradient_norm=float("inf")
 )
-"""The settings of Zoph & Le, but for the batch."""
+"""The settings of Zoph & Le, but for the batch; their reward was cubed, and their depth grew by a schedule."""
 
 RNN_TUNED = ReinforceSettings(learning_rate=1e-2, entropy=0.1)
 """The settings of the tuned recurrent controllers: the best of twelve, by mean rank of the mean regret on two spaces.
