@@ -5,7 +5,8 @@
 ``<!-- E2 auc_regret -->``: rows are arms, columns spaces, a cell the mean over seeds ± half of the 95 % bootstrap
 interval. An arrow says that the arm is significantly higher or lower (corrected p < 0.05) than the first one it is
 tested against; with ``<!-- E7 auc_regret ceim -->``, than ``ceim``. Under ``<!-- E2-depths share_last grown -->``
-columns are depths. ``--check`` changes nothing and ends with 1 where a table differs.
+columns are depths. ``--check`` changes nothing and ends with 1 where a table differs. ``--tests`` first computes
+``E*-tests.csv`` anew from the rows of ``runs.csv``.
 """
 
 import argparse
@@ -81,12 +82,37 @@ def rewritten(text: str, folder: Path) -> str:
     return "\n".join(lines)
 
 
+def test_again(folder: Path) -> None:
+    """The p of all experiments but E6 from the measures of their runs; these are rounded, so differences stay."""
+    from gcnas.bench.claims import find
+    from gcnas.bench.experiments import EXPERIMENTS
+    from gcnas.bench.summary import Cell, write_table
+
+    runs: list[dict[str, Cell]] = [
+        {name: value or None for name, value in row.items()} for row in read(folder / "runs.csv")
+    ]
+    keys = ("space", "arm", "rival", "measure")
+    for name, experiment in EXPERIMENTS.items():
+        path = folder / f"{name}-tests.csv"
+        if experiment.kind != "search" or not (old := read(path)):
+            continue
+        new = {tuple(str(row[key]) for key in keys): row for row in find(experiment, runs).tests}
+        tests: list[dict[str, Cell]] = []
+        for row in old:
+            found = new[tuple(row[key] for key in keys)]
+            tests.append({**row, "p": f"{found['p']:.6g}", "p_holm": f"{found['p_holm']:.6g}"})
+        write_table(path, tests)
+
+
 def main() -> None:
     """Rewrite or check the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=RESULTS)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--tests", action="store_true")
     options = parser.parse_args()
+    if options.tests:
+        test_again(options.folder)
     old = PAGE.read_text(encoding="utf-8")
     new = rewritten(old, options.folder)
     if options.check:

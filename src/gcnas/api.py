@@ -46,7 +46,7 @@ from gcnas.run.ledger import Ledger, check_sqlite
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
 from gcnas.run.recommendation import images_behind, nothing_within, recommend
-from gcnas.run.session import delivery_seconds, elapsed, new_context, open_driver, open_ledger
+from gcnas.run.session import delivery_seconds, elapsed, new_context, open_driver, open_ledger, try_strategy
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import find_constructor
@@ -300,6 +300,7 @@ def run_to_the_end(
         with open_ledger(context) as ledger:
             folder.founded()
             if changes is not None:
+                try_strategy(context, ledger)  # before anything is written
                 ledger.event(clock(), "resumed", ", ".join(f"{k}={v}" for k, v in changes.items()))
                 write_text(
                     folder.config, config.to_yaml()

@@ -87,6 +87,10 @@ def transfer(
     tuning = {"freeze": heritage.freeze, "fine_tune_rate": heritage.rate}
     if "device" not in options:
         options["device"] = _device_here(saved.device, observer)
+    if is_own(saved.strategy) and "strategy" not in options:
+        observer.note(
+            f"The strategy of {run} is code ({saved.strategy}): what searches on from here is another one."
+        )
     config = _config(saved, model, str(run), name_of(data), options | tuning)
     found_space = transferable(model.architecture, found_space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)

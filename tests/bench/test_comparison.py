@@ -21,6 +21,8 @@ def test_wilcoxon_counts_all_signs_of_few_differences() -> None:
     sums = [sum(ranks[bits >> np.arange(6) & 1 == 1]) for bits in range(64)]
     expected = 2 * np.mean([total <= negative for total in sums])
     assert wilcoxon(differences) == pytest.approx(expected)
+    assert wilcoxon(np.array([1.0] * 5 + [0.0] * 15)) == pytest.approx(2 / 2**5)
+    assert wilcoxon(np.array([1.0] + [0.0] * 19)) == 1.0
     assert wilcoxon(np.zeros(9)) == 1.0
     assert wilcoxon(np.full(9, 1e-12)) == 1.0
 

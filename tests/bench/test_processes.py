@@ -274,3 +274,15 @@ def _is_running(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:  # gone, before it was opened or since
         return False
+
+
+def test_results_without_their_runs_are_not_replaced(
+    tiny_reference: TableReference, in_process: list[Task], tmp_path: Path
+) -> None:
+    run_bench(_bench(tiny_reference), tmp_path / "all")
+    write_report(tmp_path / "all", plots=False)
+    (tmp_path / "kept").mkdir()
+    shutil.copy(tmp_path / "all" / "raw.csv", tmp_path / "kept")
+    with pytest.raises(ConfigurationError, match="without the runs behind them"):
+        run_bench(_bench(tiny_reference, "reinforce"), tmp_path / "kept")
+    assert {row["strategy"] for row in write_report(tmp_path / "kept", plots=False)} == {"random"}

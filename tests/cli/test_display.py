@@ -109,6 +109,17 @@ def test_an_interrupt_is_answered_by_what_is_under_way(display: LiveDisplay) -> 
     assert "The final training goes on; Ctrl-C again stops now" in second
 
 
+def test_sources_are_no_markup(display: LiveDisplay) -> None:
+    """A strategy of the user's own names them."""
+    trial = finished(pending(1), 1.0)
+    trial = replace(trial, proposal=replace(trial.proposal, source="mutate[/x][wide]"))
+    display.trial_finished(trial, trial)
+    with display.console.capture() as capture:
+        display.final_started(trial, None)
+    assert "mutate[/x][wide]" in capture.get()
+    assert any("mutate[/x][wide]" in line for line in shown(display))
+
+
 PRINTING = """
 import time
 from gcnas.cli.display import create_display

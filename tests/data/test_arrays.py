@@ -1,10 +1,13 @@
 """Arrays: their names, layouts, numbers and labels."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from gcnas.data.arrays import read_arrays, select
+from gcnas.data.decode import decode
 from gcnas.data.source import TEST, TRAIN, UNSPLIT, VALIDATION, Source
 from gcnas.errors import DataError
 
@@ -252,3 +255,17 @@ def test_other_class_names_are_refused(names: object) -> None:
 def test_labels_of_two_kinds_are_refused() -> None:
     with pytest.raises(DataError, match="one kind"):
         read(x_train=GREY, y_train=LABELS, x_test=GREY, y_test=["0", "1", "0", "1"])
+
+
+def test_pictures_of_pillow_are_turned_as_files_are(tmp_path: Path) -> None:
+    generator, turned = np.random.default_rng(0), Image.Exif()
+    turned[0x0112] = 6
+    pictures = []
+    for number in range(6):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(generator.integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(path, exif=turned)
+        pictures.append(Image.open(path))
+    source = read(images=pictures, labels=[0, 1] * 3)
+    (block,) = source.images.blocks((9, 9), 3)
+    expected = [decode(tmp_path / f"{number}.png", (9, 9), 3) for number in range(6)]
+    assert np.array_equal(block.pixels, np.stack(expected))

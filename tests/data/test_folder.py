@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gcnas.data.folder import read_folder
 from gcnas.data.source import TEST, TRAIN, UNSPLIT, VALIDATION
@@ -240,3 +241,12 @@ def test_names_that_are_not_utf8_are_spelt_out(folder) -> None:
         source.images.describe(row).encode("utf-8")
     images = list(source.images.blocks((8, 8), 3))
     assert not images[0].broken
+
+
+def test_images_beside_the_splits_are_told_of(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(tmp_path / split / name / "1.png")
+    Image.new("L", (8, 8)).save(tmp_path / "forgotten.png")
+    assert read_folder(tmp_path).notices == ("1 images beside the splits were left out: they have no class.",)

@@ -8,6 +8,7 @@ import pytest
 
 from gcnas.data import Preprocessing
 from gcnas.data.preprocessing import fit
+from gcnas.data.source import batches
 from gcnas.errors import DataError
 
 EXAMPLE = Preprocessing((24, 32), 3, (0.5, 0.25, 0.125), (0.25, 0.25, 0.5))
@@ -66,3 +67,12 @@ def test_load_image_names_the_file_that_is_broken(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no picture")
     with pytest.raises(DataError, match=r"bad\.jpg: not an image"):
         EXAMPLE.load_image(tmp_path / "bad.jpg")
+
+
+@pytest.mark.parametrize(
+    ("count", "row_bytes", "sizes"), [(10, 1, [10]), (10, 2**25, [2] * 5), (5, 2**27, [1] * 5), (0, 8, [])]
+)
+def test_as_many_at_once_as_fit_into_memory(count: int, row_bytes: int, sizes: list[int]) -> None:
+    found = list(batches(count, row_bytes))
+    assert [part.stop - part.start for part in found] == sizes
+    assert [row for part in found for row in range(part.start, part.stop)] == list(range(count))

@@ -101,3 +101,15 @@ def test_missing_files_are_broken_images(folder) -> None:
     dataset = load(table(root, "\n".join([*rows, "nul\0.png,cat"])))
     assert len(dataset.labels) + dataset.size_test == 10
     assert any("3 images are" in notice and "file not found" in notice for notice in dataset.notices)
+
+
+def test_a_quote_that_is_never_closed_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('path,label\na.png,cat\nb.png,"dog\nc.png,cat\nd.png,dog\n')
+    with pytest.raises(DataError, match="cannot be read as CSV"):
+        read_table(tmp_path / "a.csv")
+
+
+def test_one_name_in_two_forms_of_unicode_is_one_class(tmp_path: Path) -> None:
+    rows = ["a.png,caf\u00e9", "b.png,cafe\u0301", "c.png,tea"]
+    (tmp_path / "a.csv").write_text("path,label\n" + "\n".join(rows), encoding="utf-8")
+    assert read_table(tmp_path / "a.csv").class_names == ("caf\u00e9", "tea")

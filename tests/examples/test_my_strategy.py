@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.delivery.test_final import Notes
 
 import gcnas
 from gcnas.errors import ConfigurationError
@@ -70,7 +71,11 @@ def test_no_run_folder_makes_a_command_execute_a_strategy(tmp_path: Path) -> Non
     found = gcnas.search("digits", out=tmp_path / "run", budget=1, strategy=mine, **options)
     marker.unlink()
     file.write_text(text + "\n")  # which would be executed again
-    moved = gcnas.transfer(found.run, "digits", out=tmp_path / "moved", epochs=1, final_epochs=1)
+    notes = Notes()
+    moved = gcnas.transfer(
+        found.run, "digits", out=tmp_path / "moved", epochs=1, final_epochs=1, observer=notes
+    )
+    assert any("is code" in note and "another one" in note for note in notes.notes)
     assert "strategy: gcnas" in (moved.run / "config.yaml").read_text()
     gcnas.finalize(found.run, final_epochs=1)
     with pytest.raises(ConfigurationError, match="is code"):
@@ -87,6 +92,7 @@ def test_no_run_folder_makes_a_command_execute_a_strategy(tmp_path: Path) -> Non
     file.write_text(text.replace('state.values["best"]', 'state.values["other"]'))
     with pytest.raises(ConfigurationError, match="cannot go on from the state that it left"):
         gcnas.resume(found.run, budget=2, strategy=mine)
+    assert (found.run / "config.yaml").read_text() == before
     file.write_text(text)
     assert len(gcnas.resume(found.run, budget=2, strategy=mine).trials) == 2
 

@@ -102,6 +102,12 @@ def _with_accuracy(trial: Trial, accuracy: float) -> Trial:
     return replace(trial, evaluation=replace(trial.evaluation, metrics={"accuracy": accuracy}))
 
 
+def test_no_source_is_a_formula(run: Path, tmp_path: Path) -> None:
+    write_front(tmp_path / "front.csv", [replace(front(run)[0], source="=1+1")])
+    with (tmp_path / "front.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["source"] == "'=1+1"
+
+
 def test_csv(run: Path, tmp_path: Path) -> None:
     points = front(run, "latency")
     write_front(tmp_path / "front.csv", points)

@@ -116,7 +116,7 @@ def test_the_mean_of_several_trainings_is_told(make_run: MakeRun) -> None:
         ((*others, twice[0]), "90.0 %"),
     ):
         again = replace(run, trials=tuple(trials))
-        assert ("Validation accuracy", words) in dict(facts(again, summarize(again)))["Network"]
+        assert ("Validation, in the search", words) in dict(facts(again, summarize(again)))["Network"]
 
 
 def test_commands_can_be_copied(make_run: MakeRun) -> None:
@@ -244,6 +244,15 @@ def test_many_classes(make_run: MakeRun) -> None:
     found = page(make_run(classes=[f"kind {i}" for i in range(230)]))
     assert "too many classes to draw" in found.text
     assert "30 classes that are recognised better are left out." in found.text
+
+
+def test_more_classes_than_the_matrix_is_kept_for(make_run: MakeRun) -> None:
+    run = make_run()
+    path = run / "best/metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"test_confusion": None, "test_accuracy": 0.5}))
+    found = page(run).text
+    assert "The network has 50.0 % on the test split." in found
+    assert "no test split" not in found
 
 
 def test_no_run_folder(tmp_path: Path) -> None:

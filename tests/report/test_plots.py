@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -10,6 +11,7 @@ from tests.report.conftest import MakeRun, likely_score
 
 from gcnas.records import Proposal
 from gcnas.report import plots
+from gcnas.report.curves import with_score
 from gcnas.report.plots import accuracy_against_parameters, accuracy_against_trials
 from gcnas.report.record import read_run
 from gcnas.report.summary import summarize
@@ -89,3 +91,38 @@ def test_many_points_are_thinned(make_run: MakeRun, plot: Plot, monkeypatch: pyt
     whole = drawn(plot, run).count("<use")
     monkeypatch.setattr(plots, "MAX_POINTS", 100)
     assert drawn(plot, run).count("<use") < whole - 70
+
+
+def test_many_sources_are_a_few_and_others(make_run: MakeRun) -> None:
+    folder = read_run(make_run(trials=40))
+    trials = tuple(
+        replace(t, proposal=replace(t.proposal, source=f"gen-{t.number % 20:02}"))
+        if t.proposal.source == "random"
+        else t
+        for t in folder.trials
+    )
+    svg = accuracy_against_trials(trials, summarize(folder))
+    assert svg is not None
+    shown = {label for label in labels(svg) if label.startswith("gen-") or label == "others"}
+    assert len(shown) == plots.MAX_SOURCES
+    assert "others" in shown
+
+
+@both
+def test_no_line_reaches_below_what_is_drawn(
+    make_run: MakeRun, plot: Plot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smallest network is on the front however bad it is."""
+    seen: list[float] = []
+    finish = plots._finish
+
+    def look(axes: Any, *rest: Any) -> None:
+        seen.append(axes.get_ylim()[0])
+        finish(axes, *rest)
+
+    monkeypatch.setattr(plots, "_finish", look)
+    folder = read_run(make_run(trials=20))
+    smallest = min(folder.trials, key=lambda trial: trial.cost.parameters)
+    trials = tuple(with_score(t, 0.1) if t is smallest or t.number == 1 else t for t in folder.trials)
+    plot(trials, summarize(replace(folder, trials=trials)))
+    assert seen[0] > 0.5

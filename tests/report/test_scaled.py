@@ -45,8 +45,12 @@ def test_networks_are_read_by_size(tmp_path: Path) -> None:
         GOOD | {"validation_accuracy": 7},
         GOOD | {"resolution": [1]},
         GOOD | {"depth": "x"},
+        GOOD | {"depth": float("inf")},
+        GOOD | {"parameters": 10**400},
+        GOOD | {"multiply_adds": -1},
+        GOOD | {"test_accuracy": 7.0},
     ],
-    ids=str,
+    ids=lambda content: str(content)[-40:],
 )
 def test_damaged_ones_are_left_out(tmp_path: Path, content: Any) -> None:
     write(tmp_path, 1, content)

@@ -12,6 +12,7 @@ from tests.report.conftest import MakeRun
 from gcnas.records import Fidelity, Proposal
 from gcnas.report import summarize
 from gcnas.report.record import RunRecord, read_run
+from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Trial
 
 
@@ -38,7 +39,8 @@ def test_final(make_run: MakeRun) -> None:
         "(source random)."
     )
     assert summary.comparison == (
-        "Search improved on the best reference design (trial 2, 81.0 %) by +9.0 points of validation accuracy."
+        "Search improved on the best reference design (trial 2, 81.0 %) by +9.0 points of validation accuracy: "
+        "trial 4 has 90.0 %."
     )
     assert (summary.trials, summary.complete, summary.failed, summary.pending) == (5, 4, 1, 0)
     assert summary.curve == ((1, 0.8), (2, 0.81), (4, 0.9), (5, 0.9))
@@ -173,7 +175,7 @@ def test_a_design_delivered_on_demand_is_not_said_to_be_within_the_noise(make_ru
             (0.8, 0.7, 0.7, 0.9),
             1,
             True,
-            "accuracy. Delivered was trial 1 (80.0 %), a reference design: it reaches",
+            "trial 4 has 90.0 %. Delivered was trial 1 (80.0 %), a reference design: it reaches",
         ),
         (
             "behind",
@@ -203,6 +205,58 @@ def test_delivered_is_what_best_says(make_run: MakeRun) -> None:
     assert summary.notices == (
         "best/metrics.json and the ledger name different networks for the delivered trial.",
     )
+
+
+def test_another_network_in_best_gets_no_credit_for_the_best_one(make_run: MakeRun) -> None:
+    run = make_run(trials=5, outcome=scores(0.8, 0.81, 0.7, 0.9, 0.85))
+    path = run / "best/metrics.json"
+    with LedgerReader(run / "run.db") as ledger:
+        other = ledger.trials()[4]
+    facts = {"trial": 5, "fingerprint": other.proposal.fingerprint}
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    comparison = summarize(run).comparison
+    assert comparison is not None
+    assert comparison.endswith("trial 4 has 90.0 %. In best/ is trial 5 (85.0 %).")
+
+
+def test_killed_between_a_better_network_and_its_entry(make_run: MakeRun) -> None:
+    """``best/`` is written first."""
+    run = make_run(trials=5, outcome=scores(0.8, 0.81, 0.7, 0.9, None), final=False)
+    path = run / "best/metrics.json"
+    for number in (5, 99):
+        facts = {"trial": number, "validation_accuracy": 0.95, "source": "edit", "parameters": 1_234}
+        path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+        sentence = summarize(run).sentence
+        assert sentence.startswith("Validation accuracy 95.0 % with 1,234 parameters")
+        assert f"trial {number} of 4 (source edit)" in sentence
+
+
+def test_the_reward_leads_the_sentence(make_run: MakeRun) -> None:
+    run = make_run(trials=4, config={"reward": "balanced-accuracy"})
+    path = run / "best/metrics.json"
+    tested = {"test_accuracy": 0.95, "test_balanced_accuracy": 0.6}
+    path.write_text(json.dumps(json.loads(path.read_text()) | tested))
+    assert summarize(run).sentence.startswith("Balanced test accuracy 60.0 % (plain 95.0 %) with ")
+
+
+def test_rare_classes_make_an_improvement_little(make_run: MakeRun) -> None:
+    data = {
+        "counts": {"train": 600, "validation": 1000, "test": 200},
+        "classes": ["a", "b", "c"],
+        "behind": 40.0,
+    }
+    run = make_run(trials=4, outcome=scores(0.8, 0.7, 0.7, 0.9), meta={"data": data})
+    comparison = summarize(run).comparison
+    assert comparison is not None
+    assert comparison.endswith(
+        "measured on 1,000 images, some classes of which have few, has a standard error of 6.3 points."
+    )
+
+
+def test_other_trainings_do_not_compare(make_run: MakeRun) -> None:
+    run, other = (make_run(name, meta={"amounts": {"epochs": n}}) for name, n in (("a", 3), ("b", 30)))
+    assert any("other trainings (30 epochs, " in notice for notice in summarize(run, other).notices)
+    assert not any("other trainings" in notice for notice in summarize(run, run).notices)
 
 
 def test_nothing_yet(make_run: MakeRun) -> None:

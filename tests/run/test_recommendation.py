@@ -13,7 +13,7 @@ from gcnas.records import (
     Proposal,
     Trajectory,
 )
-from gcnas.run.recommendation import images_behind, nothing_within, recommend
+from gcnas.run.recommendation import images_behind, margin, nothing_within, recommend
 from gcnas.run.trial import Trial
 
 IMAGES = 1_000
@@ -144,11 +144,14 @@ def test_one_network_that_was_trained_again_is_not_held_against_others_by_its_me
     trials = (trial(1, 0.95), trial(2, 0.94), trial(3, 0.85, network=1, seed=5))
     assert chosen(*trials) == 1
     assert chosen(*trials, trial(4, 0.93, network=2, seed=5)) == 2
+    design = (trial(5, 0.9, "reference"), trial(6, 0.8, network=5, seed=5))
+    assert lasting(trial(2, 0.94), *design, network=5, images=300) == 5
 
 
 def test_a_perfect_score_does_not_mean_that_nothing_can_be_wrong() -> None:
     designs = (trial(1, 299 / 300, "reference"), trial(2, 1.0))
     assert chosen(*designs, images=300) == 1
+    assert margin(299 / 300, 300) > (2 * 299 / 300 / 300 / 300) ** 0.5
     assert lasting(trial(1, 295 / 300, "reference"), trial(2, 1.0), network=1, images=300) == 1
     assert chosen(trial(1, 0.97, "reference"), trial(2, 1.0), images=300) == 2
 

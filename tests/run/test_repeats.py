@@ -71,6 +71,23 @@ def test_others_are_not_trained_again_where_there_is_no_time_for_the_best(trials
     assert repeats(slow, budget=None, seconds=200).left() == []
     assert len(repeats(slow, budget=None, seconds=600).left()) == 3
     assert repeats(slow, budget=None, seconds=600).left(50.0) == []
+    known = repeats(trials, budget=None)
+    assert known.left(17.9) == []  # two in turn take 18 seconds
+    assert len(known.left(18.0)) == 3
+    assert len(known.left(9.0, places=2)) == 3
+    first = trial(7, trials[1].proposal, 0.5, AGAIN)
+    known.note(first)
+    assert len(known.left(9.0)) == 2
+
+
+def test_a_repeat_of_the_best_that_failed_is_the_last_one(trials: list[Trial]) -> None:
+    known = repeats(trials)
+    made = trial(7, trials[1].proposal, 0.5, AGAIN)
+    assert made.evaluation is not None
+    known.note(replace(made, evaluation=None))
+    assert len(known.left()) == 2
+    known.note(replace(made, evaluation=replace(made.evaluation, state=EvaluationState.FAILED, score=None)))
+    assert known.left() == []
 
 
 def test_signals_are_not_measured_again(trials: list[Trial]) -> None:

@@ -231,6 +231,15 @@ def test_all_of_a_range_that_depends_on_another_is_known() -> None:
     assert len(sampler._evaluations(space, study.trials, study.direction)) == 12
 
 
+def test_a_range_that_the_user_narrows_becomes_narrow() -> None:
+    study = optuna.create_study()
+    for number in range(40):
+        ranges = {"x": IntDistribution(1, 64 if number < 18 else 8), "kind": CategoricalDistribution("ab")}
+        study.add_trial(create_trial(params={"x": 1, "kind": "a"}, distributions=ranges, value=1.0))
+        found = quick().infer_relative_search_space(study, study.trials[-1])
+        assert found["x"].high == (64 if number < 37 else 8)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -254,6 +263,12 @@ def test_a_choice_that_there_is_no_more_is_no_point() -> None:
         ranges = {"kind": CategoricalDistribution(list(choices))}
         study.add_trial(create_trial(params={"kind": kind}, distributions=ranges, value=1.0))
     assert learnt(quick(), study, ranges) == {(0,): 1.0, (1,): 1.0}
+    study.add_trial(
+        create_trial(
+            params={"kind": "a", "x": 0.5}, distributions=ranges | {"x": FloatDistribution(0, 1)}, value=2.0
+        )
+    )
+    StudySpace(ranges | {"x": FloatDistribution(0, 1)}, study.trials)
 
 
 def test_a_long_proposal_is_noted_whole() -> None:

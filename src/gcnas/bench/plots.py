@@ -84,5 +84,9 @@ def _solved(axes: "Axes", groups: Sequence[Group]) -> None:
 
 
 def _plain(text: str) -> str:
-    """Characters that the plot's font surely has; a label that starts with an underscore would be left out."""
-    return text.encode("ascii", "replace").decode()[:40].lstrip("_") or "?"
+    """Characters that the plot's font surely has; a label that starts with an underscore would be left out.
+
+    Of a long one the end, which tells the strategies of files apart.
+    """
+    plain = text.encode("ascii", "replace").decode()
+    return (plain if len(plain) <= 40 else f"...{plain[-37:]}").lstrip("_") or "?"

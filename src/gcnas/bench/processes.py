@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gcnas.bench.arms import create_arm
 from gcnas.bench.problem import ProblemReference
-from gcnas.bench.raw import run_file, write_run, writing
+from gcnas.bench.raw import RAW, run_file, write_run, writing
 from gcnas.bench.search import MAX_QUERIES, Run, search_table, signals_of
 from gcnas.errors import BenchError, ConfigurationError, GCNASError
 from gcnas.files import write_atomically
@@ -252,6 +252,11 @@ def take_folder(folder: Path, settings: dict[str, Any]) -> None:
                         f"{folder} holds runs on another table or description called {name!r}; give another --out."
                     )
             settings = known
+        elif (folder / RAW).exists():
+            raise ConfigurationError(
+                f"{folder} holds results ({RAW}) without the runs behind them, which new runs would replace; give "
+                "another --out."
+            )
         write_atomically(path, json.dumps(settings, indent=1).encode())
     except OSError as error:
         raise ConfigurationError(f"The folder {folder} cannot be written: {error.strerror}.") from None

@@ -135,7 +135,7 @@ class PlainDisplay(Observer):
         """Announce the final training."""
         self._final = True
         limit = "" if seconds is None else f", {_duration(seconds)}"
-        self.console.print(f"final training of trial {trial.number} ({trial.proposal.source}){limit}")
+        self.console.print(f"final training of trial {trial.number} ({escape(trial.proposal.source)}){limit}")
 
     def final_finished(self, test_accuracy: float | None) -> None:
         """Print the result."""
@@ -236,7 +236,7 @@ class LiveDisplay(PlainDisplay):
                 f"{trial.cost.multiply_adds / 1e6:.2f}M",
                 str(trial.proposal.architecture.depth),
                 _seconds(trial),
-                source,
+                Text(source),
                 style=style,
             )
         return table

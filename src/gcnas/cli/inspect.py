@@ -41,7 +41,7 @@ def status(run: RunArgument) -> None:
     for failure in summary.failures:
         facts[f"failed: {failure.kind}"] = f"{failure.count}, first trial {failure.trial}: {failure.message}"
     for name, fact in facts.items():
-        table.add_row(name, Text(fact))
+        table.add_row(Text(name), Text(fact))
     for notice in summary.data_notices[:SHOWN_NOTICES]:
         table.add_row("data", Text(notice))
     if (more := len(summary.data_notices) - SHOWN_NOTICES) > 0:

@@ -1,12 +1,13 @@
 """Images and labels in arrays, from Python or out of an ``.npz`` file, found by their usual names."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gcnas.data.decode import decode
 from gcnas.data.pixels import to_pixels
@@ -19,6 +20,7 @@ from gcnas.data.source import (
     Block,
     Source,
     Survey,
+    batches,
     number_classes,
 )  # fmt: skip
 from gcnas.errors import DataError
@@ -30,7 +32,6 @@ _EXPECTED = (
     "Expected arrays named images and labels, x and y, or train_images, train_labels "
     "(x_train, y_train) and the same with val and test"
 )
-_ROWS_AT_ONCE = 4096
 _GREY_SAMPLE = 256
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -63,8 +64,8 @@ class ArrayImages:
         """Resize all images in order, or pass them on where nothing has to be done."""
         start = 0
         for part in self.parts:
-            for first in range(0, len(part), _ROWS_AT_ONCE):
-                pixels = part[first : first + _ROWS_AT_ONCE]
+            for rows in batches(len(part), 2 * math.prod(resolution) * channels):
+                pixels = part[rows]
                 if pixels.shape[1:] != (*resolution, channels):
                     pixels = np.stack([decode(_picture(image), resolution, channels) for image in pixels])
                 yield Block(start, pixels, {})
@@ -197,6 +198,7 @@ def _plain(values: Any) -> Any:
     """Pictures of Pillow whose numbers are no brightnesses, or of several modes, as such that have them."""
     if not isinstance(values, list | tuple) or not all(isinstance(value, Image.Image) for value in values):
         return values
+    values = [ImageOps.exif_transpose(image) for image in values]  # as files are read, and predictions
     modes = {image.mode for image in values}
     if len(modes) == 1 and not modes & {"P", "PA", "LA", "La", "CMYK", "YCbCr", "LAB", "HSV"}:
         return values

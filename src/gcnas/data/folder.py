@@ -52,13 +52,16 @@ def read_folder(root: Path) -> Source:
     if splits:
         found = [_class_folders(root, folder, split) for split, folder in sorted(splits.items())]
         left_out = [d.name for d in _folders(root) if d not in splits.values()]
+        beside = len(_images_in(root)[0])
     else:
-        found, left_out = [_class_folders(root, root, UNSPLIT)], []
+        found, left_out, beside = [_class_folders(root, root, UNSPLIT)], [], 0
     paths = [path for part in found for path in part.paths]
     names = [name for part in found for name in part.names]
     notices = [notice for part in found for notice in part.notices]
     if left_out:
         notices.append(f"Folders beside the splits were left out: {_listed(left_out)}.")
+    if beside:
+        notices.append(f"{beside:,} images beside the splits were left out: they have no class.")
     others = sum((part.other_files for part in found), Counter[str]())
     if len(set(names)) < 2:
         unread = f" {_left_out(others)}" if others else ""

@@ -5,10 +5,13 @@ neighbour on 8x8 grey copies, once on validation images as they are and once mir
 half of their accuracy, clothes about a quarter, photographs next to nothing (``benchmarks/mirror_rule.py``).
 """
 
+import math
+
 import numpy as np
 from PIL import Image
 
 from gcnas.data.dataset import Split
+from gcnas.data.source import batches
 
 SMALLEST_RATIO = 0.6
 """Mirroring is on if mirrored images keep at least this share of the accuracy."""
@@ -41,6 +44,8 @@ def keeps_label(train: Split, validation: Split) -> bool:
 def _sample(split: Split, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Grey copies (n, 8, 8) of at most ``size`` images, always the same ones, and their labels."""
     rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])
-    grey = split.take(rows).mean(axis=3, dtype=np.float32)
-    shrunk = [Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.BOX) for image in grey]
+    shrunk = []
+    for part in batches(len(rows), 5 * math.prod(split.images.shape[1:])):
+        grey = split.take(rows[part]).mean(axis=3, dtype=np.float32)
+        shrunk += [Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.BOX) for image in grey]
     return np.stack([np.asarray(image) for image in shrunk]), split.labels[rows]

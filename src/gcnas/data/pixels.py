@@ -1,13 +1,14 @@
 """Arrays of images in the layouts and number types that users have, as (N, H, W, C) uint8."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from gcnas.data.source import batches
 from gcnas.errors import DataError
 
 _CHANNELS = (1, 3, 4)
-_ROWS_AT_ONCE = 4096
 
 DARK = 2**13
 """Pixels of 16 bits that are all below this would be nearly black."""
@@ -101,7 +102,6 @@ def _rescaled(part: np.ndarray, scale: float) -> np.ndarray:
     if part.dtype == np.uint8 and scale == 1:
         return part
     pixels = np.empty(part.shape, dtype=np.uint8)
-    for start in range(0, len(part), _ROWS_AT_ONCE):  # a float copy of everything would be large
-        rows = slice(start, start + _ROWS_AT_ONCE)
+    for rows in batches(len(part), 16 * math.prod(part.shape[1:])):  # a float copy of everything would be large
         pixels[rows] = np.round(part[rows].astype(np.float64) * scale)
     return pixels

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gcnas.data.decode import decode, quiet_pillow
+from gcnas.data.source import batches
 from gcnas.errors import DataError
 
 MAX_SIDE = 512
@@ -17,7 +18,6 @@ MAX_SIDE = 512
 
 # Keeps the division by the deviation finite on constant images: one grey level.
 _SMALLEST_STD = 1 / 255
-_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def fit(images: np.ndarray) -> Preprocessing:
     """The preprocessing of images (N, H, W, C) uint8 that already have their resolution."""
     count, height, width, channels = images.shape
     total, squares = np.zeros(channels), np.zeros(channels)
-    for start in range(0, count, _ROWS_AT_ONCE):
-        block = images[start : start + _ROWS_AT_ONCE]
+    for rows in batches(count, 8 * height * width):
+        block = images[rows]
         # Counting grey levels is exact, and much less work than floating-point copies of all pixels.
         levels = np.stack([np.bincount(block[..., c].ravel(), minlength=256) for c in range(channels)])
         total += levels @ np.arange(256)

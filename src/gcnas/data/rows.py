@@ -7,6 +7,7 @@ import numpy as np
 
 from gcnas.data.arrays import ArrayImages
 from gcnas.data.pixels import to_pixels
+from gcnas.data.source import batches
 from gcnas.errors import DataError
 
 ImageShape = tuple[int, ...]
@@ -14,8 +15,6 @@ ImageShape = tuple[int, ...]
 
 Range = tuple[float, float]
 """The values that are black and white."""
-
-_ROWS_AT_ONCE = 4096
 
 
 def image_shape(shape: Sequence[int], wanted: ImageShape | None = None) -> ImageShape:
@@ -67,8 +66,7 @@ def pixels(rows: np.ndarray, shape: ImageShape, values: Range) -> np.ndarray:
     """
     low, high = values
     scaled = np.empty(rows.shape, dtype=np.uint8)
-    for start in range(0, len(rows), _ROWS_AT_ONCE):  # a float copy of everything would be large
-        part = slice(start, start + _ROWS_AT_ONCE)
+    for part in batches(len(rows), 24 * rows.shape[1]):  # a float copy of everything would be large
         share = (rows[part].astype(np.float64) - low) / (high - low)
         scaled[part] = np.round(share.clip(0, 1) * 255)
     return to_pixels([scaled.reshape(len(rows), *shape)], ["X"])[0]

@@ -25,6 +25,9 @@ SPLIT_WORDS = {
 }
 """Words that users call the splits by, in lower case."""
 
+AT_ONCE = 2**26
+"""Bytes of working copies of images that are handled at once."""
+
 MAX_CLASSES = 10_000
 """More different labels than this are a mistake, such as labels that are really numbers to predict."""
 
@@ -127,3 +130,15 @@ def number_classes(names: Sequence[str], where: str) -> tuple[np.ndarray, tuple[
 def _is_integer(name: str) -> bool:
     digits = name.removeprefix("-")
     return digits.isascii() and digits.isdigit() and len(digits) <= 18 and str(int(name)) == name
+
+
+def batches(count: int, row_bytes: int, most: int = 4096) -> Iterator[slice]:
+    """All of so many images in order, so many at once as fit into :data:`AT_ONCE`.
+
+    Args:
+        count: Images.
+        row_bytes: Bytes that a working copy of one takes.
+        most: Images at once, however small they are.
+    """
+    size = max(1, min(most, AT_ONCE // max(row_bytes, 1)))
+    yield from (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -4,7 +4,7 @@ import glob
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -126,6 +126,9 @@ def _cache_folder(cache: Path | None, size: int) -> Path:
         )
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        for left in cache.glob("decoding-*/pixels"):  # of processes that were killed
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left.parent, ignore_errors=True)
         free = shutil.disk_usage(cache).free
     except OSError as error:
         raise DataError(f"The cache folder {cache} cannot be used: {error.strerror}. Give another.") from error
@@ -141,8 +144,9 @@ def _to_file(path: Path, staged: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Write rows as ``.npy`` and map them; the name appears only once the file is whole."""
     unfinished = beside(path)  # several processes may read the same images for the same run
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        if time.time() - left.stat().st_mtime > ABANDONED:
-            left.unlink(missing_ok=True)
+        with suppress(OSError):  # it is another process's, or gone
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
     try:
         with unfinished.open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *staged.shape[1:])}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,9 @@ def read_table(path: Path) -> Source:
         if len(cells) < needed or not cells[columns.path].strip() or not cells[columns.label].strip():
             raise DataError(f"{_EXPECTED}; line {line} of {path} has an empty or missing cell.")
     shown = tuple(cells[columns.path].strip() for _, cells in body)
-    labels, class_names = number_classes([cells[columns.label].strip() for _, cells in body], str(path))
+    # The same letters have several forms in Unicode.
+    names = [unicodedata.normalize("NFC", cells[columns.label].strip()) for _, cells in body]
+    labels, class_names = number_classes(names, str(path))
     notices = (f"Columns not used: {', '.join(columns.others)}.",) if columns.others else ()
     # Tables made on Windows separate folders by backslashes.
     paths = tuple(path.parent / cell.replace("\\", "/") for cell in shown)
@@ -68,7 +71,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         text = path.read_text(encoding="utf-8-sig")
         first = next((line for line in text.splitlines() if line.strip()), "")
         delimiter = max(",;\t", key=first.count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except UnicodeDecodeError as error:
         raise DataError(f"{_EXPECTED}, as UTF-8 text; {path} is not: {error.reason}.") from error

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from gcnas.report.svg import WHITE_FROM
+
 MAX_DRAWN = 100
 """Most classes that are drawn as a matrix."""
 MAX_NUMBERED = 25
@@ -108,7 +110,7 @@ def _row(index: int, name: str, row: Sequence[int], cell: float, margin: float) 
             f'fill-opacity="{opacity:.2f}"><title>{escape(name)}: {count:,} of {sum(row):,}</title></rect>'
         )
         if numbered:
-            ink = "#fff" if opacity > 0.55 else "#111827"
+            ink = "#fff" if opacity > WHITE_FROM and column == index else "#111827"
             parts.append(
                 f'<text x="{x + cell / 2:.5g}" y="{y + cell / 2 + size * 0.36:.5g}" text-anchor="middle" '
                 f'font-size="{size:.3g}" fill="{ink}" pointer-events="none">{count}</text>'

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup
-
 from gcnas.policy import Policy
 from gcnas.policy.beliefs import Belief, StepBeliefs, beliefs
 from gcnas.report.graph_pictures import GraphPictures
 from gcnas.report.graphs import chooser, graphs, reading
 from gcnas.report.heat_map import Column, heat_map
-from gcnas.report.html import render
+from gcnas.report.html import markup, render
 from gcnas.report.layers import describe
 from gcnas.run.folder import write_text
 from gcnas.run.trial import Trial
@@ -57,13 +55,13 @@ def write_explanation(path: Path, policy: Policy, trial: Trial, run: str, whose:
         "reading": reading(policy),
         "chooser": chooser(trial.proposal.source),
         "window": space.window,
-        "heat_map": _markup(_heat_map(space, steps)),
+        "heat_map": markup(_heat_map(space, steps)),
         "steps": [
             {
                 "type": step.type,
                 "decisions": _decisions(space, step),
-                "composition": _markup(pictures[number].composition()) if pictures else None,
-                "parameters": _markup(pictures[number].parameters()) if pictures and step.others else None,
+                "composition": markup(pictures[number].composition()) if pictures else None,
+                "parameters": markup(pictures[number].parameters()) if pictures and step.others else None,
             }
             for number, step in enumerate(steps)
         ],
@@ -71,11 +69,6 @@ def write_explanation(path: Path, policy: Policy, trial: Trial, run: str, whose:
         "unfolded": len(steps) <= OPEN_STEPS,
     }
     return write_text(path, render("explanation.html", context) + "\n")
-
-
-def _markup(svg: str) -> Markup:
-    """Pictures of ours, in which all texts are already escaped."""
-    return Markup(svg)  # noqa: S704
 
 
 def _decisions(space: SearchSpace, step: StepBeliefs) -> list[_Decision]:

@@ -1,5 +1,6 @@
 """The table of facts at the head of the report."""
 
+from collections.abc import Callable
 from statistics import mean
 from typing import Any
 
@@ -31,7 +32,7 @@ def _network(folder: RunRecord, summary: RunSummary) -> Facts:
     if trial is not None:
         config, cost = folder.config, trial.cost
         pairs += [
-            ("Parameters", whole(cost.parameters) + _limit(cost.parameters, config.get("max_params"))),
+            ("Parameters", whole(cost.parameters) + _limit(cost.parameters, config.get("max_params"), whole)),
             ("Multiply-adds", short(cost.multiply_adds) + _limit(cost.multiply_adds, config.get("max_macs"))),
             (
                 "Peak activations",
@@ -43,8 +44,11 @@ def _network(folder: RunRecord, summary: RunSummary) -> Facts:
         ]
     if delivered is not None and delivered.final and delivered.epochs is not None:
         mixed = ", images mixed" if delivered.mixed else ""
-        epochs = counted(round(delivered.epochs), "epoch")
+        passes = delivered.epochs
+        epochs = f"{passes:.2g} epochs" if passes < 1 else counted(round(passes), "epoch")
         pairs.append(("Final training", f"{epochs} in {duration(delivered.seconds)}{mixed}"))
+    elif delivered is not None and delivered.final:
+        pairs.append(("Final training", "none: weights as the search trained them"))
     if delivered is not None and delivered.teacher is not None:
         pairs.append(("Teacher", delivered.teacher))
     if delivered is not None and delivered.inheritance is not None:
@@ -62,7 +66,7 @@ def _measured(folder: RunRecord) -> Facts:
     pairs: Facts = []
     weights = dict(folder.forms).get("weights.safetensors")
     if weights is not None and config.get("max_size") is not None:
-        pairs.append(("File of weights", f"{weights:,} bytes" + _limit(weights, config["max_size"])))
+        pairs.append(("File of weights", f"{weights:,} bytes" + _limit(weights, config["max_size"], whole)))
     if delivered is None or delivered.latency is None:
         return pairs
     limit = config.get("max_latency")
@@ -90,7 +94,8 @@ def _accuracies(folder: RunRecord, delivered: Delivered | None) -> Facts:
         pairs.append(("95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %, {images} images"))
     pairs += _balanced("Test, balanced", delivered.test_balanced_accuracy, test)
     if validation is not None:
-        pairs.append(("Validation accuracy", percent(validation) + _again(folder, delivered)))
+        where = ", in the search" if delivered.final else " accuracy"  # the final training sees these images
+        pairs.append((f"Validation{where}", percent(validation) + _again(folder, delivered)))
     return pairs + _balanced("Validation, balanced", delivered.validation_balanced_accuracy, validation)
 
 
@@ -117,8 +122,11 @@ def _balanced(name: str, balanced: float | None, plain: float | None) -> Facts:
     return [] if balanced is None or percent(balanced) == percent(plain) else [(name, percent(balanced))]
 
 
-def _limit(value: int, limit: Any) -> str:
-    return _bound(short(limit), within=value <= limit) if type(limit) is int else ""
+def _limit(value: int, limit: Any, form: Callable[[int], str] = short) -> str:
+    """A limit behind a value; in full where both would read the same."""
+    if type(limit) is not int:
+        return ""
+    return _bound(whole(limit) if form(value) == form(limit) else form(limit), within=value <= limit)
 
 
 def _bound(limit: str, *, within: bool) -> str:

@@ -13,6 +13,7 @@ from gcnas.network import weights_bytes
 from gcnas.records import METRICS, Cost
 from gcnas.report.curves import pareto_front, with_score
 from gcnas.report.record import RunRecord, fitted_space, read_run
+from gcnas.report.table import harmless
 from gcnas.run.costs import priced, with_meters
 from gcnas.run.trial import Trial, decisive
 from gcnas.space import SearchSpace
@@ -163,7 +164,7 @@ def write_front(path: Path, points: Sequence[FrontPoint]) -> None:
                 point.trial,
                 repr(point.accuracy),
                 point.epochs,
-                point.source,
+                harmless(point.source),
                 *("" if c is None else c for c in costs),
             ]
         )

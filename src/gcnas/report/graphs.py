@@ -55,7 +55,10 @@ def reading(policy: Policy) -> str:
         )
     sentence = "Interleaved: for each layer the LEB chooses the type, then the HPPB everything else."
     if policy.summary:
-        sentence += " Of what is deleted from the graphs both read the mean alone."
+        sentence += (
+            " Of what is deleted from the graphs both read directly the mean alone; some of it reaches them through "
+            "the nodes of the window."
+        )
     return sentence
 
 

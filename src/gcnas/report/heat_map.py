@@ -6,7 +6,7 @@ from html import escape
 
 from gcnas.report.drawing import FRAME_COLOUR
 from gcnas.report.graph_pictures import WIDTH
-from gcnas.report.svg import CHARACTER, svg, text
+from gcnas.report.svg import CHARACTER, WHITE_FROM, svg, text
 
 CELL_HEIGHT = 26
 
@@ -53,7 +53,7 @@ def _cell(x: float, y: float, width: float, name: str, probability: float | None
         else f'fill="#0072B2" fill-opacity="{0.04 + 0.96 * probability:.2f}"'
     )
     frame = 'stroke="#D55E00" stroke-width="2.5"' if chosen else 'stroke="#fff"'
-    ink = "#9CA3AF" if probability is None else "#fff" if probability > 0.5 else "#111827"
+    ink = "#9CA3AF" if probability is None else "#fff" if probability > WHITE_FROM else "#111827"
     number = "\u00d7" if probability is None else f"{probability:.2f}"
     return (
         f'<g><title>{escape(name)}: {words}</title><rect x="{x:g}" y="{y}" width="{width:g}" height="{CELL_HEIGHT}" '

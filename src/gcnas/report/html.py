@@ -20,6 +20,7 @@ from gcnas.report.front import FrontRow, accuracies, fronts
 from gcnas.report.heat_map import Column, heat_map
 from gcnas.report.layers import LayerRow, describe, layer_table
 from gcnas.report.plots import (
+    MAX_POINTS,
     accuracy_against_multiply_adds,
     accuracy_against_parameters,
     accuracy_against_trials,
@@ -108,22 +109,24 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
     return {
         "summary": summary,
         "facts": facts(folder, summary),
-        "trials_plot": _markup(accuracy_against_trials(folder.trials, summary)),
-        "parameters_plot": _markup(
+        "trials_plot": markup(accuracy_against_trials(folder.trials, summary)),
+        "parameters_plot": markup(
             accuracy_against_parameters(plain.trials, plain_summary, limit if isinstance(limit, int) else None)
         ),
         "front": (shown := _spread(front := fronts(folder, space), summary.delivered)),
         "more_front": len(front) - len(shown),
         "latency_model": None if folder.latency is None else folder.latency.sentence,
+        "thinned": sum(trial.evaluation is not None for trial in folder.trials) > MAX_POINTS,
         "is_random": folder.config.get("strategy") == "random",
         "network": network,
         "why": why,
-        "preferences": None if why is None or why.preferences is None else _markup(_preferred(why.preferences)),
+        "preferences": None if why is None or why.preferences is None else markup(_preferred(why.preferences)),
         "samples": SAMPLES,
         "shown_choices": TOP,
         "test": _test(folder),
+        "tested": None if folder.delivered is None else folder.delivered.test_accuracy,
         "scaled": (grown := scaled_networks(folder.path)),
-        "scaled_plot": _markup(accuracy_against_multiply_adds(plain.trials, grown)),
+        "scaled_plot": markup(accuracy_against_multiply_adds(plain.trials, grown)),
         "top": sorted(decisive(folder.trials), key=lambda trial: (-trial.score, trial.number))[:TOP],
         "describe": describe,
         "failures": [(failure, failure.message[:MAX_MESSAGE]) for failure in summary.failures],
@@ -165,7 +168,7 @@ def _plain(folder: RunRecord, summary: RunSummary) -> tuple[RunRecord, RunSummar
     return plain, summarize(plain)
 
 
-def _markup(svg: str | None) -> Markup | None:
+def markup(svg: str | None) -> Markup | None:
     """Pictures of ours, in which all texts are already escaped."""
     return None if svg is None else Markup(svg)  # noqa: S704
 
@@ -178,7 +181,7 @@ def _test(folder: RunRecord) -> dict[str, Any] | None:
     classes = class_accuracies(delivered.confusion, names)
     ranked = sorted(classes, key=lambda entry: (entry.accuracy is None, entry.accuracy or 0.0))
     return {
-        "matrix": _markup(draw_confusion(delivered.confusion, names)),
+        "matrix": markup(draw_confusion(delivered.confusion, names)),
         "classes": classes if len(classes) <= MAX_CLASSES else ranked[:MAX_CLASSES],
         "left_out": max(len(classes) - MAX_CLASSES, 0),
         "mistakes": mistakes(delivered.confusion, names),

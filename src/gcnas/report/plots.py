@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ def accuracy_against_trials(trials: Sequence[Trial], summary: RunSummary) -> str
                 label="best reference" if is_reference(given) else given_kind(given), zorder=1,
             )  # fmt: skip
         axes.set_xlabel("trial")
+        _cut(axes, floor)
         _finish(axes, summary.reward, summary.soft)
         return _svg(figure, f"{summary.reward.capitalize()} against trials")
 
@@ -83,7 +85,8 @@ def accuracy_against_parameters(
         figure, axes = _figure()
         front = pareto_front(trials)
         kept = {trial.number for trial in front}
-        _points(axes, _thinned(trials, kept), lambda trial: float(trial.cost.parameters), _floor(trials))
+        floor = _floor(trials)
+        _points(axes, _thinned(trials, kept), lambda trial: float(trial.cost.parameters), floor)
         axes.plot(
             [trial.cost.parameters for trial in front], [trial.score for trial in front],
             color=BLACK, linewidth=1.4, drawstyle="steps-post", label="Pareto front",
@@ -106,6 +109,7 @@ def accuracy_against_parameters(
             axes.axvline(limit, color=GREY, linewidth=1, linestyle=":", label="limit", zorder=1)
         axes.xaxis.set_major_formatter(FuncFormatter(_tick))
         axes.set_xlabel("parameters")
+        _cut(axes, floor)
         _finish(axes, summary.reward)
         return _svg(figure, f"{summary.reward.capitalize()} against parameters")
 
@@ -125,13 +129,19 @@ def accuracy_against_multiply_adds(trials: Sequence[Trial], networks: Sequence[S
             if trial.evaluation is not None
         ]
         floor = _floor(candidates) if candidates else 0.0
-        candidates = [trial for trial in candidates if trial.score >= floor]
+        candidates = [trial for trial in _thinned(candidates, set()) if trial.score >= floor]
         axes.scatter(
             [trial.cost.multiply_adds for trial in candidates], [trial.score for trial in candidates],
             s=20, color=GREY, alpha=0.5, linewidths=0, label="candidates of the search",
         )  # fmt: skip
-        costs, scores = [n.multiply_adds for n in networks], [n.accuracy for n in networks]
-        axes.plot(costs, scores, "o-", color=BLUE, linewidth=1.6, markersize=7, label="grown", zorder=4)
+        # Those of one network with equal training are joined.
+        kinds = dict.fromkeys((n.trial, n.epochs) for n in networks)
+        for number, kind in enumerate(kinds):
+            alike = [n for n in networks if (n.trial, n.epochs) == kind]
+            axes.plot(
+                [n.multiply_adds for n in alike], [n.accuracy for n in alike], "o-", color=BLUE, linewidth=1.6,
+                markersize=7, label="_" if number else "grown", zorder=4,
+            )  # fmt: skip
         for network in networks:
             axes.annotate(
                 f"phi {network.phi}", (network.multiply_adds, network.accuracy), xytext=(5, 6),
@@ -180,12 +190,15 @@ def _floor(trials: Sequence[Trial]) -> float:
 
 
 def _points(axes: "Axes", trials: Sequence[Trial], position: Callable[[Trial], float], floor: float) -> None:
-    sources = sorted({trial.proposal.source for trial in trials if trial.complete and not is_reference(trial)})
+    found = Counter(trial.proposal.source for trial in trials if trial.complete and not is_reference(trial))
+    most = MAX_SOURCES if len(found) <= MAX_SOURCES else MAX_SOURCES - 1
+    sources = sorted(source for source, _ in found.most_common(most))
     groups: list[tuple[str, str, str, list[Trial]]] = []
-    for index, source in enumerate(sources):
-        colour, marker = STYLES[min(index, MAX_SOURCES - 1)]
+    for (colour, marker), source in zip(STYLES, sources, strict=False):
         members = [t for t in trials if t.complete and t.proposal.source == source]
         groups.append((source, colour, marker, members))
+    if others := [t for t in trials if t.complete and t.proposal.source in found.keys() - set(sources)]:
+        groups.append(("others", *STYLES[-1], others))
     references = [trial for trial in trials if trial.complete and is_reference(trial)]
     groups.append(("reference design", VERMILLION, "D", references))
     size, opacity = (26, 0.75) if len(trials) < 300 else (14, 0.5)
@@ -203,6 +216,12 @@ def _points(axes: "Axes", trials: Sequence[Trial], position: Callable[[Trial], f
             [position(trial) for trial in below], [floor] * len(below), marker=7, s=30, color=GREY,
             linewidths=0, label="lower than drawn",
         )  # fmt: skip
+
+
+def _cut(axes: "Axes", floor: float) -> None:
+    """Lines end where points do."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, floor - 0.05 * (high - floor)), high)
 
 
 def _step(axes: "Axes", curve: Sequence[tuple[int, float]], colour: str, line: str, label: str) -> None:

@@ -1,8 +1,10 @@
 """Reading a run folder, whole or in parts, as whoever killed the run left it."""
 
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +48,6 @@ class Delivered:
     lasting: bool | None
     parameters: int | None
     multiply_adds: int | None
-    activations: int | None
-    depth: int | None
     classes: tuple[str, ...]
     validation_accuracy: float | None
     validation_balanced_accuracy: float | None
@@ -175,7 +175,11 @@ def soft_words(soft: Any, reward: str) -> str:
 
 def _forms(path: Path) -> tuple[tuple[str, int], ...]:
     files = (path / "best" / name for name in FORMS)
-    return tuple((file.name, file.stat().st_size) for file in files if file.is_file())
+    found = []
+    for file in files:
+        with suppress(OSError):  # it may not be looked at, or best/ is exchanged meanwhile
+            found.append((file.name, file.stat().st_size))
+    return tuple(found)
 
 
 def fitted_space(
@@ -218,7 +222,10 @@ def _json(path: Path, name: str, missing: list[str]) -> Any:
 
 
 def _sentence(path: Path, name: str) -> str:
-    return f"{name} {'cannot be read' if (path / name).exists() else 'is missing'}."
+    # Of what lies in a folder that may not be entered nobody knows whether it is there.
+    folder = (path / name).parent
+    there = os.path.lexists(path / name) or (os.path.lexists(folder) and not os.access(folder, os.X_OK))
+    return f"{name} {'cannot be read' if there else 'is missing'}."
 
 
 def _delivered(metrics: dict[str, Any]) -> Delivered:
@@ -231,8 +238,6 @@ def _delivered(metrics: dict[str, Any]) -> Delivered:
         lasting=known if isinstance(known := metrics.get("lasting"), bool) else None,
         parameters=_whole(metrics.get("parameters")),
         multiply_adds=_whole(metrics.get("multiply_adds")),
-        activations=_whole(metrics.get("activations")),
-        depth=_whole(metrics.get("depth")),
         classes=tuple(map(str, classes)) if isinstance(classes, list) else (),
         validation_accuracy=_share(metrics.get("validation_accuracy")),
         validation_balanced_accuracy=_share(metrics.get("validation_balanced_accuracy")),

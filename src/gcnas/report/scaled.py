@@ -12,6 +12,10 @@ MAX_SIZES = 20
 """Most sizes that are shown."""
 
 
+MOST = 10**15
+"""Larger numbers are no costs of a network."""
+
+
 @dataclass(frozen=True)
 class ScaledNetwork:
     """What ``scaled/phi-N/metrics.json`` says of one size.
@@ -48,7 +52,7 @@ def scaled_networks(run: Path) -> list[ScaledNetwork]:
         if re.fullmatch(r"phi-\d{1,3}", path.name):
             try:
                 found.append(_read(read_json(path / "metrics.json")))
-            except (RunFolderError, KeyError, TypeError, ValueError, IndexError):
+            except (RunFolderError, KeyError, TypeError, ValueError, IndexError, OverflowError):
                 continue
     return sorted(found, key=lambda network: network.phi)[:MAX_SIZES]
 
@@ -59,8 +63,10 @@ def _read(metrics: Any) -> ScaledNetwork:
     growth = ", ".join(f"{name} {float(origin[name]):g}" for name in names) if "alpha" in origin else ""
     height, width = map(int, metrics["resolution"])
     accuracy, test = float(metrics["validation_accuracy"]), metrics.get("test_accuracy")
-    if not 0 <= accuracy <= 1:
+    if not 0 <= accuracy <= 1 or not (test is None or 0 <= float(test) <= 1):
         raise ValueError("an accuracy is a share")
+    if not all(0 <= int(metrics[name]) <= MOST for name in ("depth", "parameters", "multiply_adds")):
+        raise ValueError("a cost is a positive number of a real network")
     return ScaledNetwork(
         phi=int(metrics["phi"]),
         trial=int(origin["trial"]),

@@ -10,7 +10,7 @@ from gcnas.records import EvaluationState
 from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
 from gcnas.report.numbers import counted, percent, points, short, whole, worded
 from gcnas.report.record import Delivered, RunRecord, read_run, run_limits
-from gcnas.run.recommendation import TRANSFERRED, best_design, contenders, is_given, margin
+from gcnas.run.recommendation import BALANCED, TRANSFERRED, best_design, contenders, is_given, margin
 from gcnas.run.trial import Event, Rejection, Trial, decisive
 
 
@@ -57,7 +57,6 @@ class RunSummary:
         best: Trial of the best score among those with the deciding amount of training, like the two that follow.
         delivered: Trial that ``best/`` holds; the best one while ``best/`` does not say.
         best_reference: Best trial among the networks that nobody had to find: reference designs, a transferred one.
-        best_searched: Best trial of the others.
         curve: Best score so far by trial.
         elapsed: Seconds of the run so far.
         budget: Budget as configured, such as ``200`` or ``600s``; None if unknown.
@@ -88,7 +87,6 @@ class RunSummary:
     best: Trial | None
     delivered: Trial | None
     best_reference: Trial | None
-    best_searched: Trial | None
     curve: Curve
     elapsed: float
     budget: str | None
@@ -158,7 +156,6 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
         best=best,
         delivered=delivered,
         best_reference=reference,
-        best_searched=searched,
         curve=best_so_far(folder.trials),
         elapsed=_elapsed(folder),
         budget=None if budget is None else str(budget),
@@ -215,7 +212,7 @@ def _began_anew(trial: Trial) -> bool:
 
 def _delivered_trial(folder: RunRecord) -> Trial | None:
     number = None if folder.delivered is None else folder.delivered.trial
-    return next((trial for trial in folder.trials if trial.number == number), None)
+    return next((trial for trial in folder.trials if trial.number == number and trial.complete), None)
 
 
 def _state(delivered: Delivered | None) -> str:
@@ -237,12 +234,17 @@ def _sentence(folder: RunRecord, trial: Trial | None) -> str:
         parameters = trial.cost.parameters if parameters is None else parameters
         multiply_adds = trial.cost.multiply_adds if multiply_adds is None else multiply_adds
     size = f"with {whole(parameters)} parameters and {short(multiply_adds)} multiply-adds"
+    if trial is not None and delivered is not None and delivered.trial not in (None, trial.number):
+        trial = None  # best/ holds another one, of which the ledger does not know the score yet
     number = trial.number if trial else delivered.trial if delivered else None
     source = trial.proposal.source if trial else delivered.source if delivered else None
     finished = max((trial.number for trial in folder.trials if trial.evaluation is not None), default=0)
     origin = f"trial {whole(number)} of {whole(finished)} (source {source or 'unknown'})"
     if delivered is not None and delivered.test_accuracy is not None:
-        return f"Test accuracy {percent(delivered.test_accuracy)} {size}, found as {origin}."
+        tested, balanced = f"Test accuracy {percent(delivered.test_accuracy)}", delivered.test_balanced_accuracy
+        if folder.config.get("reward") == BALANCED and balanced is not None:
+            tested = f"Balanced test accuracy {percent(balanced)} (plain {percent(delivered.test_accuracy)})"
+        return f"{tested} {size}, found as {origin}."
     score = trial.score if trial else delivered.validation_accuracy if delivered else None
     state = _state(delivered)
     lack = "no test split" if state == "final" else "no final training and no test yet"
@@ -296,8 +298,14 @@ def _comparison(
         gain = f"{difference:+.3f}" if folder.soft else points(difference)
         sentence = (
             f"Search improved on the {best} (trial {reference.number}, "
-            f"{score(reference)}) by {gain} of {folder.reward}."
+            f"{score(reference)}) by {gain} of {folder.reward}: trial {searched.number} has {score(searched)}."
         )
+        if (
+            delivered is not None
+            and not given
+            and delivered.proposal.fingerprint != searched.proposal.fingerprint
+        ):
+            sentence += f" In best/ is trial {delivered.number} ({score(delivered)})."
         return sentence + (reason or _noise(folder, reference.score, difference))
     return (
         f"No searched network beat the {design} (trial {reference.number}, {score(reference)}; "
@@ -320,12 +328,14 @@ def _noise(folder: RunRecord, accuracy: float, difference: float) -> str:
     images = _validation_images(folder)
     if images is None or folder.soft or not 0 <= accuracy <= 1:
         return ""
-    error = math.sqrt(accuracy * (1 - accuracy) / images)
+    behind = _behind(folder, images)
+    error = math.sqrt(accuracy * (1 - accuracy) / behind)
     if difference >= 2 * error:
         return ""
     return (
-        f" That is little: an accuracy measured on {whole(images)} images has a standard error of "
-        f"{100 * error:.1f} points."
+        f" That is little: an accuracy measured on {whole(images)} images"
+        f"{', some classes of which have few,' if behind < images else ''} has a standard error of {100 * error:.1f} "
+        "points."
     )
 
 
@@ -385,6 +395,13 @@ def _expected_random(other: RunRecord) -> Curve:
     return expected_best(list(scores.values()))
 
 
+def _training(folder: RunRecord) -> str:
+    """How long candidates are trained."""
+    amounts = folder.meta.get("amounts")
+    epochs = amounts.get("epochs", "?") if isinstance(amounts, dict) else "?"
+    return f"{epochs} epochs, {folder.config.get('fidelity', '?')}"
+
+
 def _mismatches(folder: RunRecord, other: RunRecord | None) -> tuple[str, ...]:
     notices = []
     delivered, trial = folder.delivered, _delivered_trial(folder)
@@ -405,5 +422,10 @@ def _mismatches(folder: RunRecord, other: RunRecord | None) -> tuple[str, ...]:
     if other is not None and other.reward != folder.reward:
         notices.append(
             f"The run {other.name} compared with maximised {other.reward}; the curves do not compare."
+        )
+    if other is not None and (ours := _training(folder)) != (theirs := _training(other)):
+        notices.append(
+            f"Candidates of the run {other.name} compared with got other trainings ({theirs}, here {ours}); the curves "
+            "do not compare."
         )
     return tuple(notices)

@@ -5,6 +5,9 @@ from html import escape
 CHARACTER = 6.6
 """Width of a character of the common size, in pixels."""
 
+WHITE_FROM = 0.88
+"""Opacity of blue from which white is read better on it than black."""
+
 
 def svg(width: float, height: float, title: str) -> str:
     """The head of a picture, to be closed by ``</svg>``; widths and heights are in pixels."""

@@ -75,7 +75,7 @@ def _row(trial: Trial) -> tuple[str | int, ...]:
     return (
         trial.number,
         proposal.fingerprint,
-        _harmless(proposal.source),
+        harmless(proposal.source),
         proposal.architecture.depth,
         trial.cost.parameters,
         trial.cost.multiply_adds,
@@ -86,15 +86,16 @@ def _row(trial: Trial) -> tuple[str | int, ...]:
         "" if evaluation is None or not trial.complete else f"{evaluation.trained_epochs:.6g}",
         "" if evaluation is None or evaluation.score is None else repr(evaluation.score),
         "pending" if evaluation is None else str(evaluation.state),
-        _harmless(None if evaluation is None else evaluation.error_kind),
-        _harmless(None if evaluation is None else evaluation.error),
+        harmless(None if evaluation is None else evaluation.error_kind),
+        harmless(None if evaluation is None else evaluation.error),
         trial.attempts,
         "" if evaluation is None else f"{evaluation.seconds:.3f}",
         "" if trial.elapsed is None else f"{trial.elapsed:.3f}",
-        _harmless(describe(proposal.architecture)),
+        harmless(describe(proposal.architecture)),
     )
 
 
-def _harmless(text: str | None) -> str:
+def harmless(text: str | None) -> str:
+    """A text on one line that no spreadsheet takes for a formula."""
     line = " ".join((text or "").split())
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line

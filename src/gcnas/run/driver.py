@@ -329,7 +329,7 @@ class Driver:
         """Repeats that fit into the time left, as trials; the search is over then."""
         if self._repeats is None:
             return []
-        left = self._repeats.left(self._seconds_left())
+        left = self._repeats.left(self._seconds_left(), self._executor.capacity)
         self._repeating = self._repeating or bool(left)
         return [self._number(proposal) for proposal in left[:places]]
 

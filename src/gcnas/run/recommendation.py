@@ -44,7 +44,7 @@ def recommend(
 
     A score is an accuracy on so many validation images after a short training. The best of many such scores is
     too high by chance, so a searched network takes the place of the best reference design only if it is better by
-    more than one standard error of a difference of two accuracies, sqrt(2 p (1 - p) / images).
+    more than one standard error of a difference of two accuracies (:func:`margin`).
 
     What learns most in a short training is not what reaches most in a long one. Where a long one follows, a design that
     is known to last is delivered unless the best network is ahead of it by more than :data:`BEHIND` such errors.
@@ -64,7 +64,7 @@ def recommend(
     if best is None:
         return None
     # All of them: only what seemed best was trained again.
-    scored = _means(_by_network(decisive(trials, limits)))
+    scored = _all_scores(decisive(trials, limits))
     reference = best_design(trials, limits)
     bar = best[1] - BEHIND * margin(best[1], validation_images)
     near = {trial.proposal.fingerprint: trial for trial, score in scored if score >= bar}
@@ -112,7 +112,7 @@ def best_design(trials: Sequence[Trial], limits: Limits) -> tuple[Trial, float] 
     Where none of those trained again is one, as when there was no time for it or its repeat failed, it is the best of
     all that can be compared.
     """
-    return _best(_given(contenders(trials, limits)) or _given(_means(_by_network(decisive(trials, limits)))))
+    return _best(_given(contenders(trials, limits)) or _given(_all_scores(decisive(trials, limits))))
 
 
 def nothing_within(trials: Sequence[Trial], limits: Limits, within: Limits) -> GCNASError:
@@ -161,6 +161,14 @@ def _scores(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
     if len(repeated) > 1 and max(groups, key=lambda group: group[0].score) in repeated:
         return _means(repeated)
     return [(group[0], group[0].score) for group in groups]
+
+
+def _all_scores(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
+    """The same of all networks: what is not among those by its first score."""
+    first = {group[0].proposal.fingerprint: (group[0], group[0].score) for group in _by_network(trials)}
+    return list(
+        (first | {trial.proposal.fingerprint: (trial, score) for trial, score in _scores(trials)}).values()
+    )
 
 
 def _by_network(trials: Sequence[Trial]) -> list[list[Trial]]:

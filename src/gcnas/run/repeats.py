@@ -47,26 +47,38 @@ class Repeats:
         self._ranked: list[Trial] = []
         self._design: Trial | None = None
         self._made: set[str] = set()
+        self._failed: set[str] = set()
         self._known: list[Trial] | None = None
 
     def note(self, trial: Trial) -> None:
         """Note a trial, once when it is asked for and once when it is finished."""
         if self.is_repeat(trial):
             self._made.add(trial.proposal.fingerprint)
+            if trial.evaluation is not None and not trial.complete:
+                self._failed.add(trial.proposal.fingerprint)
         elif trial.complete and trial.fidelity == self._full and self._limits.violation(trial.cost) is None:
             insort(self._ranked, trial, key=_place)
             if is_given(trial.proposal):
                 self._design = min(self._design or trial, trial, key=_place)
             self._known = None
 
-    def left(self, seconds: float = math.inf) -> list[Proposal]:
+    def left(self, seconds: float = math.inf, places: int = 1) -> list[Proposal]:
         """Proposals of repeats that were not made yet and take no longer, in the order in which they matter.
 
-        None if there is no time for that of the best: nothing could be decided by the others.
+        None if there is no time for that of the best and of a second one, or that of the best failed: nothing could be
+        decided by the others.
+
+        Args:
+            seconds: Wall clock left.
+            places: How many are trained at once.
         """
         left = self._left()
-        if left and left[0] is self._ranked[0] and self._cost(left[0]) > seconds:
+        if not left or self._ranked[0].proposal.fingerprint in self._failed:
             return []
+        if len(left) == len(self._known or ()):  # none was made yet
+            together = sum if places == 1 else max
+            if together(map(self._cost, left[:2])) > seconds:
+                return []
         fitting = (trial for trial in left if self._cost(trial) <= seconds)
         return [replace(trial.proposal, fidelity=self._fidelity) for trial in fitting]
 

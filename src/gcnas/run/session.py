@@ -273,6 +273,16 @@ def _repeats(context: Context) -> Repeats | None:
     return Repeats(context.fidelity, seed, context.space.limits, trials, seconds)
 
 
+def try_strategy(context: Context, ledger: Ledger) -> None:
+    """See to it that a strategy of the user's own can go on from the state of the run.
+
+    Raises:
+        ConfigurationError: If it cannot.
+    """
+    if is_own(context.config.strategy):
+        _strategy(context, ledger, [], Ladder(context.rungs), None, lambda: 0.0, lambda: True)
+
+
 @contextmanager
 def _foreign(strategy: str) -> Iterator[None]:
     """Where a strategy of the user's own goes on from its state.

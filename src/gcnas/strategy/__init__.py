@@ -196,7 +196,10 @@ def find_constructor(name: str) -> Callable[[SearchSpace, int], Strategy]:
         )
 
     def create(space: SearchSpace, seed: int) -> Strategy:
-        made = own(space, seed)
+        try:
+            made = own(space, seed)
+        except Exception as error:
+            raise ConfigurationError(f"{name} cannot be made ({type(error).__name__}: {error}).") from error
         if not isinstance(made, Strategy):
             raise ConfigurationError(
                 f"{name} must give a gcnas.strategy.Strategy, but gave {type(made).__name__}."

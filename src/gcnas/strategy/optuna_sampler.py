@@ -22,6 +22,10 @@ from gcnas.strategy.optuna_space import StudySpace, is_decision, joined
 AT_ONCE = 1_000
 """Characters of a proposal that are noted under one name with its trial: storages have room for some 2,000."""
 
+RECENT = 20
+"""Complete trials whose ranges are joined: a range that depends on another parameter stays whole, and what the user
+wants no longer is gone after so many."""
+
 _NOTED = "gcnas:proposal"
 _SEEDS = 2**31
 
@@ -82,7 +86,7 @@ class GCNASSampler(BaseSampler):
             self._independent.reseed_rng()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """All parameters of the complete trials, each with all of the range that it had in them.
+        """All parameters of the complete trials, each with all of the range that it had in the newest of them.
 
         A value outside the range of the trial that asks is drawn by the independent sampler.
 
@@ -90,10 +94,13 @@ class GCNASSampler(BaseSampler):
             ValueError: If the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         found: dict[str, BaseDistribution] = {}
-        for complete in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            for name, distribution in complete.distributions.items():
-                found[name] = joined(found.get(name, distribution), distribution)
+        for each in complete:
+            found |= each.distributions
+        for each in complete[-max(self._startup, RECENT) :]:
+            for name, distribution in each.distributions.items():
+                found[name] = joined(distribution, found[name])
         return {name: found[name] for name in sorted(found) if is_decision(found[name])}
 
     def sample_independent(

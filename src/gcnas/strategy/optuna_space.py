@@ -179,7 +179,7 @@ class StudySpace:
         """The first parameter whose values explain which trials have this one."""
         needed = sum(name in trial.params for trial in trials)
         for parent in self.parameters:
-            there = [trial for trial in trials if parent.name in trial.params]
+            there = [t for t in trials if parent.name in t.params and parent.contains(t.params[parent.name])]
             # More trials have the parent, so that no parameter can depend on itself.
             if not parent.separate or len(there) <= needed:
                 continue

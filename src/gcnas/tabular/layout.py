@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 from gcnas.errors import ConfigurationError
@@ -49,7 +50,7 @@ class _Group:
     positions: tuple[int, ...]
     end: int
 
-    @property
+    @cached_property
     def options(self) -> tuple[Options, ...]:
         """Options of each hyper-parameter."""
         return tuple(_options(d) for d in self.decisions if d.kind == "hyperparameter")
@@ -131,13 +132,14 @@ def _distances(group: _Group, place: int, places: dict[str, int]) -> tuple[int, 
     for decision in group.decisions:
         for name in decision.inputs or ():
             source = places.get(name)
-            itself = name == decision.name
+            # A hyper-parameter may name its own layer.
+            itself = source == place and not (decision.kind == "hyperparameter" and name == group.name)
             if source is None or source > place or itself:
                 raise ConfigurationError(
                     f"The inputs of {decision.name!r} must be earlier decisions, but {name!r} is none."
                 )
             found.add(place - source)
-    # A hyper-parameter may name its own layer; what reads no other layer reads the input, node 0.
+    # What reads no other layer reads the input, node 0.
     return tuple(sorted(found - {0})) or (place + 1,)
 
 
