@@ -89,3 +89,10 @@ def test_the_interval_of_a_median() -> None:
     assert low < np.median(values) < high
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(np.pi / 2) / np.sqrt(200), rel=0.4)
     assert interval(np.array([1.0, INF, INF, INF]), censored_median)[1] == INF
+
+
+def test_intervals_of_many_queries_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(7, 10))
+    whole = mean_interval(values)
+    monkeypatch.setattr("gcnas.bench.curves.AT_ONCE", 3)
+    np.testing.assert_allclose(mean_interval(values), whole, rtol=1e-12)

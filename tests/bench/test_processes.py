@@ -107,10 +107,15 @@ def test_a_run_that_fails_costs_that_run_only(
 def test_a_strategy_of_a_file_runs_in_processes_of_its_own(
     tiny_reference: TableReference, tmp_path: Path
 ) -> None:
-    name = f"{Path(__file__).parents[2] / 'examples' / 'my_strategy.py'}:Climber"
-    run_bench(_bench(tiny_reference, name, "random"), tmp_path, jobs=2)
-    rows = write_report(tmp_path, plots=False)
+    file = Path(shutil.copy(Path(__file__).parents[2] / "examples" / "my_strategy.py", tmp_path))
+    name, out = f"{file}:Climber", tmp_path / "out"
+    run_bench(_bench(tiny_reference, name, "random"), out, jobs=2)
+    rows = write_report(out, plots=False)
     assert {row["strategy"]: row["seeds"] for row in rows} == {name: 2, "random": 2}
+    run_bench(_bench(tiny_reference, name, "random"), out)  # nothing is missing
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(ConfigurationError, match="before its file was changed"):
+        run_bench(_bench(tiny_reference, name, "random", seeds=3), out)
 
 
 def test_a_folder_of_other_settings(

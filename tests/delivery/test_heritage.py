@@ -25,6 +25,8 @@ def test_a_final_training_goes_on_from_a_runs_weights(run: Path, result: Result)
     ).metrics
     facts = warm["inheritance"]
     assert {part["state"] for part in facts["parts"]} == {"inherited"}
+    assert facts["seen"] in notes.notes
+    assert "flatter" in (run / "report.html").read_text()
     # Everything was inherited, so there was nothing to train alone.
     assert facts["frozen_epochs"] == 0
     assert warm["test_accuracy"] > cold["test_accuracy"]

@@ -255,6 +255,19 @@ def test_more_classes_than_the_matrix_is_kept_for(make_run: MakeRun) -> None:
     assert "no test split" not in found
 
 
+def test_why_a_test_may_flatter_is_told_beside_it(make_run: MakeRun) -> None:
+    run = make_run()
+    path = run / "best/metrics.json"
+    facts = {
+        "inheritance": {"donor": "d", "parts": [], "seen": "Weights know <these>."},
+        "distillation": {"teacher": "t", "seen": "So does the teacher."},
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    text = page(run).text
+    assert "Weights know <these>." in text
+    assert "So does the teacher." in text
+
+
 def test_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="not a run folder"):
         write_report(tmp_path)

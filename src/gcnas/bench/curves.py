@@ -10,6 +10,9 @@ from gcnas.bench.search import Run
 from gcnas.errors import DataError
 
 RESAMPLES = 2_000
+AT_ONCE = 2_000
+"""Queries whose intervals are computed at once."""
+
 Array = NDArray[np.float64]
 
 
@@ -125,6 +128,10 @@ def censored_median(values: Array) -> Array:
 def mean_interval(values: Array) -> tuple[Array, Array]:
     """95 % bootstrap interval of the mean over the first axis."""
     counts = np.apply_along_axis(np.bincount, 1, _resamples(len(values)), minlength=len(values))
+    if values.ndim > 1 and values.shape[1] > AT_ONCE:  # of a million queries all at once would take gigabytes
+        parts = [mean_interval(values[:, at : at + AT_ONCE]) for at in range(0, values.shape[1], AT_ONCE)]
+        lows, highs = zip(*parts, strict=True)
+        return np.concatenate(lows), np.concatenate(highs)
     means = counts @ values / len(values)
     low, high = np.percentile(means, [2.5, 97.5], axis=0)
     return low, high

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -20,6 +21,7 @@ from gcnas.bench.raw import RAW, run_file, write_run, writing
 from gcnas.bench.search import MAX_QUERIES, Run, search_table, signals_of
 from gcnas.errors import BenchError, ConfigurationError, GCNASError
 from gcnas.files import write_atomically
+from gcnas.strategy import is_own
 
 SETTINGS = "bench.json"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -72,9 +74,15 @@ class Bench:
         ]
 
     def settings(self) -> dict[str, Any]:
-        """What all runs of a folder share; tables by name."""
+        """What all runs of a folder share; tables by name, files of strategies by their digests."""
         tables = {table.name: table.identity() for table in self.tables}
-        return {"format": 1, "queries": self.queries, "batch": self.batch, "tables": tables}
+        files = {name: _digest(name) for name in self.strategies if is_own(name)}
+        return {"format": 1, "queries": self.queries, "batch": self.batch, "tables": tables, "files": files}
+
+
+def _digest(strategy: str) -> str:
+    """Of the file that a strategy of the user's own is in, which has been read before."""
+    return sha256(Path(strategy.rpartition(":")[0]).read_bytes()).hexdigest()
 
 
 Result = TypeVar("Result")
@@ -250,6 +258,12 @@ def take_folder(folder: Path, settings: dict[str, Any]) -> None:
                 if known["tables"].setdefault(name, table) != table:
                     raise ConfigurationError(
                         f"{folder} holds runs on another table or description called {name!r}; give another --out."
+                    )
+            files = known.setdefault("files", {})
+            for name, digest in settings.get("files", {}).items():
+                if files.setdefault(name, digest) != digest:
+                    raise ConfigurationError(
+                        f"{folder} holds runs of {name} from before its file was changed; give another --out."
                     )
             settings = known
         elif (folder / RAW).exists():

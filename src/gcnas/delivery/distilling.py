@@ -100,10 +100,12 @@ def prepare(
     if isinstance(found, Known):
         teacher, trained = found.teacher, {}
         if found.elsewhere:
-            observer.note(
+            seen = (
                 f"The teacher {found.name} knows these classes from other images, or from other splits of these: where "
                 "it was trained on what is now among validation or test, their accuracies flatter."
             )
+            observer.note(seen)
+            trained = {"seen": seen}
     else:
         observer.note(f"The teacher is trained first: {found.name}.")
         share = None if seconds is None else seconds * TEACHER_SHARE / len(found.networks)

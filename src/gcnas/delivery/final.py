@@ -13,7 +13,7 @@ from torch import Tensor
 from gcnas.config import stream_seed
 from gcnas.delivery.best import Grown, build_trained, load_best, load_model, write_best
 from gcnas.delivery.distilling import Lesson, prepare
-from gcnas.delivery.heritage import Heritage
+from gcnas.delivery.heritage import Heritage, seen_words
 from gcnas.delivery.latency import measure_latency
 from gcnas.delivery.teachers import Known, ToTrain, find_teacher
 from gcnas.errors import CandidateError, ExportError, RunFolderError, SearchFailedError
@@ -318,6 +318,7 @@ def _train(
             "parts": inheritance.to_json(),
             "frozen_epochs": frozen,
             "rate": heritage.rate,
+            "seen": seen_words(heritage.donor, context.dataset),
         }
     # Images that the frozen training drew are not drawn again in the same order.
     log = learn(

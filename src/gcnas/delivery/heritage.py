@@ -105,21 +105,28 @@ def _donor_of(weights: Path, name: str) -> Donor:
 
 def tell_seen(donor: Donor, dataset: Dataset, note: Callable[[str], None]) -> None:
     """Say so where a donor was trained on images that it is now judged by, or may have been."""
+    if (words := seen_words(donor, dataset)) is not None:
+        note(words)
+
+
+def seen_words(donor: Donor, dataset: Dataset) -> str | None:
+    """Why accuracies may flatter where a donor was trained on images that it is now judged by, or may have been."""
     if donor.data == dataset.fingerprint:
-        note(
+        return (
             f"The weights of {donor.name} were trained on the training and validation images of these data: validation "
             "accuracies flatter the networks that begin with them, the test does not."
         )
-    elif donor.classes == tuple(dataset.class_names):
-        note(
+    if donor.classes == tuple(dataset.class_names):
+        return (
             f"The weights of {donor.name} know the same classes: where they were trained on images that are now "
             "among those for validation or test, these accuracies flatter."
         )
-    elif donor.classes is None and _outputs(donor) == (len(dataset.class_names),):
-        note(
+    if donor.classes is None and _outputs(donor) == (len(dataset.class_names),):
+        return (
             f"The weights of {donor.name} do not say what their classes were. They are as many as those of these "
             "data, so that the head is taken over as well, as if they were the same."
         )
+    return None
 
 
 def _outputs(donor: Donor) -> tuple[int, ...] | None:

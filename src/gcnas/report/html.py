@@ -124,6 +124,7 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
         "samples": SAMPLES,
         "shown_choices": TOP,
         "test": _test(folder),
+        "caveats": () if folder.delivered is None else folder.delivered.caveats,
         "tested": None if folder.delivered is None else folder.delivered.test_accuracy,
         "scaled": (grown := scaled_networks(folder.path)),
         "scaled_plot": markup(accuracy_against_multiply_adds(plain.trials, grown)),

@@ -39,6 +39,7 @@ class Delivered:
         latency_p95: 95th percentile of it.
         latency_predicted: What the run's model said.
         latency_threads: CPU threads behind these.
+        caveats: Why its accuracies may flatter, one sentence each.
     """
 
     final: bool
@@ -64,6 +65,7 @@ class Delivered:
     latency_threads: int | None = None
     teacher: str | None = None
     inheritance: str | None = None
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,7 @@ def _delivered(metrics: dict[str, Any]) -> Delivered:
         latency_threads=_whole(metrics.get("latency_threads")),
         teacher=_teacher(metrics.get("distillation")),
         inheritance=_inheritance(metrics.get("inheritance")),
+        caveats=tuple(filter(None, map(_seen, (metrics.get("inheritance"), metrics.get("distillation"))))),
     )
 
 
@@ -278,6 +281,11 @@ def _inheritance(facts: Any) -> str | None:
     )
     counts = Counter(state for state in states if state is not None)
     return "; ".join([donor, ", ".join(f"{count} {state}" for state, count in counts.items())])
+
+
+def _seen(facts: Any) -> str | None:
+    """Why accuracies may flatter."""
+    return _text(facts.get("seen")) if isinstance(facts, dict) else None
 
 
 def _whole(value: Any) -> int | None:

@@ -14,6 +14,9 @@ import numpy as np
 from gcnas.data.npz import DAMAGED, check_ratio, checked_archive, read_header
 from gcnas.errors import DataError
 
+MAX_RATIO = 500
+"""Most bytes of a table for each byte that it is packed in; numbers have far fewer."""
+
 MAX_BYTES = 2**30
 """Largest table, on the disk and unpacked."""
 
@@ -67,7 +70,12 @@ def read_columns(content: bytes, names: Sequence[str], path: Path) -> dict[str, 
             return _npz_columns(content, names, path)
         if content[:2] == b"\x1f\x8b":
             with gzip.open(io.BytesIO(content), "rb") as unpacked:
-                content = unpacked.read(MAX_BYTES + 1)
+                most = min(MAX_BYTES, MAX_RATIO * len(content))
+                content = unpacked.read(most + 1)
+            if most < len(content) <= MAX_BYTES:
+                raise DataError(
+                    f"{path} has more than {MAX_RATIO} times its own bytes unpacked; that is no table."
+                )
         if len(content) > MAX_BYTES:
             raise DataError(f"A table has at most {MAX_BYTES:,} bytes unpacked; {path} has more.")
         return _csv_columns(content.decode("utf-8-sig"), names, path)
