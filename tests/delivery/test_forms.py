@@ -116,13 +116,26 @@ def test_script_of_the_zip_passes_over_what_is_no_image(
     dark, holes, icon = tmp_path / "dark.tif", tmp_path / "holes.tif", tmp_path / "icon.ico"
     Image.new("I", (8, 8), 200).save(dark)
     Image.new("F", (8, 8), float("nan")).save(holes)
+    Image.new("F", (8, 8), 1.5).save(tmp_path / "bright.tif")  # neither up to 1 nor up to 255
     Image.new("L", (16, 16)).save(icon)
     rotten = tmp_path / "rotten.png"  # whole, but for what is in it
     content = bytearray(digit_files[0].read_bytes())
     data = content.index(b"IDAT") + 4
     content[data : data + 10] = b"\xff" * 10
     rotten.write_bytes(content)
-    images = [text, odd, dark, holes, icon, rotten, digit_files[0], cut, tmp_path / "none.png", digit_files[1]]
+    images = [
+        text,
+        odd,
+        dark,
+        holes,
+        tmp_path / "bright.tif",
+        icon,
+        rotten,
+        digit_files[0],
+        cut,
+        tmp_path / "none.png",
+        digit_files[1],
+    ]
     said = run_script(archive, tmp_path / "net", images, code=1)
     assert [line.split("\t")[0] for line in said.splitlines()] == [str(digit_files[0]), str(digit_files[1])]
     for path in images:

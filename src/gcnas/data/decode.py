@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from gcnas.data.pixels import BLACK
 from gcnas.errors import DataError
 
 SUFFIXES = frozenset(
@@ -167,7 +168,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         if not all(np.isfinite(values[strip]).all() for strip in strips):
             raise DataError("the pixels are not all finite numbers")
-        factor = 255.0 if values.max() <= NEARLY_ONE else 1.0
+        if NEARLY_ONE < (top := values.max()) <= BLACK:
+            raise DataError(f"floats go from 0 to 1 or from 0 to 255, and its brightest pixel is {top:g}")
+        factor = 255.0 if top <= NEARLY_ONE else 1.0
     else:
         if image.mode == "I" and image.format == "TIFF" and 0 < values.max() <= 255:
             raise DataError(

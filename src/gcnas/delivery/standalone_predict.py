@@ -39,7 +39,8 @@ def load(path: str, resolution: list[int], channels: int) -> np.ndarray:
     if image.mode[0] in "IF":  # 16 bits, or numbers with a point
         values = np.asarray(image)
         top = float(values.max())
-        if not np.isfinite(values).all() or (whole_numbers and 0 < top <= 255):
+        unclear = (whole_numbers and 0 < top <= 255) or (image.mode == "F" and 1.1 < top <= 2)
+        if unclear or not np.isfinite(values).all():
             raise ValueError("what is black and what is white cannot be told")
         factor = 1 / 257 if image.mode[0] == "I" else 255 if top <= 1.1 else 1
         rows = np.array_split(values, len(values) // 256 + 1)  # all at once would take gigabytes
