@@ -187,9 +187,13 @@ def _fixed(names: Iterable[str]) -> ConfigurationError:
 def _left_behind(saved: RunConfig, changes: dict[str, Any]) -> dict[str, Any]:
     """Defaults of what was said of the workers, where candidates are evaluated by another executor from now on."""
     if changes.get("executor", saved.executor) == saved.executor:
-        # As many as the threads of this machine allow, counted anew where they are others now.
-        alone = saved.executor == "ray" and saved.address is None and "threads" in changes
-        return {"workers": None} if alone and not {"workers", "address"} & changes.keys() else {}
+        threads, count = changes.get("threads"), saved.workers
+        alone = (
+            saved.executor == "ray" and saved.address is None and not {"workers", "address"} & changes.keys()
+        )
+        # No more than the threads of this machine allow, where they are fewer now.
+        fewer = alone and threads is not None and count is not None
+        return {"workers": max(1, min(count, threads // saved.worker_cpus))} if fewer else {}
     of_executor = ("workers", "worker_memory", "address", "worker_cpus", "worker_gpus")
     return {name: RunConfig.model_fields[name].default for name in of_executor if name not in changes}
 

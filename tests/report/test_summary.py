@@ -228,7 +228,11 @@ def test_killed_between_a_better_network_and_its_entry(make_run: MakeRun) -> Non
         path.write_text(json.dumps(json.loads(path.read_text()) | facts))
         sentence = summarize(run).sentence
         assert sentence.startswith("Validation accuracy 95.0 % with 1,234 parameters")
-        assert f"trial {number} of 4 (source edit)" in sentence
+        source = "random" if number == 5 else "edit"
+        assert f"trial {number} of {number} (source {source})" in sentence
+    assert summarize(run).notices == ("best/metrics.json names a trial that is not in the ledger.",)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": 5, "fingerprint": None}))
+    assert summarize(run).notices == ()
 
 
 def test_the_reward_leads_the_sentence(make_run: MakeRun) -> None:

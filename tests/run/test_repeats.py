@@ -88,6 +88,24 @@ def test_a_repeat_of_the_best_that_failed_is_the_last_one(trials: list[Trial]) -
     assert len(known.left()) == 2
     known.note(replace(made, evaluation=replace(made.evaluation, state=EvaluationState.FAILED, score=None)))
     assert known.left() == []
+    assert known.seconds() == 0.0
+
+
+def test_a_slow_design_does_not_stand_in_the_way(trials: list[Trial]) -> None:
+    design = trials[4]
+    assert design.evaluation is not None
+    slow = [*trials[:4], replace(design, evaluation=replace(design.evaluation, seconds=20.0))]
+    assert numbers(repeats(slow, budget=None).left(18.0), trials) == [2, 4]
+
+
+def test_others_wait_for_a_new_best_one(trials: list[Trial]) -> None:
+    best = trials[1]
+    assert best.evaluation is not None
+    known = repeats([*trials[:1], *trials[2:]], budget=None)
+    for repeat in (trial(7, trials[3].proposal, 0.5, AGAIN), trial(8, trials[4].proposal, 0.5, AGAIN)):
+        known.note(repeat)
+    known.note(replace(best, evaluation=replace(best.evaluation, seconds=60.0)))
+    assert known.left(50.0) == []
 
 
 def test_signals_are_not_measured_again(trials: list[Trial]) -> None:

@@ -240,6 +240,17 @@ def test_a_range_that_the_user_narrows_becomes_narrow() -> None:
         assert found["x"].high == (64 if number < 37 else 8)
 
 
+def test_a_range_that_few_trials_have_stays_whole() -> None:
+    study = optuna.create_study()
+    for number in range(60):
+        ranges: dict[str, BaseDistribution] = {"kind": CategoricalDistribution("ab")}
+        params: dict[str, Any] = {"kind": "a" if number % 20 == 0 else "b"}
+        if params["kind"] == "a":
+            ranges, params = ranges | {"x": IntDistribution(1, 60 - number)}, params | {"x": 1}
+        study.add_trial(create_trial(params=params, distributions=ranges, value=1.0))
+    assert quick().infer_relative_search_space(study, study.trials[-1])["x"] == IntDistribution(1, 60)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

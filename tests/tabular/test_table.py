@@ -111,7 +111,6 @@ def test_damaged_and_hostile_files(tmp_path: Path) -> None:
     np.savez(tmp_path / "unequal.npz", key=np.array(["00", "01"]), score=[1], test=[1], seconds=[1])
     whole = gzip.compress(TEXT.encode())
     (tmp_path / "cut.csv.gz").write_bytes(whole[:-12])
-    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"0" * 10_000_000))
     (tmp_path / "binary.csv").write_bytes(bytes(range(128, 256)))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "square.npz").read_bytes()[:200])
     with zipfile.ZipFile(tmp_path / "header.npz", "w") as archive:
@@ -119,7 +118,7 @@ def test_damaged_and_hostile_files(tmp_path: Path) -> None:
             text = b"{[1]: 2}".ljust(117) + b"\n"
             archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)
     names = ("objects", "square", "unequal", "cut", "header")
-    for name in (*(f"{stem}.npz" for stem in names), "cut.csv.gz", "bomb.csv.gz", "binary.csv", "none.csv"):
+    for name in (*(f"{stem}.npz" for stem in names), "cut.csv.gz", "binary.csv", "none.csv"):
         with pytest.raises(DataError, match=name):
             load_table(tmp_path / name, DESCRIPTION)
 
@@ -261,3 +260,12 @@ def test_the_description_in_the_documentation_can_be_used(repository: Path) -> N
     space = make_space(Description.parse(block[: block.index("```")], "docs/bench.md"))
     assert [layer.inputs for layer in space.from_key("0a1b").layers] == [(0,), (1,)]
     assert space.from_key("0a").depth == 1
+
+
+def test_a_table_that_is_packed_far_too_well(tmp_path: Path) -> None:
+    """A small file that would fill the memory; cell by cell it is one like others."""
+    header, *_ = TEXT.splitlines()
+    row = ",".join(["0" * 1_000] * (header.count(",") + 1))
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress("\n".join([header, *[row] * 5_000]).encode()))
+    with pytest.raises(DataError, match="more than 500 times its own bytes"):
+        load_table(tmp_path / "bomb.csv.gz", DESCRIPTION)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from gcnas.data.decode import decode
+from gcnas.data.decode import decode, upright
 from gcnas.data.pixels import to_pixels
 from gcnas.data.source import (
     MAX_CLASSES,
@@ -198,7 +198,7 @@ def _plain(values: Any) -> Any:
     """Pictures of Pillow whose numbers are no brightnesses, or of several modes, as such that have them."""
     if not isinstance(values, list | tuple) or not all(isinstance(value, Image.Image) for value in values):
         return values
-    values = [ImageOps.exif_transpose(image) for image in values]  # as files are read, and predictions
+    values = [upright(image) for image in values]  # as files are read, and predictions
     modes = {image.mode for image in values}
     if len(modes) == 1 and not modes & {"P", "PA", "LA", "La", "CMYK", "YCbCr", "LAB", "HSV"}:
         return values

@@ -7,7 +7,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +181,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     for strip in strips:
         pixels[strip] = (values[strip].astype(np.float64) * factor).round().clip(0, 255)
     return Image.fromarray(pixels)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A picture as its EXIF orientation says it is to be seen; the same object where it need not be turned."""
+    with suppress(OSError, *_DAMAGED):  # what is damaged is told where its pixels are read
+        image.load()
+    turn = _TRANSPOSITIONS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -127,8 +127,9 @@ def _cache_folder(cache: Path | None, size: int) -> Path:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         for left in cache.glob("decoding-*/pixels"):  # of processes that were killed
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                shutil.rmtree(left.parent, ignore_errors=True)
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > ABANDONED:
+                    shutil.rmtree(left.parent, ignore_errors=True)
         free = shutil.disk_usage(cache).free
     except OSError as error:
         raise DataError(f"The cache folder {cache} cannot be used: {error.strerror}. Give another.") from error

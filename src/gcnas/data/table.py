@@ -47,6 +47,11 @@ def read_table(path: Path) -> Source:
     for line, cells in body:
         if len(cells) < needed or not cells[columns.path].strip() or not cells[columns.label].strip():
             raise DataError(f"{_EXPECTED}; line {line} of {path} has an empty or missing cell.")
+        if any("\n" in cells[column].strip() for column in (columns.path, columns.label)):
+            raise DataError(
+                f"{_EXPECTED}; the row that ends in line {line} of {path} goes over several lines: is a quote never "
+                "closed?"
+            )
     shown = tuple(cells[columns.path].strip() for _, cells in body)
     # The same letters have several forms in Unicode.
     names = [unicodedata.normalize("NFC", cells[columns.label].strip()) for _, cells in body]
@@ -71,7 +76,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         text = path.read_text(encoding="utf-8-sig")
         first = next((line for line in text.splitlines() if line.strip()), "")
         delimiter = max(",;\t", key=first.count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except UnicodeDecodeError as error:
         raise DataError(f"{_EXPECTED}, as UTF-8 text; {path} is not: {error.reason}.") from error

@@ -68,7 +68,8 @@ def accuracy_against_trials(trials: Sequence[Trial], summary: RunSummary) -> str
                 label="best reference" if is_reference(given) else given_kind(given), zorder=1,
             )  # fmt: skip
         axes.set_xlabel("trial")
-        _cut(axes, floor)
+        ends = [curve[-1][1] for curve in (summary.other_curve, summary.other_expected) if curve]
+        _cut(axes, min([floor, *ends, *([] if given is None else [given.score])]))
         _finish(axes, summary.reward, summary.soft)
         return _svg(figure, f"{summary.reward.capitalize()} against trials")
 

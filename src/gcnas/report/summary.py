@@ -212,7 +212,7 @@ def _began_anew(trial: Trial) -> bool:
 
 def _delivered_trial(folder: RunRecord) -> Trial | None:
     number = None if folder.delivered is None else folder.delivered.trial
-    return next((trial for trial in folder.trials if trial.number == number and trial.complete), None)
+    return next((trial for trial in folder.trials if trial.number == number), None)
 
 
 def _state(delivered: Delivered | None) -> str:
@@ -235,16 +235,18 @@ def _sentence(folder: RunRecord, trial: Trial | None) -> str:
         multiply_adds = trial.cost.multiply_adds if multiply_adds is None else multiply_adds
     size = f"with {whole(parameters)} parameters and {short(multiply_adds)} multiply-adds"
     if trial is not None and delivered is not None and delivered.trial not in (None, trial.number):
-        trial = None  # best/ holds another one, of which the ledger does not know the score yet
+        trial = None  # best/ holds another one, of which the ledger does not know yet
     number = trial.number if trial else delivered.trial if delivered else None
     source = trial.proposal.source if trial else delivered.source if delivered else None
     finished = max((trial.number for trial in folder.trials if trial.evaluation is not None), default=0)
-    origin = f"trial {whole(number)} of {whole(finished)} (source {source or 'unknown'})"
+    origin = f"trial {whole(number)} of {whole(max(finished, number or 0))} (source {source or 'unknown'})"
     if delivered is not None and delivered.test_accuracy is not None:
         tested, balanced = f"Test accuracy {percent(delivered.test_accuracy)}", delivered.test_balanced_accuracy
         if folder.config.get("reward") == BALANCED and balanced is not None:
             tested = f"Balanced test accuracy {percent(balanced)} (plain {percent(delivered.test_accuracy)})"
         return f"{tested} {size}, found as {origin}."
+    if trial is not None and not trial.complete:
+        trial = None  # its score is not in the ledger yet
     score = trial.score if trial else delivered.validation_accuracy if delivered else None
     state = _state(delivered)
     lack = "no test split" if state == "final" else "no final training and no test yet"
@@ -302,6 +304,7 @@ def _comparison(
         )
         if (
             delivered is not None
+            and delivered.complete
             and not given
             and delivered.proposal.fingerprint != searched.proposal.fingerprint
         ):

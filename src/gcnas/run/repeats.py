@@ -73,11 +73,12 @@ class Repeats:
             places: How many are trained at once.
         """
         left = self._left()
-        if not left or self._ranked[0].proposal.fingerprint in self._failed:
-            return []
-        if len(left) == len(self._known or ()):  # none was made yet
-            together = sum if places == 1 else max
-            if together(map(self._cost, left[:2])) > seconds:
+        if left and left[0] is self._ranked[0]:  # that of the best was not made yet
+            first, together = self._cost(left[0]), sum if places == 1 else max
+            alone = len(left) == len(self._known or ())
+            if first > seconds or (
+                alone and not any(together((first, self._cost(other))) <= seconds for other in left[1:])
+            ):
                 return []
         fitting = (trial for trial in left if self._cost(trial) <= seconds)
         return [replace(trial.proposal, fidelity=self._fidelity) for trial in fitting]
@@ -112,6 +113,8 @@ class Repeats:
     def _left(self) -> list[Trial]:
         if self._known is None:
             self._known = self._chosen()
+        if self._ranked and self._ranked[0].proposal.fingerprint in self._failed:
+            return []  # nothing can be decided without it
         return [trial for trial in self._known if trial.proposal.fingerprint not in self._made]
 
     def _chosen(self) -> list[Trial]:

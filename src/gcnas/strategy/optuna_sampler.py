@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -23,8 +24,8 @@ AT_ONCE = 1_000
 """Characters of a proposal that are noted under one name with its trial: storages have room for some 2,000."""
 
 RECENT = 20
-"""Complete trials whose ranges are joined: a range that depends on another parameter stays whole, and what the user
-wants no longer is gone after so many."""
+"""Complete trials with a parameter whose ranges are joined: a range that depends on another parameter stays whole, and
+what the user wants no longer is gone after so many."""
 
 _NOTED = "gcnas:proposal"
 _SEEDS = 2**31
@@ -96,11 +97,12 @@ class GCNASSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         found: dict[str, BaseDistribution] = {}
-        for each in complete:
-            found |= each.distributions
-        for each in complete[-max(self._startup, RECENT) :]:
+        times: Counter[str] = Counter()
+        for each in reversed(complete):
             for name, distribution in each.distributions.items():
-                found[name] = joined(distribution, found[name])
+                if times[name] < RECENT:
+                    found[name] = joined(distribution, found.get(name, distribution))
+                times[name] += 1
         return {name: found[name] for name in sorted(found) if is_decision(found[name])}
 
     def sample_independent(

@@ -129,12 +129,12 @@ def _reads(description: Description, groups: Sequence[_Group]) -> tuple[tuple[in
 
 def _distances(group: _Group, place: int, places: dict[str, int]) -> tuple[int, ...]:
     found = set()
-    for decision in group.decisions:
+    for position, decision in enumerate(group.decisions):
+        # A hyper-parameter may name its own layer, or what is decided before it there.
+        here = {group.name, *(each.name for each in group.decisions[:position])} if position else set()
         for name in decision.inputs or ():
             source = places.get(name)
-            # A hyper-parameter may name its own layer.
-            itself = source == place and not (decision.kind == "hyperparameter" and name == group.name)
-            if source is None or source > place or itself:
+            if source is None or source > place or (source == place and name not in here):
                 raise ConfigurationError(
                     f"The inputs of {decision.name!r} must be earlier decisions, but {name!r} is none."
                 )
