@@ -192,8 +192,9 @@ def _left_behind(saved: RunConfig, changes: dict[str, Any]) -> dict[str, Any]:
             saved.executor == "ray" and saved.address is None and not {"workers", "address"} & changes.keys()
         )
         # No more than the threads of this machine allow, where they are fewer now.
-        fewer = alone and threads is not None and count is not None
-        return {"workers": max(1, min(count, threads // saved.worker_cpus))} if fewer else {}
+        if alone and threads is not None and count is not None:
+            return {"workers": max(1, min(count, threads // saved.worker_cpus))}
+        return {}
     of_executor = ("workers", "worker_memory", "address", "worker_cpus", "worker_gpus")
     return {name: RunConfig.model_fields[name].default for name in of_executor if name not in changes}
 

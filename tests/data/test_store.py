@@ -1,5 +1,7 @@
 """Images that are too many for the memory live in files and are the same."""
 
+import errno
+import fcntl
 import pickle
 from pathlib import Path
 
@@ -84,3 +86,25 @@ def test_a_full_disk_is_foreseen(little_memory, arrays, tmp_path: Path, monkeypa
     with pytest.raises(DataError, match="free"):
         load(arrays, cache=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_swept_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 1, 1, 1), dtype=np.uint8)
+    left, others = tmp_path / ".train.npy.0a1b2c3d", tmp_path / ".train.npy.4e5f6a7b"
+    left.write_bytes(b"half")
+    with others.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        store.map_images(pixels, tmp_path / "train.npy")
+        assert sorted(tmp_path.iterdir()) == [others, tmp_path / "train.npy"]
+    store.map_images(pixels, tmp_path / "train.npy")
+    assert list(tmp_path.iterdir()) == [tmp_path / "train.npy"]
+
+
+def test_a_disk_without_locks_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    mapped = store.map_images(np.full((1, 1, 1, 1), 7, dtype=np.uint8), tmp_path / "train.npy")
+    assert mapped.tolist() == [[[[7]]]]
+    assert list(tmp_path.iterdir()) == [tmp_path / "train.npy"]

@@ -267,5 +267,5 @@ def test_a_table_that_is_packed_far_too_well(tmp_path: Path) -> None:
     header, *_ = TEXT.splitlines()
     row = ",".join(["0" * 1_000] * (header.count(",") + 1))
     (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress("\n".join([header, *[row] * 5_000]).encode()))
-    with pytest.raises(DataError, match="more than 500 times its own bytes"):
+    with pytest.raises(DataError, match="more than 200 times its own bytes"):
         load_table(tmp_path / "bomb.csv.gz", DESCRIPTION)

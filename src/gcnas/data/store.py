@@ -1,13 +1,14 @@
 """Decoded images: in memory if they are few, in files that are mapped if they are many."""
 
+import fcntl
 import glob
+import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,9 +19,6 @@ from gcnas.files import beside
 
 MEMORY_LIMIT = 2**30
 """Bytes of pixels above which images are kept in files."""
-
-ABANDONED = 3600.0
-"""Seconds after which a file that nobody writes to any more is that of a killed process."""
 
 _ROWS_AT_ONCE = 1024
 
@@ -61,11 +59,10 @@ def decoded(
         yield _consume(images, resolution, channels, keep), lambda _, rows: pixels[rows]
         return
     folder = _cache_folder(cache, size)
-    with _disk_refuses(folder), TemporaryDirectory(dir=folder, prefix="decoding-") as temporary:
-        path = Path(temporary) / "pixels"
-        with path.open("wb") as file:
-            # Plain writes: a full disk is then an OSError and not a bus error, as it is through a map.
-            facts = _consume(images, resolution, channels, lambda block: _write(file.write, block.pixels))
+    with _disk_refuses(folder), _unfinished(folder / "decoding") as (file, path):
+        # Plain writes: a full disk is then an OSError and not a bus error, as it is through a map.
+        facts = _consume(images, resolution, channels, lambda block: _write(file.write, block.pixels))
+        file.flush()
         staged = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
         yield facts, lambda name, rows: _to_file(folder / f"{name}.npy", staged, rows)
 
@@ -126,10 +123,7 @@ def _cache_folder(cache: Path | None, size: int) -> Path:
         )
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        for left in cache.glob("decoding-*/pixels"):  # of processes that were killed
-            with suppress(OSError):
-                if time.time() - left.stat().st_mtime > ABANDONED:
-                    shutil.rmtree(left.parent, ignore_errors=True)
+        _sweep(cache / "decoding")
         free = shutil.disk_usage(cache).free
     except OSError as error:
         raise DataError(f"The cache folder {cache} cannot be used: {error.strerror}. Give another.") from error
@@ -143,20 +137,42 @@ def _cache_folder(cache: Path | None, size: int) -> Path:
 
 def _to_file(path: Path, staged: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Write rows as ``.npy`` and map them; the name appears only once the file is whole."""
-    unfinished = beside(path)  # several processes may read the same images for the same run
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        with suppress(OSError):  # it is another process's, or gone
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink()
-    try:
-        with unfinished.open("wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *staged.shape[1:])}
-            np.lib.format.write_array_header_1_0(file, header)
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                _write(file.write, staged[rows[start : start + _ROWS_AT_ONCE]])
+    with _unfinished(path) as (file, unfinished):
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *staged.shape[1:])}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            _write(file.write, staged[rows[start : start + _ROWS_AT_ONCE]])
+        file.flush()
         unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
     mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A hidden file beside a path, gone at the end unless it was renamed.
+
+    Several processes may read the same images for the same run: each has its own file, and holds a lock on it, which
+    the system lifts when the process ends, however it ends.
+    """
+    _sweep(path)
+    while True:
+        unfinished = beside(path)
+        with unfinished.open("xb") as file:
+            with suppress(OSError):  # some network disks have no locks; then nobody sweeps there either
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.fstat(file.fileno()).st_nlink:
+                continue  # another process found it before it was locked
+            try:
+                yield file, unfinished
+            finally:
+                unfinished.unlink(missing_ok=True)
+            return
+
+
+def _sweep(path: Path) -> None:
+    """Delete the unfinished files beside a path that no process holds any more."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        with suppress(OSError), left.open("rb") as file:  # it is another process's, or gone
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()

@@ -97,8 +97,9 @@ def prepare(
     Raises:
         CandidateError: If the teacher, or the network with every setting, cannot be trained.
     """
+    trained: dict[str, str | list[float]] = {}
     if isinstance(found, Known):
-        teacher, trained = found.teacher, {}
+        teacher = found.teacher
         if found.elsewhere:
             seen = (
                 f"The teacher {found.name} knows these classes from other images, or from other splits of these: where "

@@ -14,7 +14,7 @@ import numpy as np
 from gcnas.data.npz import DAMAGED, check_ratio, checked_archive, read_header
 from gcnas.errors import DataError
 
-MAX_RATIO = 500
+MAX_RATIO = 200
 """Most bytes of a table for each byte that it is packed in; numbers have far fewer."""
 
 MAX_BYTES = 2**30
