@@ -1,9 +1,11 @@
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from sklearn.datasets import load_digits
 from tests.delivery.test_final import Notes
 
 import gcnas
@@ -28,7 +31,7 @@ from gcnas.errors import (
     SpaceError,
 )
 from gcnas.network import weights_bytes
-from gcnas.opening import reopen
+from gcnas.opening import reopen, space_name
 from gcnas.report.record import read_run
 from gcnas.run import costs, recommendation
 from gcnas.run.folder import RunFolder
@@ -156,6 +159,39 @@ def test_space_of_a_run_is_executed_only_if_named_again(tmp_path: Path) -> None:
         gcnas.resume(run, space=other, budget=2)
 
 
+def test_arrays_that_are_given_later_leave_the_place_of_the_images(tmp_path: Path) -> None:
+    run = gcnas.search("digits", out=tmp_path / "run", budget=1, **SMALL).run
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    gcnas.finalize(run, data=(images, digits.target), final_epochs=1, onnx=False, report=False)
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"] == "digits"
+    assert len(gcnas.resume(run, budget=2).trials) == 2
+
+
+def test_a_space_that_only_shares_the_name_of_a_preset_is_named_again(tmp_path: Path) -> None:
+    """Else networks would be built as the preset builds them, or the run be said to have changed."""
+
+    class Conv2d(type(CNN.layer_types[0])):  # type: ignore[misc]
+        """Of the same name and choices, perhaps with another module."""
+
+    changed = (
+        replace(CNN, min_depth=3),
+        replace(CNN, layer_types=(Conv2d(), *CNN.layer_types[1:])),
+        replace(CNN, references={}),
+        replace(CNN, lasting=()),
+    )
+    assert changed[1].fingerprint == CNN.fingerprint
+    assert {space_name(space) for space in changed} == {"own cnn"}
+    assert {space_name(space) for space in (CNN, replace(CNN), CNN.fit(InputShape(1, 8, 8, 2)))} == {"cnn"}
+    for number, space in enumerate(changed[:2]):
+        run = gcnas.search("digits", out=tmp_path / str(number), space=space, budget=1, **SMALL).run
+        for use in (gcnas.load, gcnas.resume):
+            with pytest.raises(ConfigurationError, match=r"is code \(own cnn\)"):
+                use(run)
+        assert gcnas.load(run, space=space).model.network is not None
+        assert len(gcnas.resume(run, space=space, budget=2).trials) == 2
+
+
 @pytest.mark.slow
 def test_budget_in_seconds_holds_for_everything(tmp_path: Path) -> None:
     import time
@@ -197,6 +233,58 @@ def test_existing_runs_are_not_overwritten_by_accident(tmp_path: Path) -> None:
         gcnas.search("digits", out=run, budget=1, **SMALL)
     gcnas.search("digits", out=run, budget=2, overwrite=True, **SMALL)
     assert len(_table(run)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_one_interrupt_changes_nothing_in_the_final_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver = api.deliver
+
+    def interrupted(*given: Any, **named: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return deliver(*given, **named)
+
+    monkeypatch.setattr(api, "deliver", interrupted)
+    assert gcnas.search("digits", out=tmp_path / "r", budget=1, **SMALL).metrics["state"] == "final"
+
+
+def test_what_a_delivery_gets_of_a_wall_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left; after a search that was stopped no more than its share; all it needs if asked for by its length."""
+    run, asked, deliver = tmp_path / "run", list[Any](), api.deliver
+
+    def watched(*_: object, **named: Any) -> None:
+        asked.append(named["seconds"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "deliver", watched)
+    with pytest.raises(KeyboardInterrupt):
+        gcnas.search("digits", out=run, budget=1, **SMALL)
+    for stopped in (False, True):
+        driver = SimpleNamespace(run=lambda: None, interrupted=stopped)
+        monkeypatch.setattr(api, "open_driver", lambda *_, driver=driver: driver)
+        with pytest.raises(KeyboardInterrupt):
+            gcnas.resume(run, budget="10m")
+    assert asked[0] is None
+    assert 400 < asked[1] < 600
+    assert asked[2] == 300
+    monkeypatch.setattr(api, "deliver", deliver)
+    gcnas.resume(run)
+    monkeypatch.setattr(api, "deliver", watched)
+    with pytest.raises(KeyboardInterrupt):
+        gcnas.resume(run, final_epochs=7)
+    assert asked[3] is None
+
+
+def test_what_is_asked_of_the_data_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcnas.data.store.MEMORY_LIMIT", 1_000)
+    asked = {"channels": "rgb", "resolution": 9, "validation_fraction": 0.3, "test_fraction": 0.1}
+    run = gcnas.search(_arrays(), out=tmp_path / "r", budget=1, **SMALL, **asked).run
+    with LedgerReader(run / "run.db") as ledger:
+        meta = ledger.meta()
+    assert meta["image"] == {"channels": 3, "height": 9, "width": 9, "classes": 2}
+    assert meta["data"]["counts"] == {"train": 48, "validation": 24, "test": 8}
+    assert list((run / "cache").glob("*-search.npy"))
 
 
 @pytest.mark.slow

@@ -206,6 +206,15 @@ def test_a_network_for_oblong_images_is_moved_to_oblong_images(tmp_path: Path) -
     assert gcnas.transfer(first.run, wide, out=tmp_path / "s", **FAST).model.preprocessing.resolution == (8, 16)
 
 
+def test_a_network_for_tiny_images_is_moved_to_tiny_images(tmp_path: Path) -> None:
+    images, labels = load_digits(return_X_y=True)
+    tiny = np.round(images.reshape(-1, 8, 8)[:, 1:7, 1:7] * (255 / 16)).astype(np.uint8)
+    data = {"images": tiny[..., None], "labels": labels}
+    first = gcnas.search(data, out=tmp_path / "r", budget=1, threads=1, **FAST)
+    assert first.model.preprocessing.resolution == (6, 6)
+    assert gcnas.transfer(first.run, data, out=tmp_path / "s", **FAST).model.preprocessing.resolution == (6, 6)
+
+
 def test_what_cannot_be_transferred_is_said(run: Result, tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="not a run folder"):
         gcnas.transfer(tmp_path / "none", "digits", out=tmp_path / "r")

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import gcnas
-from gcnas.data import Dataset
+from gcnas.data import Dataset, load
 from gcnas.delivery import scaling
+from gcnas.delivery.predict import predict_arrays
 from gcnas.delivery.scaling import Scaler
 from gcnas.errors import (
     ConfigurationError,
@@ -101,6 +102,13 @@ def test_grown_networks_are_complete_and_not_trained_again(run: Path, monkeypatc
     assert "phi 2" in page
 
 
+def test_grown_networks_have_the_weights_that_were_measured(run: Path) -> None:
+    row = gcnas.scale(run, 1, **GROWTH)[0]
+    split = load("digits").validation()
+    found = predict_arrays(gcnas.load(run).scaled(0), split.images).argmax(1)
+    assert (found == split.labels).mean() == pytest.approx(row.validation_accuracy, abs=0.005)
+
+
 def test_images_that_are_too_large_are_left_out_with_a_reason(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +118,61 @@ def test_images_that_are_too_large_are_left_out_with_a_reason(
     assert rows[-1].reason == "images of more than 9 pixels a side"
     assert rows[-1].validation_accuracy is None
     assert any("a smaller --gamma" in note for note in notes.all)
+
+
+def test_tiny_images_are_not_grown(tmp_path: Path) -> None:
+    """Images of fewer than 8 pixels a side are taken as they are, but cannot be asked for."""
+    images, labels = _larger()
+    tiny = np.ascontiguousarray(images[:, ::4, ::4])
+    found = gcnas.search((tiny, labels), out=tmp_path / "run", space="mobile", max_params="20k", **SMALL)
+    notes = Notes()
+    rows = gcnas.scale(found.run, 1, data=(tiny, labels), observer=notes, **{**GROWTH, "gamma": 1.2})
+    assert rows[-1].resolution == (6, 6)
+    assert "fewer than 8 pixels" in str(rows[-1].reason)
+    assert any("--gamma 1 does not grow them" in note for note in notes.all)
+    (row,) = gcnas.scale(found.run, "1", data=(tiny, labels), **{**GROWTH, "gamma": 1.0})[-1:]
+    assert row.validation_accuracy is not None
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let trainings on images of 14x14 fail."""
+    whole = scaling.CandidateTrainer.__call__
+
+    def call(self: Any, *given: Any) -> Any:
+        if self.space.fitted.height > 10:
+            raise error
+        return whole(self, *given)
+
+    monkeypatch.setattr(scaling.CandidateTrainer, "__call__", call)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("made up"), "crash: RuntimeError: made up"),
+        (OutOfMemoryError("Memory ran out."), "out-of-memory: Memory ran out."),
+        (TimeLimitError("The time is over."), "the time was over; call again to train it"),
+    ],
+)
+def test_a_size_whose_training_fails_leaves_the_others(
+    own_run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    breaking(monkeypatch, error)
+    rows = gcnas.scale(own_run, "1..2", **GROWTH)
+    assert [row.resolution for row in rows] == [(8, 8), (10, 10), (14, 14)]
+    assert [row.reason for row in rows] == [None, None, reason]
+    assert rows[1].validation_accuracy is not None
+
+
+def test_time_that_is_over_within_a_training_ends_the_grid(
+    own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def over(*_: object) -> None:
+        raise TimeLimitError("The time limit was reached at step 3 of 9.")
+
+    monkeypatch.setattr(scaling.CandidateTrainer, "__call__", over)
+    with pytest.raises(SearchFailedError, match="before the grid search was done"):
+        gcnas.scale(own_run, 1, threads=1)
 
 
 def test_a_grown_network_can_be_used_without_the_package_and_with_it(run: Path, tmp_path: Path) -> None:

@@ -159,7 +159,8 @@ def reopen(
             raise ConfigurationError(f"The strategy of this run is {saved.strategy}, but {again} was named.")
         find_constructor(again)  # before anything is written
     source = _data_of(saved, folder, data)
-    where = {} if data is None else {"data": name_of(data)}
+    # Arrays have no place; files are where they were.
+    where = {} if data is None or name_of(data) == ARRAYS else {"data": name_of(data)}
     config = saved.changed(**_left_behind(saved, changes), **where, **changes)
     if lasting:  # only a search needs the cluster
         config = settled(config)
@@ -233,8 +234,22 @@ def name_of(data: DataSource) -> str:
 
 
 def space_name(space: str | SearchSpace) -> str:
-    """What the configuration calls the space."""
-    return space if isinstance(space, str) else space.name
+    """What the configuration calls the space; one that only shares the name of a preset is not called so."""
+    if isinstance(space, str):
+        return space
+    preset = PRESETS.get(space.name)
+    return space.name if preset is None or _alike(preset, space) else f"own {space.name}"
+
+
+def _alike(one: SearchSpace, other: SearchSpace) -> bool:
+    """Whether two spaces, fitted or not, have the same networks, modules and designs by people."""
+    types = [[type(kind) for kind in space.layer_types] for space in (one, other)]
+    return (
+        replace(one, image=None).fingerprint == replace(other, image=None).fingerprint
+        and types[0] == types[1]
+        and one.references == other.references
+        and one.lasting == other.lasting
+    )
 
 
 def find_space(config: RunConfig, given: str | SearchSpace | None) -> SearchSpace:

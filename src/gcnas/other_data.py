@@ -7,6 +7,7 @@ from typing import Any
 from gcnas.api import run_to_the_end
 from gcnas.config import RunConfig, parse_seconds
 from gcnas.data import Dataset
+from gcnas.data.loading import MIN_SIDE
 from gcnas.delivery import Model, inherited_from, keep_donor, load_best, tell_seen, transferable
 from gcnas.errors import ConfigurationError
 from gcnas.execution.worker import refuse_in_worker
@@ -58,7 +59,8 @@ def transfer(
 
     Nothing is searched: the new run has one trial, the network of ``run`` with a head for the new classes, trained for
     the validation accuracy, then for delivery. ``gcnas.resume(out, budget=50)`` searches on from there. The limits of
-    ``run`` do not hold; the images get the resolution of its network if that is square and no other is given.
+    ``run`` do not hold; the images get the resolution of its network if that is square, of 8 pixels or more, and no
+    other is given.
 
     Args:
         run: The run folder whose ``best`` is transferred.
@@ -147,6 +149,6 @@ def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[s
     ):  # code is not executed because a run folder names it; and a transfer searches nothing
         del kept["strategy"]
     height, width = model.preprocessing.resolution
-    # Only squares can be asked for; the new images then have the resolution that they are found to have.
-    shape = {"resolution": height if height == width else None, "fidelity": "full"}
+    # Only squares that are not too small can be asked for; else the new images have the resolution that is found.
+    shape = {"resolution": height if height == width >= MIN_SIDE else None, "fidelity": "full"}
     return RunConfig.create(**(kept | shape | options | fixed))

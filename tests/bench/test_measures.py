@@ -43,7 +43,9 @@ def test_measures_of_a_run() -> None:
 
 def test_repeats_that_ended_a_run_count() -> None:
     run = replace(_run(["2:00", "2:00.2:00"], [0.1, 0.2], duplicates=1), repeats_after=1_000)
+    run = replace(run, overhead_after=2.5)
     (row,) = measure([run], SMALL)
+    assert row["seconds"] == pytest.approx(2.5 + sum(query.overhead for query in run.queries))
     assert row["unique_share"] == pytest.approx(2 / 1_004)
 
 

@@ -69,6 +69,8 @@ def test_a_strategy_that_only_repeats_ends(table: Table, listed: MakeListed) -> 
     assert len(run.queries) == 2
     assert len(made[0].told) == 2 + 1_000
     assert run.repeats_after == 1_000
+    assert run.overhead_after > 0
+    assert run.overhead == run.overhead_after + sum(query.overhead for query in run.queries)
     assert sum(query.duplicates for query in run.queries) == 0
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import RunGcnas
 from tests.tabular import tiny
 
-from gcnas.bench import processes
+from gcnas.bench import Bench, processes
 from gcnas.bench.processes import Task
 from gcnas.cli.app import app
 from gcnas.errors import BenchError, ConfigurationError, DataError
@@ -183,6 +183,19 @@ def test_claims_of_the_paper(run_gcnas: RunGcnas, tmp_path: Path) -> None:
     assert (done.returncode, "E99" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
 
 
+def test_seeds_and_batches_reach_the_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Bench] = []
+
+    def stop(bench: Bench, *_: object) -> None:
+        seen.append(bench)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gcnas.bench.run_bench", stop)
+    monkeypatch.chdir(tmp_path)
+    app([*_command(tmp_path), "--first-seed", "7", "--batch", "3"], standalone_mode=False)
+    assert (seen[0].first_seed, seen[0].batch, seen[0].seeds) == (7, 3, SEEDS)
+
+
 def test_what_is_there_is_written_though_runs_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +209,32 @@ def test_what_is_there_is_written_though_runs_failed(
     with pytest.raises(BenchError, match="3 of 4 runs failed"):
         app(_command(tmp_path), standalone_mode=False)
     assert [row["seeds"] for row in _read(tmp_path / "out" / "summary.csv")] == ["1"]
+
+
+def test_the_claims_that_are_there_are_written_though_runs_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
+        yield tasks[0], processes._run(tasks[0])
+        for task in tasks[1:]:
+            yield task, processes.Failed("made up")
+
+    monkeypatch.setattr(processes, "_results", results)
+    command = [
+        "bench",
+        "claims",
+        "--experiment",
+        "E2",
+        "--seeds",
+        "1",
+        "--queries",
+        "3",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with pytest.raises(BenchError, match="17 of 18 runs failed"):
+        app(command, standalone_mode=False)
+    assert len(_read(tmp_path / "out" / "runs.csv")) == 1
 
 
 def test_the_reason_is_told_where_nothing_can_be_compared(

@@ -114,7 +114,7 @@ def test_status_and_report(run_copy: Path, run_gcnas: RunGcnas) -> None:
     (run_copy / "report.html").unlink()
     (run_copy / "trials.csv").unlink()
     run_gcnas("report", run_copy, "--against", run_copy)
-    assert (run_copy / "report.html").is_file()
+    assert "The other run is" in (run_copy / "report.html").read_text()
     assert len(_rows(run_copy)) == 4
 
 
@@ -210,6 +210,10 @@ def test_scale(run_copy: Path, run_gcnas: RunGcnas) -> None:
     assert "phi 1: 14x14 pixels" in done.stderr
     assert (run_copy / "scaled" / "phi-1" / "model.py").is_file()
     assert "phi 1 is there already" in run_gcnas("scale", run_copy, "--phi", "1", *growth).stderr
+    image = run_copy / "image.png"
+    Image.fromarray(np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)).save(image)
+    own, grown = (run_gcnas("predict", run_copy, image, *phi).stdout for phi in ((), ("--phi", "1")))
+    assert own != grown
     refused = run_gcnas("scale", run_copy, "--phi", "many", *growth, check=False)
     assert refused.returncode == 1
     assert "1..3" in refused.stderr

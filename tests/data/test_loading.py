@@ -277,7 +277,8 @@ def test_files_of_16_bits_that_hold_fewer(most: int, told: bool, tmp_path: Path)
         pixels = random.integers(0, most, (8, 8), dtype=np.uint16, endpoint=True)
         (tmp_path / str(number % 2)).mkdir(exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / str(number % 2) / f"{number}.png")
-    assert any("nearly black" in notice for notice in load(tmp_path).notices) is told
+    for read in (load(tmp_path), check(tmp_path)):
+        assert any("nearly black" in notice for notice in read.notices) is told
 
 
 def test_too_few_that_can_be_read_are_told_with_the_reason(folder) -> None:

@@ -27,7 +27,7 @@ def table(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
     ],
 )
 def test_variants_say_the_same(tmp_path: Path, text: str) -> None:
-    source = read_table(table(tmp_path, text.replace(', "', ',"')))
+    source = read_table(table(tmp_path, text))
     assert source.class_names == ("cat", "dog")
     assert source.labels.tolist() == [0, 1]
     assert source.images.shown == ("a.png", "b.png")
@@ -107,6 +107,21 @@ def test_a_quote_that_is_never_closed_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('path,label\na.png,cat\nb.png,"dog\nc.png,cat\nd.png,dog\n')
     with pytest.raises(DataError, match="is a quote never closed"):
         read_table(tmp_path / "a.csv")
+
+
+def test_a_quote_in_a_column_that_is_not_used(tmp_path: Path) -> None:
+    rows = "".join(f"{number}.png,{'ab'[number % 2]},fine\n" for number in range(6))
+    open_end = f'path,label,caption\n{rows}x.png,a,"big red\n{rows}'
+    with pytest.raises(DataError, match="begins after line 7: it never ends; is a quote never closed"):
+        read_table(table(tmp_path, open_end))
+    closed_late = open_end.replace("5.png,b,fine\n", '5.png,b,"fine"\n')
+    source = read_table(table(tmp_path, closed_late))
+    assert any("over several lines: 1, the first from line 8 to 14;" in notice for notice in source.notices)
+    with pytest.raises(DataError, match=r"begins after line 7: .*limit.*; is a quote never closed"):
+        read_table(table(tmp_path, open_end + 20_000 * rows[:12]))
+    fine = read_table(table(tmp_path, f'path,label,caption\n{rows}x.png,a,"big red"\n'))
+    assert fine.notices == ("Columns not used: caption.",)
+    assert len(fine.labels) == 7
 
 
 def test_one_name_in_two_forms_of_unicode_is_one_class(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import re
+import threading
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 import torch
 import yaml
 from tests.delivery.test_final import Notes
+from tests.delivery.test_latency import made
 from torch import nn
 
 import gcnas
 from gcnas.data import Preprocessing
 from gcnas.delivery import distilling, final
+from gcnas.delivery.teachers import find_teacher
 from gcnas.errors import ConfigurationError, ExportError
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
@@ -70,6 +73,30 @@ def test_teachers_are_chosen_by_accuracy_whatever_the_search_maximised(
     rewards = [trial.score for trial in gcnas.load(run).trials]
     for trial, reward in zip(given, rewards, strict=True):
         assert trial.score == trial.evaluation.metrics["accuracy"] > 2 * reward
+
+
+class Locked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        (Locked(), "The teacher Locked cannot be copied"),
+        (lambda images: images.numpy().reshape(len(images), -1)[:, :10], "AttributeError"),
+    ],
+)
+def test_teachers_that_cannot_be_used_are_told_at_once(result: Result, teacher: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        gcnas.finalize(result.run, distill=teacher, onnx=False, report=False)
+
+
+def test_the_three_best_teach_together() -> None:
+    trials = [made(number, score, 0.1) for number, score in enumerate([0.2, 0.9, 0.5, 0.7, 0.1], start=1)]
+    context: Any = SimpleNamespace(space=None)
+    assert find_teacher("ensemble", context, trials[0], trials).name == "ensemble of trials 2, 4, 3"
 
 
 def test_the_network_itself_grown_teaches(run: Path) -> None:

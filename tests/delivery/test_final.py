@@ -8,17 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 import gcnas
+from gcnas import api
+from gcnas.data import load as load_data
 from gcnas.delivery import final
 from gcnas.delivery.forms import model_onnx
+from gcnas.delivery.predict import predict_arrays
 from gcnas.errors import ConfigurationError, ExportError, NotFiniteError, SearchFailedError
 from gcnas.network import Network
 from gcnas.result import Result
 from gcnas.run.context import MIXED_FROM
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
+from gcnas.training import Augmentation
 
 
 class Notes(Observer):
@@ -50,6 +55,61 @@ def test_failed_final_training_delivers_the_searched_network(
     assert result.metrics["state"] == "final"
     assert result.metrics["epochs"] is None
     assert result.test_accuracy is not None
+
+
+@pytest.mark.parametrize("broken", ["train", "measure"])
+def test_whatever_a_training_raises_costs_the_training_alone(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    run, notes, whole, calls = (
+        Path(shutil.copytree(result.run, tmp_path / "run")),
+        Notes(),
+        getattr(final, broken),
+        [],
+    )
+
+    def fail_first(*args: Any, **named: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 1:
+            raise RuntimeError("shape '[2, 8, 4]' is invalid")
+        return whole(*args, **named)
+
+    monkeypatch.setattr(final, broken, fail_first)
+    options: dict[str, Any] = {"final_epochs": 1, "onnx": False, "report": False, "observer": notes}
+    found = gcnas.finalize(run, trial=result.metrics["trial"], **options)
+    assert any("failed (crash: RuntimeError: shape" in note for note in notes.notes)
+    assert found.metrics["test_accuracy"] == result.metrics["test_accuracy"]
+
+
+def test_best_is_as_good_as_the_search_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the weights that were trained, and not only a network of the same form."""
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "deliver", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        gcnas.search("digits", out=tmp_path / "r", budget=1, epochs=3, threads=1, onnx=False, report=False)
+    found, split = gcnas.load(tmp_path / "r"), load_data("digits").validation()
+    assert found.metrics["state"] == "search"
+    share = (predict_arrays(found.model, split.images).argmax(1) == split.labels).mean()
+    assert share == pytest.approx(found.metrics["validation_accuracy"], abs=0.005)
+    assert share > 0.5
+
+
+def test_the_final_training_has_all_threads_and_the_augmentation_of_the_recipe(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen = Path(shutil.copytree(result.run, tmp_path / "run")), list[Any]()
+
+    def note(_: object, batches: Any, *, platform: Any, **__: object) -> None:
+        seen.append((platform.threads, torch.get_num_threads(), batches._augmentation))
+        raise NotFiniteError("made up")
+
+    monkeypatch.setattr(final, "train", note)
+    options = {"threads": 2, "final_epochs": 1, "onnx": False, "report": False}
+    gcnas.finalize(run, trial=result.metrics["trial"], **options)
+    assert seen == [(2, 2, Augmentation(shift=1, mirror=False))]
 
 
 def test_failed_final_test_delivers_the_weights_that_are_there(

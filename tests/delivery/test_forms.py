@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import zipfile
 import zlib
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -76,12 +78,19 @@ def run_script(
 ) -> str:
     """What the zip's script prints where neither gcnas nor torch can be imported; its exit code is looked at."""
     with zipfile.ZipFile(archive) as opened:
-        assert sorted(opened.namelist()) == ["labels.json", "model.onnx", "predict.py", "preprocessing.json"]
+        assert sorted(opened.namelist()) == [
+            "images.py",
+            "labels.json",
+            "model.onnx",
+            "predict.py",
+            "preprocessing.json",
+        ]
         opened.extractall(folder)
     program = (
-        "import runpy, sys\n"
+        "import os, runpy, sys\n"
         "for name in ('gcnas', 'torch', 'onnx', 'onnxscript'): sys.modules[name] = None\n"
         "sys.argv = sys.argv[1:]\n"
+        "sys.path[0] = os.path.dirname(sys.argv[0])\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     command = [sys.executable, "-c", program, str(folder / "predict.py"), *map(str, images)]
@@ -165,6 +174,28 @@ def test_script_of_the_zip_says_what_predict_says(
     assert run_script(archive, tmp_path / "net", [], code=1, said="python predict.py IMAGES") == ""
     again = export_zip(result.model, tmp_path / "again.zip")
     assert archive.read_bytes() == again.read_bytes()
+
+
+def test_the_readme_reads_images_as_they_are_shown(
+    result: Result, digit_files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Upright, although the pixels of a file lie on their side."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (block,) = (part for part in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "onnxruntime" in part)
+    on_its_side = Image.Exif()
+    on_its_side[0x0112] = 6
+    for number, file in enumerate(digit_files[:6]):
+        path = tmp_path / f"{number}.png"
+        Image.open(file).transpose(Image.Transpose.ROTATE_90).save(path, exif=on_its_side)
+        exec(block.replace("runs/photos-1", str(result.run)).replace("new.jpg", str(path)), {})  # noqa: S102
+        (expected,) = result.predict([file])
+        assert capsys.readouterr().out == f"{expected.label}\n"
+
+
+def test_script_is_short() -> None:
+    """It is there to be copied into a program."""
+    lines = (files("gcnas.delivery") / "standalone" / "predict.py").read_text(encoding="utf-8").splitlines()
+    assert sum(bool(line) and not line.lstrip().startswith(("#", '"""')) for line in lines) <= 20
 
 
 @pytest.mark.slow

@@ -106,6 +106,12 @@ def test_what_weights_have_seen_is_told(run: Path, result: Result, tmp_path: Pat
     assert any("validation accuracies flatter" in note for note in same.notes)
     assert any("among those for validation or test" in note for note in other.notes)
     _other_classes(result.run, tmp_path / "other")
+    again = Notes()
+    same_data = {"out": tmp_path / "c", "init_from": str(result.run), **options}
+    seen = gcnas.search("digits", **same_data).metrics["inheritance"]["seen"]
+    assert "the test does not" in seen
+    finalized = gcnas.finalize(tmp_path / "c", final_epochs=1, onnx=False, report=False, observer=again)
+    assert finalized.metrics["inheritance"]["seen"] == seen
     strange = Notes()
     (tmp_path / "other/run.db").unlink()
     gcnas.search("digits", out=tmp_path / "b", init_from=str(tmp_path / "other"), observer=strange, **options)

@@ -99,6 +99,20 @@ def made(number: int, score: float, predicted: float) -> Trial:
     return Trial(number, proposal, Cost(10, 10, 10, latency=predicted), Fidelity(1), evaluation)
 
 
+def test_what_onnx_runtime_does_not_run_counts_as_predicted(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED")
+
+    monkeypatch.setattr("gcnas.run.calibration.OnnxClassifier", fail)
+    trial, notes = result.trials[0], Notes()
+    context: Any = SimpleNamespace(space=result.model.space, config=SimpleNamespace(latency_threads=1))
+    with Ledger(tmp_path / "run.db", {"name": "toy"}) as ledger:
+        assert latency._measured(context, ledger, trial, notes) is None
+    assert "is as predicted: ONNX Runtime does not run the network: RuntimeError" in notes.notes[0]
+
+
 TRIALS = [made(1, 0.9, 0.8), made(2, 0.8, 0.5), made(3, 0.7, 0.9), made(4, 0.6, 0.4), made(5, 0.99, 1.5)]
 
 

@@ -111,6 +111,7 @@ def test_a_folder_has_the_images_that_a_search_reads(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / "splits" / "train" / name).symlink_to(folder / name)
     (tmp_path / "splits" / "test").symlink_to(tmp_path / "splits" / "train")
+    (tmp_path / "splits" / "train" / "all").symlink_to(".")  # leads back to where it lies
     found = image_files([tmp_path / "splits"])
     assert len(found) == check(tmp_path / "splits").images == 6
 
@@ -142,6 +143,11 @@ def test_a_class_may_have_the_name_of_a_column(result: Result, digit_files: list
     assert sum(float(row[name]) for name in ("class error", "class label", *names[2:])) == pytest.approx(
         1, abs=1e-5
     )
+    model = replace(model, class_names=("error", "class error", "class class error", *names[3:]))
+    list(write_predictions(tmp_path / "p.csv", model, predict_files(model, digit_files[:1])))
+    header = (tmp_path / "p.csv").read_text().splitlines()[0].split(",")
+    assert len(set(header)) == len(header)
+    assert header[3:6] == ["class class class error", "class error", "class class error"]
 
 
 def test_hidden_files_are_left_out_unless_named(tmp_path: Path) -> None:

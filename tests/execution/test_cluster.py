@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -322,14 +323,29 @@ def test_a_node_killed_during_a_search_loses_nothing(cluster: Any, tmp_path: Pat
     assert all(trial.evaluation.state is EvaluationState.COMPLETE for trial in far.trials)
 
 
+def map_out(executor: Any, ready: list[str]) -> list[str]:
+    return [executor._tasks.pop(ref) for ref in ready]
+
+
+def test_what_arrives_after_an_error_is_given_before_it() -> None:
+    executor: Any = object.__new__(RayExecutor)
+    executor._problem, executor._tasks = WorkerError("made up"), {"ref": "outcome"}
+    executor._ray = SimpleNamespace(wait=lambda refs, **_: (refs, []))
+    executor._finish_all = partial(map_out, executor)
+    assert executor.wait() == ["outcome"]
+    for speak in (executor.wait, lambda: executor.submit(job(1))):
+        with pytest.raises(WorkerError, match="made up"):
+            speak()
+
+
 def test_what_was_fetched_is_given_before_the_cluster_is_called_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone() -> None:
         raise WorkerError("The Ray cluster is gone.")
 
     executor: Any = object.__new__(RayExecutor)
-    executor._problem, executor._tasks = None, {"ref": None}
+    executor._problem, executor._tasks = None, {"ref": "ref"}
     executor._ray = SimpleNamespace(wait=lambda refs, **_: (refs, []))
-    executor._finish_all, executor._look = list, gone
+    executor._finish_all, executor._look = partial(map_out, executor), gone
     assert executor.wait() == ["ref"]
     with pytest.raises(WorkerError, match="gone"):
         executor.wait()
@@ -442,7 +458,13 @@ def test_an_address_where_nothing_answers() -> None:
     assert time.monotonic() - start < 10
 
 
-def test_what_answers_and_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_answers_and_is_no_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No file of the current folder is executed meanwhile, such as one that is called as a library is."""
+    marker = tmp_path / "executed"
+    for library in ("ray", "colorama", "click", "requests"):
+        code = f"import sys\nif 'health-check' in sys.argv:\n    open({str(marker)!r}, 'w')\n"
+        (tmp_path / f"{library}.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(on_cluster, "HEALTH_SECONDS", 3.0)
     start = time.monotonic()
     with (
@@ -452,6 +474,7 @@ def test_what_answers_and_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         on_cluster.connect(f"127.0.0.1:{other.getsockname()[1]}")
     assert time.monotonic() - start < 20
     assert not ray.is_initialized()
+    assert not marker.exists()
 
 
 @pytest.mark.slow

@@ -449,6 +449,21 @@ def test_results_that_came_with_an_error_of_the_run_are_given_first(begin: Begin
         executor.wait()
 
 
+def test_results_that_arrive_after_an_error_of_the_run_are_given_before_it(begin: Begin) -> None:
+    executor = begin(1)
+    run(executor, job(1))  # the worker is ready now
+    executor.submit(job(2))
+    until = time.monotonic() + 60
+    while executor._messages.empty() and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.5)  # its progress may come first
+    executor._problem = WorkerError("made up")
+    assert [outcome.job.trial for outcome in executor.wait()] == [2]
+    for speak in (executor.wait, lambda: executor.submit(job(3))):  # else it might never be told
+        with pytest.raises(WorkerError, match="made up"):
+            speak()
+
+
 def test_a_worker_that_lost_its_gpu_is_replaced(begin: Begin) -> None:
     """Nothing else could be evaluated there."""
     executor = begin(1)

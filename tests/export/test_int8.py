@@ -29,6 +29,17 @@ def test_integers_are_smaller_and_say_nearly_the_same(
     assert small == int8_bytes(content, images)
 
 
+def test_weights_use_seven_of_eight_bits(content: bytes) -> None:
+    """Sums of products of 8 bits overflow on processors without 8-bit dot products."""
+    import onnx
+
+    small = onnx.load_model_from_string(int8_bytes(content, made_images((1, 28, 28), 40)))
+    integers = [each for each in small.graph.initializer if each.data_type == onnx.TensorProto.INT8]
+    weights = [onnx.numpy_helper.to_array(each).astype(int) for each in integers if len(each.dims) > 1]
+    assert weights
+    assert 60 <= max(np.abs(each).max() for each in weights) <= 64
+
+
 def test_what_is_no_model_is_an_export_error(content: bytes) -> None:
     with pytest.raises(ExportError, match="cannot be quantised"):
         int8_bytes(content, made_images((3, 5, 5), 3))

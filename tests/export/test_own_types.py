@@ -1,5 +1,6 @@
 """Layer types of users in `model.py`."""
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -124,12 +125,26 @@ def space_of(folder: Path, build_source: str) -> SearchSpace:
             "            def __init__(self):\n                super().__init__()\n\n"
             "            def forward(self, x):\n                return torch.tanh(x)\n\n        return Wrapped()"
         ),
+        (
+            "    def build(self, shape, values):\n        @torch.no_grad()\n        def fill(module):\n"
+            "            return module\n\n        return fill(nn.ReLU())"
+        ),
     ],
 )
 def test_forms_of_build_that_can_be_written(build_source: str, tmp_path: Path) -> None:
     space = space_of(tmp_path, build_source)
     source = write(space, Architecture((space.layer("own"),)))
     assert "build_own(Shape(16, 8, 8), {})" in source
+    assert ("@torch.no_grad()" in source) is ("no_grad" in build_source)
+
+
+def test_a_file_that_was_edited_meanwhile_is_read_as_it_is_now(tmp_path: Path) -> None:
+    for lines in (0, 3):
+        build_source = "\n" * lines + f"    def build(self, shape, values): return nn.LeakyReLU(0.{lines + 1})"
+        space = space_of(tmp_path, build_source)
+        path = tmp_path / "own_space.py"
+        os.utime(path, (lines, lines))  # two edits within a second are told by nothing else
+        assert f"nn.LeakyReLU(0.{lines + 1})" in write(space, Architecture((space.layer("own"),)))
 
 
 @pytest.mark.parametrize(

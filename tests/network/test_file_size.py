@@ -8,6 +8,7 @@ from torch import nn
 
 from gcnas.export import save_weights
 from gcnas.network import build, weights_bytes
+from gcnas.network.file_size import _NAMES
 from gcnas.records import Cost, Limits
 from gcnas.space import InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.space.presets import CNN
@@ -50,6 +51,29 @@ class Scaled(LayerType):
         rates = torch.linspace(0, 0.1, 3).tolist()
         norms = [nn.BatchNorm2d(shape.channels) for _ in range(1 + self.more // 2)]
         return nn.Sequential(*norms, nn.Dropout2d(rates[1]))
+
+
+class Buffers(LayerType):
+    """Has a buffer of each type of number that a file may hold."""
+
+    def output_shape(self, shape: Shape, values: Values) -> Shape:
+        return shape
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        return Cost()
+
+    def build(self, shape: Shape, values: Values) -> nn.Module:
+        module = nn.Identity()
+        for number, dtype in enumerate(_NAMES):
+            module.register_buffer(f"buffer{9 - number}", torch.zeros(7 + number, dtype=dtype))
+        return module
+
+
+def test_buffers_of_any_type(tmp_path: Path) -> None:
+    space = SearchSpace("buffers", (Buffers(),), min_depth=2, max_depth=2).fit(InputShape(1, 8, 8, 3))
+    network = RandomStrategy(space, 0).ask(1)[0].architecture
+    save_weights(build(space, network, (0.5,), (0.2,)), tmp_path / "weights.safetensors")
+    assert weights_bytes(space, network) == (tmp_path / "weights.safetensors").stat().st_size
 
 
 def test_a_type_that_looks_at_numbers_is_measured_all_the_same(tmp_path: Path) -> None:

@@ -85,3 +85,7 @@ def test_skeleton_first(name: str, settings: str, monkeypatch: pytest.MonkeyPatc
     assert torch.allclose(steps[here], logits.types[:, : steps.shape[1]][here], atol=1e-5)
     layers = batch.layers[:, : options.shape[1]]
     assert torch.allclose(options[layers], logits.options[:, : options.shape[1]][layers], atol=1e-5)
+    (edges,) = recorder.edges
+    free = batch.connection_mask[:, : edges.shape[1]] & layers[..., None]
+    assert bool(free.any()) is (space.window > 1)
+    assert torch.allclose(edges[free], logits.connections[:, : edges.shape[1]][free], atol=1e-5)

@@ -75,6 +75,12 @@ def test_the_table_has_every_front(run: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not any("size" in row.against for row in few)
     assert all(row.point.cost.size for row in few)
 
+    def refuse(*_: object) -> int:
+        raise ImportError("a layer type's own")
+
+    monkeypatch.setattr(module, "weights_bytes", refuse)
+    assert [row.point.trial for row in fronts(folder)] == [row.point.trial for row in few]
+
 
 def test_report_has_the_table(run: Path, make_run: MakeRun) -> None:
     text = page(run).text

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from gcnas.report.numbers import (
@@ -11,15 +13,28 @@ from gcnas.report.numbers import (
     signed,
     unbroken,
     whole,
+    worded,
 )
 
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.989, "98.9 %"), (1.0, "100.0 %"), (0.99961, "99.96 %"), (0.0, "0.0 %"), (None, "\u2013")],
+    [
+        (0.989, "98.9 %"),
+        (1.0, "100.0 %"),
+        (0.99961, "99.96 %"),
+        (0.0, "0.0 %"),
+        (None, "\u2013"),
+        (-math.inf, "\u2013"),
+    ],
 )
 def test_percent(share: float | None, text: str) -> None:
     assert percent(share) == text
+    assert worded(share, soft=False) == text
+
+
+def test_soft_rewards() -> None:
+    assert [worded(score, soft=True) for score in (1.0241, -math.inf, None)] == ["1.024", "\u2013", "\u2013"]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from tests.report.conftest import MakeRun
 
+from gcnas.network import weights_bytes
 from gcnas.records import Fidelity, Proposal
 from gcnas.report import summarize
-from gcnas.report.record import RunRecord, read_run
+from gcnas.report.record import RunRecord, fitted_space, read_run
+from gcnas.run.costs import priced
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Trial
+from gcnas.space.presets import CNN
 
 
 def scores(*values: Any) -> Any:
@@ -107,6 +110,27 @@ def test_the_comparison_is_that_of_the_decision(make_run: MakeRun) -> None:
     bound = run.trials[3].cost.parameters - 1
     limited = summarize(replace(run, config={**run.config, "max_params": bound})).comparison
     assert limited is None or "trial 4" not in limited
+
+
+def test_limits_that_the_ledger_does_not_tell_are_those_of_the_decision(make_run: MakeRun) -> None:
+    run = read_run(make_run(trials=4, outcome=scores(0.87, 0.8, 0.8, 0.9), final=False))
+    space = replace(fitted_space(run.config, run.meta), file_size=weights_bytes)
+    sizes = [trial.cost.size for trial in priced(space, run.trials)]
+    best = sizes[3]
+    assert best is not None
+    for bound, inside in ((best, True), (best - 1, False)):
+        comparison = summarize(replace(run, config={**run.config, "max_size": bound})).comparison
+        assert ("trial 4" in (comparison or "")) is inside
+
+
+def test_limits_on_sizes_of_an_own_space_need_the_space(make_run: MakeRun) -> None:
+    run = read_run(make_run(trials=4, outcome=scores(0.87, 0.8, 0.8, 0.9), final=False))
+    space = replace(fitted_space(run.config, run.meta), file_size=weights_bytes)
+    size = priced(space, run.trials)[3].cost.size
+    assert size is not None
+    own = replace(run, config={**run.config, "space": "mine.py:SPACE", "max_size": size - 1})
+    assert "trial 4" in (summarize(own).comparison or "")
+    assert "trial 4" not in (summarize(own, space=CNN).comparison or "")
 
 
 def test_a_design_that_was_not_trained_again_is_compared_as_well(make_run: MakeRun) -> None:

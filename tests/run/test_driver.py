@@ -1,5 +1,6 @@
 """The driver: what it does with results, failures, interrupts and budgets."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.middleware import MAX_REJECTIONS, ReferencesFirst, Unique, WithinLimits
 from gcnas.run.observer import Observer
+from gcnas.run.recommendation import time_limit
 from gcnas.run.repeats import Repeats
 from gcnas.run.trial import Rejection, Trial
 from gcnas.strategy import RandomStrategy
@@ -277,9 +279,12 @@ def test_an_error_that_ends_the_run_loses_nothing_that_arrived_with_it(
     assert sorted(evaluated) == [4, 5, 6, 7, 8, 9]
 
 
-@pytest.mark.parametrize("moment", ["ask", "tell"])
+@pytest.mark.parametrize("moment", ["ask", "tell", "exit", "state", "figures"])
 @pytest.mark.parametrize("together", [False, True])
-def test_an_error_of_the_strategy_loses_no_evaluation(tmp_path: Path, moment: str, *, together: bool) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_an_error_of_the_strategy_loses_no_evaluation(
+    tmp_path: Path, moment: str, *, together: bool, again: bool
+) -> None:
     """What was just trained is in the ledger, and is told once: after the error, and when the run goes on."""
     told: list[int] = []
     evaluated: list[int] = []
@@ -290,22 +295,32 @@ def test_an_error_of_the_strategy_loses_no_evaluation(tmp_path: Path, moment: st
 
     def watch(driver: Driver, *, breaks: bool) -> None:
         ask, tell = driver._strategy.ask, driver._strategy.tell
+        state, figures = driver._strategy.state_dict, driver._strategy.figures
+
+        def broken(here: str, whole: Callable[[], Any]) -> Callable[[], Any]:
+            def call() -> Any:
+                if breaks and moment == here and (len(told) == 5 or (again and len(told) > 5)):
+                    raise WorkerError("the strategy broke")
+                return whole()
+
+            return call
 
         def asked(count: int) -> Any:
-            if breaks and moment == "ask" and len(told) == 5:
-                raise WorkerError("the strategy broke")
-            return ask(count)
+            return broken("ask", partial(ask, count))()
 
         def tells(evaluations: Any) -> None:
             told.append(len(told))
             tell(evaluations)
-            if breaks and moment == "tell" and len(told) == 5:
-                raise WorkerError("the strategy broke")
+            if breaks and moment == "exit" and (len(told) == 5 or (again and len(told) > 5)):
+                sys.exit("the strategy broke")
+            broken("tell", lambda: None)()
 
         driver._strategy.ask, driver._strategy.tell = asked, tells  # type: ignore[method-assign]
+        driver._strategy.state_dict = broken("state", state)  # type: ignore[method-assign]
+        driver._strategy.figures = broken("figures", figures)  # type: ignore[method-assign]
 
     executor = AtOnce(score) if together else SerialExecutor(score)
-    with pytest.raises(WorkerError, match="broke"):
+    with pytest.raises((WorkerError, SystemExit), match="broke"):
         run_toy(tmp_path, trials=12, executor=executor, prepare=partial(watch, breaks=True))
     found = trials_in(tmp_path)
     assert sum(trial.complete for trial in found) == len(evaluated) == len(told)
@@ -313,6 +328,134 @@ def test_an_error_of_the_strategy_loses_no_evaluation(tmp_path: Path, moment: st
     run_toy(tmp_path, trials=12, executor=executor, prepare=partial(watch, breaks=False))
     assert sorted(evaluated) == list(range(1, 13))
     assert len(told) == 12
+
+
+def test_what_arrives_while_the_strategy_breaks_is_kept(tmp_path: Path) -> None:
+    """From other processes, which go on meanwhile; the strategy breaks each time that it is told."""
+
+    class Busy(Together):
+        def wait(self, seconds: float | None = None) -> list[Outcome]:
+            if seconds == 0.0:
+                late.extend(super().wait())
+                return late
+            job, self._jobs = self._jobs[0], self._jobs[1:]
+            return [attempt(evaluate, job)]
+
+    late: list[Outcome] = []
+
+    def breaks(driver: Driver) -> None:
+        def tell(_: Any) -> None:
+            raise WorkerError("the strategy broke")
+
+        driver._strategy.tell = tell  # type: ignore[method-assign]
+
+    with pytest.raises(WorkerError, match="broke"):
+        run_toy(tmp_path, "random", trials=6, executor=Busy(), prepare=breaks)
+    assert len(late) == 2
+    assert sum(trial.evaluation is not None for trial in trials_in(tmp_path)) == 3
+
+
+def test_limits_that_leave_nothing_of_what_was_under_way(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path, "random", trials=1, score=stopped_at(1))
+    tight = replace(TOY, limits=replace(TOY.limits, parameters=1))
+    with pytest.raises(LimitsTooTightError):
+        run_toy(tmp_path, "random", trials=1, space=tight)
+    assert trials_in(tmp_path)[0].evaluation is None
+    run_toy(tmp_path, "random", trials=1, score=lambda _: (0.5, {}, None))
+    assert len(trials_in(tmp_path)) == 1
+    assert trials_in(tmp_path)[0].evaluation is not None
+
+
+def test_checkpoints_of_what_waits_for_a_larger_budget_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, jobs = FakeClock(), list[Job]()
+    use_clock(monkeypatch, clock)
+    score = kept(timed(clock, lambda job: 10.0 * job.fidelity.epochs, jobs))
+    climbs: list[int] = []
+
+    def stop(job: Job) -> Evaluated:
+        if job.start is not None:
+            climbs.append(job.trial)
+            raise KeyboardInterrupt
+        return score(job)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path, trials=20, seconds=1_000, clock=clock, score=stop, ladder=True)
+    (number,) = climbs
+    assert trials_in(tmp_path)[number - 1].evaluation is None
+    clock.now = 1_050.0  # room for 50 seconds, or one training of a single epoch and its spare time
+    run_toy(tmp_path, trials=20, seconds=1_000, clock=clock, score=score, ladder=True)
+    assert trials_in(tmp_path)[number - 1].evaluation is None
+    starts = list[Any]()
+
+    def watch(job: Job) -> Evaluated:
+        starts.append((job.trial, job.start is not None and job.start.exists()))
+        return score(job)
+
+    run_toy(tmp_path, trials=20, seconds=3_000, clock=clock, score=watch, ladder=True)
+    assert (number, True) in starts
+
+
+def kept(score: Callable[[Job], Evaluated]) -> Callable[[Job], Evaluated]:
+    """The same, with a file where the job wants one kept."""
+
+    def evaluated(job: Job) -> Evaluated:
+        if job.keep is not None:
+            job.keep.parent.mkdir(exist_ok=True)
+            job.keep.write_text("weights")
+        return score(job)
+
+    return evaluated
+
+
+def stopped_at(number: int, score: Callable[[Job], Evaluated] = evaluate) -> Callable[[Job], Evaluated]:
+    def stop(job: Job) -> Evaluated:
+        if job.trial == number:
+            raise KeyboardInterrupt
+        return score(job)
+
+    return stop
+
+
+def test_limits_tightened_later_hold_for_what_was_under_way(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path, "random", trials=6, score=stopped_at(5))
+    pending = trials_in(tmp_path)[4]
+    assert pending.evaluation is None
+    tight = replace(TOY, limits=replace(TOY.limits, parameters=pending.cost.parameters - 1))
+    evaluated: list[int] = []
+    witness = Witness()
+
+    def score(job: Job) -> Evaluated:
+        evaluated.append(job.trial)
+        return evaluate(job)
+
+    run_toy(tmp_path, "random", trials=6, space=tight, score=score, observer=witness)
+    assert evaluated == [6, 7]
+    assert ["Trial 5" in note and "beyond the limits now" in note for note in witness.notes] == [True]
+    run_toy(tmp_path, "random", trials=6, score=score)
+    assert evaluated == [6, 7, 5]
+    assert all(trial.evaluation is not None for trial in trials_in(tmp_path))
+
+
+def test_what_was_under_way_and_has_no_time_left_waits_for_a_larger_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be called too slow for ever."""
+    clock, jobs = FakeClock(), list[Job]()
+    use_clock(monkeypatch, clock)
+    score = timed(clock, lambda _: 10, jobs)
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path, trials=9, seconds=100, clock=clock, score=stopped_at(4, score))
+    clock.now, witness = 95.0, Witness()  # 15 seconds until what runs is stopped, for a candidate of about 10
+    run_toy(tmp_path, trials=9, seconds=100, clock=clock, score=score, observer=witness)
+    assert [job.trial for job in jobs] == [1, 2, 3]
+    assert ["Trial 4" in note and "no time left" in note for note in witness.notes] == [True]
+    run_toy(tmp_path, trials=5, seconds=200, clock=clock, score=score)
+    assert [job.trial for job in jobs] == [1, 2, 3, 4, 5]
+    assert all(trial.complete for trial in trials_in(tmp_path))
 
 
 def test_limits_tightened_later_count_for_the_best(tmp_path: Path) -> None:
@@ -534,6 +677,24 @@ def test_designs_by_people_get_twice_the_time_limit(tmp_path: Path) -> None:
 
     run_toy(tmp_path, trials=4, score=note, prepare=limited)
     assert [job.seconds for job in jobs] == [20.0, 20.0, 10.0, 10.0]
+
+
+def test_who_lost_its_checkpoint_gets_more_time(tmp_path: Path) -> None:
+    """The files of the toy are no weights: whoever climbs has lost what it goes on from."""
+    jobs = list[Job]()
+
+    def note(job: Job) -> Evaluated:
+        jobs.append(job)
+        return evaluate(job)
+
+    def limited(driver: Driver) -> None:
+        driver._stop = replace(driver._stop, candidate_seconds=10.0)
+
+    run_toy(tmp_path, ladder=True, trials=12, score=note, prepare=limited)
+    for job in jobs:
+        usual = time_limit(job.proposal, 10.0)
+        assert (job.seconds or 0) > 1.2 * usual if job.fidelity.epochs > 1 else job.seconds == usual
+    assert {job.fidelity.epochs for job in jobs} >= {1, 3}
 
 
 def test_the_first_design_has_its_time_however_late_it_is(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +14,17 @@ import torch
 from tests.run.test_session import configured, pictures, search, trials_of
 from tests.run.toy import row
 
+from gcnas import api
 from gcnas.data import Dataset, load
 from gcnas.errors import ConfigurationError, DataError, WorkerError
 from gcnas.execution import ProcessExecutor, SerialExecutor
 from gcnas.execution.packing import unpack
-from gcnas.run.context import Context
-from gcnas.run.evaluating import CandidateSetup, create_executor, for_workers
+from gcnas.run.context import MIXED_FROM, Context
+from gcnas.run.evaluating import SHARED_IMAGES, CandidateSetup, create_executor, for_workers
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
-from gcnas.run.session import known_context, new_context
+from gcnas.run.session import known_context, new_context, open_ledger
 from gcnas.space import load_space
 from gcnas.space.presets import CNN
 
@@ -68,7 +70,7 @@ def test_scores_do_not_depend_on_the_worker(begin: Begin, tmp_path: Path) -> Non
     assert {file.name for file in parallel.folder.logs.iterdir()} == {"worker-1.log", "worker-2.log"}
 
 
-def test_the_reward_is_the_one_asked_for(tmp_path: Path) -> None:
+def test_the_reward_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five of seven images are of one class, so that the two accuracies differ."""
     images, labels = pictures()
     kept = np.flatnonzero((labels == 0) | (np.arange(len(labels)) % 5 == 0))
@@ -84,10 +86,39 @@ def test_the_reward_is_the_one_asked_for(tmp_path: Path) -> None:
         each.metrics["balanced_accuracy"] for each in found if each
     ]
     assert any(each.score != each.metrics["accuracy"] for each in found if each)
+    asked, plain = list[float](), api.recommend
+
+    def note(*given: Any, **named: Any) -> Any:
+        asked.append(named["validation_images"])
+        return plain(*given, **named)
+
+    monkeypatch.setattr(api, "recommend", note)
+    with open_ledger(context) as ledger:
+        api.choose_trial(context, ledger)
+    assert (
+        0 < asked[0] < len(context.dataset.validation_index)
+    )  # so many as would have this error if classes were equal
+
+
+def test_candidates_are_trained_without_mixed_images(begin: Begin) -> None:
+    context = begin()
+    executor = create_executor(context, Observer())
+    assert setup_of(executor).recipe.mixed_from is None
+    executor.close()
+    assert context.final_recipe.mixed_from == MIXED_FROM
 
 
 def test_one_worker_needs_no_process(begin: Begin) -> None:
     assert isinstance(create_executor(begin(workers=1), Observer()), SerialExecutor)
+
+
+def test_images_that_a_killed_process_left_are_deleted(begin: Begin) -> None:
+    context = begin(workers=1)
+    left = context.folder.path / "cache" / SHARED_IMAGES
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"left")
+    create_executor(context, Observer()).close()
+    assert not left.exists()
 
 
 def test_one_worker_with_a_memory_limit_has_a_process_of_its_own(begin: Begin) -> None:

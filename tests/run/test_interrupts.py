@@ -82,6 +82,17 @@ def test_the_first_interrupt_only_asks_for_the_end() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
+def test_output_that_is_being_written_does_not_end_the_run() -> None:
+    class Busy(Observer):
+        def stopping(self) -> None:
+            raise RuntimeError("reentrant call inside <_io.BufferedWriter>")
+
+    asked = driver()
+    with graceful_interrupts(asked, Busy()):
+        signal.raise_signal(signal.SIGINT)
+    assert asked.interrupted
+
+
 def test_other_threads_hear_no_signals() -> None:
     seen = []
 

@@ -139,6 +139,8 @@ def test_file_names_in_another_encoding_are_kept_readable(ledger: Ledger, make_t
     (trial,) = ledger.trials()
     assert trial.evaluation is not None
     assert trial.evaluation.error == "no file caf?.png"
+    ledger.event(1.0, "resumed", os.fsdecode(b"strategy=caf\xe9.py:S"))
+    assert ledger.events()[-1].detail == "strategy=caf?.py:S"
 
 
 def test_attempts_are_counted_while_pending(ledger: Ledger, make_trial: MakeTrial) -> None:

@@ -25,6 +25,7 @@ from gcnas.run.context import Context
 from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import Ledger, LedgerReader
+from gcnas.run.middleware import Middleware
 from gcnas.run.observer import Observer
 from gcnas.run.policy_of_run import policy_of_run
 from gcnas.run.repeats import TIME_SHARE
@@ -431,6 +432,24 @@ def test_recipe_follows_the_configuration(begin: Callable[..., Context]) -> None
     assert recipe.augmentation.mirror
     assert recipe.augmentation.shift == 1  # a twelfth of eight rows, at least one
     assert not replace(context, config=context.config.changed(flip=False)).recipe.augmentation.mirror
+    for measured in (True, False):
+        config, dataset = context.config.changed(flip=None), replace(context.dataset, mirror=measured)
+        assert replace(context, config=config, dataset=dataset).recipe.augmentation.mirror is measured
+
+
+@pytest.mark.parametrize("budget", [5, "1m"])
+def test_the_time_limit_of_a_candidate_reaches_the_driver(begin: Callable[..., Context], budget: Any) -> None:
+    context = begin(budget=budget, candidate_seconds=7.5)
+    with open_ledger(context) as ledger:
+        driver = open_driver(context, ledger, Clock(), lambda *_: None, Observer())
+        driver._executor.close()
+    kinds, strategy = list[str](), driver._strategy
+    while isinstance(strategy, Middleware):
+        kinds.append(type(strategy).__name__)
+        strategy = strategy._inner
+    assert driver._stop.candidate_seconds == 7.5
+    assert ("WithinTime" in kinds) == (budget == "1m")
+    assert {"Unique", "WithinLimits", "Reconsidering", "ReferencesFirst"} <= set(kinds)
 
 
 def test_progress_of_candidates_is_told(begin: Callable[..., Context]) -> None:
@@ -498,6 +517,34 @@ def test_full_fidelity_trains_each_candidate_alike(begin: Callable[..., Context]
     assert {trial.fidelity for trial in trials} == {context.fidelity}
     assert len({trial.proposal.fingerprint for trial in trials}) == len(trials) == 24
     assert not context.folder.checkpoints.exists()
+
+
+def test_trainings_that_a_strategy_asks_for_are_known_when_a_run_goes_on(
+    begin: Callable[..., Context], dataset: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from gcnas.records import Fidelity\n"
+        "from gcnas.strategy import RandomStrategy, StrategyState\n"
+        "class Forgetful(RandomStrategy):\n"
+        "    def ask(self, n):\n"
+        "        return [replace(p, fidelity=Fidelity(2)) for p in super().ask(n)]\n"
+        "    def state_dict(self):\n"
+        "        return StrategyState()\n"
+        "    def load_state_dict(self, state):\n"
+        "        pass\n"
+    )
+    options = {"strategy": f"{file}:Forgetful", "fidelity": "full", "epochs": 1, "references": False}
+    context = begin(budget=2, **options)
+    search(context)
+    with LedgerReader(context.folder.ledger) as ledger:
+        meta = ledger.meta()
+    config = context.config.changed(budget=4)
+    search(known_context(config, dataset, CNN, context.folder, meta))
+    trials = trials_of(context)
+    assert [trial.fidelity.epochs for trial in trials] == [2, 2, 2, 2]
+    assert len({trial.proposal.fingerprint for trial in trials}) == 4
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import pytest
 from tests.space.drawing import Halve, Plain
 
 from gcnas.errors import SpaceError
-from gcnas.records import Architecture, Cost, Layer
+from gcnas.records import Architecture, Cost, Layer, Limits
 from gcnas.space import Choice, InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.space.plan import plan_layer, plan_merge
 
@@ -75,6 +75,43 @@ class Faulty(LayerType):
 def test_a_wrong_shape_rule_is_named(fault: str, message: str) -> None:
     with pytest.raises(SpaceError, match=message):
         plan_layer(Faulty(), Layer("faulty", (("fault", fault),), (0,)), [Shape(4, 8, 8)])
+
+
+class Failing(LayerType):
+    what = Choice("no cost", "no shape", "a tuple", "a name", "a number")
+
+    def output_shape(self, shape: Shape, values: Values) -> Shape:
+        if values["what"] == "a tuple":
+            return tuple(shape)  # type: ignore[return-value]
+        return super().output_shape(shape, values) if values["what"] == "no shape" else shape
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        if values["what"] == "a number":
+            return 3  # type: ignore[return-value]
+        return Cost(values["filter"]) if values["what"] == "a name" else super().cost(shape, values)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("no cost", "cost of the layer type 'failing' failed: it is not defined"),
+        ("no shape", "output_shape of the layer type 'failing' failed: it is not defined"),
+        ("a tuple", "must give a Shape, but gave tuple"),
+        ("a name", "cost of the layer type 'failing' failed: KeyError: 'filter'"),
+        ("a number", "must give a Cost, but gave int"),
+    ],
+)
+def test_a_rule_that_fails_is_named(what: str, message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        plan_layer(Failing(), Layer("failing", (("what", what),), (0,)), [Shape(4, 8, 8)])
+
+
+def test_a_rule_that_fails_for_masks_is_named() -> None:
+    space = SearchSpace("failing", (Failing(),), max_depth=2).fit(
+        InputShape(1, 8, 8, 2), Limits(parameters=1_000)
+    )
+    with pytest.raises(SpaceError, match="of the layer type 'failing' failed"):
+        space.start().type_mask()
 
 
 @pytest.mark.parametrize("inputs", [(), (2,), (1, -1), (-1,), (1, 5)])

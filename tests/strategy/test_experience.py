@@ -3,11 +3,13 @@ import pytest
 from scipy.stats import norm
 from tests.strategy.spaces import DEEP, complete
 
-from gcnas.records import Evaluation, EvaluationState, Fidelity, Limits, Proposal
-from gcnas.space import InputShape
+from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
+from gcnas.space import InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.space.presets import CNN
+from gcnas.space.presets.cnn import Conv2d
 from gcnas.strategy import RandomStrategy
 from gcnas.strategy.experience import Experience
+from gcnas.strategy.imitation import allowed
 from gcnas.strategy.tokens import Tokens
 
 
@@ -29,6 +31,36 @@ def test_decisions_lead_to_the_network() -> None:
     experience = told(20)
     for row, proposal in enumerate(RandomStrategy(DEEP, 0).ask(20)):
         assert DEEP.decode(experience.decisions(row).actions) == proposal.architecture
+
+
+class Skip(LayerType):
+    def output_shape(self, shape: Shape, values: Values) -> Shape:
+        return shape
+
+    def cost(self, shape: Shape, values: Values) -> Cost:
+        return Cost()
+
+    def canonical(self, shape: Shape, values: Values) -> None:
+        return None
+
+
+def test_networks_that_lost_layers_are_decided_as_they_were() -> None:
+    """Else there would be too few layers: nothing could be learnt from them, and edits would be of other networks."""
+    space = SearchSpace("skipping", (Conv2d(), Skip()), min_depth=4, max_depth=4).fit(InputShape(1, 8, 8, 2))
+    proposals = [p for p in RandomStrategy(space, 0).ask(40) if p.architecture.depth < 4]
+    assert len(proposals) > 5
+    experience, loaded = Experience(space, Tokens(space)), Experience(space, Tokens(space))
+    for proposal in proposals:
+        experience.add(complete(proposal, 0.5))
+    loaded.load(experience.arrays())
+    for row, proposal in enumerate(proposals):
+        for known in (experience, loaded):
+            trajectory = known.decisions(row)
+            assert allowed(trajectory)
+            assert space.decode(trajectory.actions) == proposal.architecture
+    older = {name: array for name, array in experience.arrays().items() if not name.startswith("decided")}
+    loaded.load(older)
+    assert len(loaded) == len(proposals)
 
 
 def test_failures_count_as_the_worst_of_their_fidelity() -> None:

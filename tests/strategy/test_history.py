@@ -82,11 +82,11 @@ def test_the_best_come_first_and_fit_the_new_limits() -> None:
     run = past(proposals, [float(-index) for index in range(60)])
     elites = History(small, Tokens(small), [run]).elites
     assert 4 < len(elites) <= ELITES
-    architectures = [small.decode(trajectory.actions) for trajectory, _ in elites]
+    architectures = [small.decode(elite.trajectory.actions) for elite in elites]
     assert all(small.violation(architecture) is None for architecture in architectures)
     assert len({a.fingerprint for a in architectures}) == len(elites)
     again = History(small, Tokens(small), [run]).elites
-    assert [t.actions for t, _ in again] == [t.actions for t, _ in elites]
+    assert [e.trajectory.actions for e in again] == [e.trajectory.actions for e in elites]
 
 
 def test_what_needs_no_change_comes_before_what_does() -> None:
@@ -95,18 +95,18 @@ def test_what_needs_no_change_comes_before_what_does() -> None:
     fitting = RandomStrategy(small, 0).ask(6)
     run = past([*large[:2], *fitting, *large[2:]], [float(-index) for index in range(10)])
     elites = History(small, Tokens(small), [run]).elites
-    kept = [small.decode(trajectory.actions) for trajectory, _ in elites]
+    kept = [small.decode(elite.trajectory.actions) for elite in elites]
     # Of the better half of ten the two best are too large.
     assert kept[:3] == [p.architecture for p in fitting[:3]]
-    for architecture, (_, target) in zip(kept[3:], elites[3:], strict=True):
-        assert target < 0 or architecture not in run.architectures
+    for architecture, elite in zip(kept[3:], elites[3:], strict=True):
+        assert elite.target < 0 or architecture not in run.architectures
 
 
 def test_several_runs_take_turns() -> None:
     proposals = RandomStrategy(CELL, 0).ask(8)
     runs = [past(proposals[:4], [4, 3, 2, 1]), past(proposals[4:], [4, 3, 2, 1])]
     elites = History(CELL, Tokens(CELL), runs).elites
-    kept = [CELL.decode(trajectory.actions) for trajectory, _ in elites]
+    kept = [CELL.decode(elite.trajectory.actions) for elite in elites]
     assert kept[:4] == [proposals[i].architecture for i in (0, 4, 1, 5)]
 
 
@@ -200,8 +200,37 @@ def test_the_policy_learns_from_those_that_are_trusted(sign: int) -> None:
     assert targets[:5].tolist() == [0, 1, 2, 3, 4]
     assert len(elites) == len(targets) == (12 if sign > 0 else 5)
     if sign > 0:
-        assert targets[5] == pytest.approx(history.trust[0] * history.elites[0][1])
+        assert targets[5] == pytest.approx(history.trust[0] * history.elites[0].target)
         assert [len(each) for each in history.joined(own, np.arange(5.0), 5)] == [5, 5]
+
+
+def test_nothing_is_learnt_from_a_run_that_is_not_trusted_beside_one_that_is() -> None:
+    proposals = RandomStrategy(CELL, 1).ask(20)
+    history = History(CELL, Tokens(CELL), [of_cells(-1), of_cells()])
+    history.weigh(experience(CELL, proposals, [cell_reward(p.architecture) for p in proposals]))
+    assert history.trust[0] == 0 < history.trust[1]
+    assert {elite.run for elite in history.elites} == {0, 1}
+    assert {elite.run for elite in history.trusted_elites} == {1}
+    elites, targets = history.joined([], np.array([]), 6)
+    assert elites == [elite.trajectory for elite in history.trusted_elites[:6]]
+    assert targets == pytest.approx([history.trust[1] * elite.target for elite in history.trusted_elites[:6]])
+
+
+def test_a_network_of_several_runs_counts_for_one_that_is_trusted() -> None:
+    proposals = RandomStrategy(CELL, 1).ask(20)
+    shared, contrary = of_cells(), of_cells(-1)
+    contrary = PastRun(
+        "contrary",
+        (shared.architectures[0], *contrary.architectures),
+        (max(contrary.targets), *contrary.targets),
+    )
+    history = History(CELL, Tokens(CELL), [contrary, shared])
+    history.weigh(experience(CELL, proposals, [cell_reward(p.architecture) for p in proposals]))
+    assert history.trust[0] == 0 < history.trust[1]
+    best = CELL.decode(history.trusted_elites[0].trajectory.actions)
+    assert best == shared.architectures[0]
+    alone = History(CELL, Tokens(CELL), [shared])
+    assert len(history.trusted_elites) == len(alone.elites)
 
 
 def test_a_strategy_that_cannot_says_so() -> None:

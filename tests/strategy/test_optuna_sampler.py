@@ -20,7 +20,7 @@ from optuna.testing.pytest_samplers import (
     RelativeSamplerTestCase,
     SingleOnlySamplerTestCase,
 )
-from optuna.trial import Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 import gcnas
 from gcnas.strategy.gcnas import GCNASSettings
@@ -315,6 +315,45 @@ def test_what_has_no_score() -> None:
         study.optimize(objective, n_trials=20, catch=RuntimeError)
     states = [trial.state for trial in study.trials]
     assert {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL} == set(states)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("made up"), optuna.TrialPruned()])
+def test_trials_that_end_before_all_is_asked_for_are_known(error: Exception) -> None:
+    """What was proposed for the rest is known; the ones of the start, which have no proposal, are not."""
+
+    def objective(trial: Trial) -> float:
+        first = trial.suggest_categorical("first", list("abc"))
+        trial.report(0.0, 1)
+        if first == "a":
+            raise error
+        return trial.suggest_float("second", 0, 1)
+
+    study = optuna.create_study(sampler=quick())
+    for first in "bc":
+        study.enqueue_trial({"first": first, "second": 0.5})
+    study.optimize(objective, n_trials=2)
+    ranges = quick().infer_relative_search_space(study, study.trials[-1])
+    while not any(trial.params["first"] == "a" for trial in study.trials):
+        study.optimize(objective, n_trials=1, catch=RuntimeError)
+    space = StudySpace(ranges, [t for t in study.trials if t.state is TrialState.COMPLETE])
+    known = quick()._evaluations(space, study.trials, study.direction)
+    assert len(known) == len(study.trials)
+    assert space.decode(known[-1].proposal.trajectory, np.random.default_rng(0))["first"] == "a"
+
+
+def test_an_independent_sampler_hears_of_trials() -> None:
+    heard: list[str] = []
+
+    class Listener(optuna.samplers.RandomSampler):
+        def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+            heard.append(f"before {trial.number}")
+
+        def after_trial(self, study: optuna.Study, trial: FrozenTrial, *_: Any) -> None:
+            heard.append(f"after {trial.number}")
+
+    study = optuna.create_study(sampler=GCNASSampler(0, independent_sampler=Listener(0)))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert heard == ["before 0", "after 0", "before 1", "after 1"]
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, create_trial
 
 from gcnas.records import LayerAction
-from gcnas.strategy.optuna_space import Parameter, StudySpace, is_decision
+from gcnas.strategy.optuna_space import MOST_CHOICES, Parameter, StudySpace, is_decision
+from gcnas.strategy.tokens import Tokens
 
 NUMBERS = [
     FloatDistribution(-1.0, 1.0),
@@ -70,8 +71,20 @@ def test_few_values_are_one_decision_each() -> None:
 def test_what_is_no_decision() -> None:
     assert not is_decision(CategoricalDistribution([1]))
     assert not is_decision(IntDistribution(1, 1))
-    assert not is_decision(CategoricalDistribution(list(range(2_000))))
+    assert not is_decision(CategoricalDistribution(list(range(201))))
+    assert is_decision(CategoricalDistribution(list(range(200))))
     assert is_decision(CategoricalDistribution([None, 1]))
+
+
+def test_many_categories_take_several_columns() -> None:
+    """Tables of distances between the tokens of a column are as large as its number of tokens squared."""
+    many = {f"p{index}": CategoricalDistribution(list(range(90))) for index in range(10)}
+    space, random = StudySpace(many, []), np.random.default_rng(0)
+    tokens = Tokens(space.space)
+    assert max(tokens.sizes) <= MOST_CHOICES + 1
+    assert tokens.columns < len(many)
+    values = {name: 7 * index for index, name in enumerate(many)}
+    assert space.decode(space.encode(values, 0), random) == values
 
 
 SPACE: dict[str, BaseDistribution] = {

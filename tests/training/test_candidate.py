@@ -35,6 +35,16 @@ def architectures(space: SearchSpace) -> list[Architecture]:
     return [dropped[0], *small[:3]]
 
 
+def test_images_are_augmented_as_the_recipe_says(
+    space: SearchSpace, stripes: Dataset, architectures: list[Architecture]
+) -> None:
+    one, other = (
+        CandidateTrainer(space, stripes, recipe, CPU)(architectures[1], Fidelity(1, 5))
+        for recipe in (RECIPE, replace(RECIPE, augmentation=Augmentation()))
+    )
+    assert any(not torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
+
+
 def assert_same(one: TrainedCandidate, other: TrainedCandidate) -> None:
     assert one.measurement.metrics() == other.measurement.metrics()
     assert one.weights.keys() == other.weights.keys()

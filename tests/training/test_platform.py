@@ -39,15 +39,25 @@ def test_the_memory_format_is_the_faster_one(
 
 
 @pytest.mark.parametrize(
-    ("quota", "cores"),
-    [("150000 100000", 2), ("max 100000", 8), ("50000 100000", 1), ("900000 100000", 8), (None, 8)],
+    ("files", "cores"),
+    [
+        ({"new": "150000 100000"}, 2),
+        ({"new": "max 100000"}, 8),
+        ({"new": "50000 100000"}, 1),
+        ({"new": "900000 100000"}, 8),
+        ({}, 8),
+        ({"quota": "300000", "period": "100000"}, 3),
+        ({"quota": "-1", "period": "100000"}, 8),
+        ({"quota": "300000"}, 8),
+    ],
 )
 def test_the_cores_of_a_container(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quota: str | None, cores: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], cores: int
 ) -> None:
-    if quota is not None:
-        (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr("gcnas.training.platform._CPU_QUOTA", tmp_path / "cpu.max")
+    for name, content in files.items():
+        (tmp_path / name).write_text(f"{content}\n")
+    quotas = ((tmp_path / "new",), (tmp_path / "quota", tmp_path / "period"))
+    monkeypatch.setattr("gcnas.training.platform._CPU_QUOTAS", quotas)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert available_cores() == cores
 

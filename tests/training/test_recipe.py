@@ -85,6 +85,14 @@ def test_only_weights_of_convolutions_and_linear_layers_are_decayed(space: Searc
     assert all(group["nesterov"] for group in optimizer.param_groups)
 
 
+def test_normalisation_of_several_axes_is_not_decayed() -> None:
+    network = nn.Sequential(nn.LayerNorm((4, 8, 8)), nn.Conv2d(4, 4, 3))
+    network.register_parameter("bias", nn.Parameter(torch.ones(1, 4, 1, 1)))
+    decayed, others = Recipe().optimizer(network).param_groups
+    assert [id(parameter) for parameter in decayed["params"]] == [id(network[1].weight)]
+    assert len(others["params"]) == 4
+
+
 def test_a_step_shrinks_only_what_is_decayed() -> None:
     """With a gradient of zero, decay is all that a step does."""
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))

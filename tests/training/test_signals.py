@@ -15,7 +15,7 @@ from gcnas.records import Architecture, Cost, Layer
 from gcnas.space import InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy
-from gcnas.training.signals import IMAGES, SignalMeter, naswot, synflow
+from gcnas.training.signals import IMAGES, SignalMeter, _drawn, naswot, synflow
 
 BOTH = ("naswot", "synflow")
 
@@ -24,6 +24,19 @@ BOTH = ("naswot", "synflow")
 def small(space: SearchSpace) -> list[Architecture]:
     drawn = [proposal.architecture for proposal in RandomStrategy(space, 1).ask(100)]
     return [a for a in drawn if space.cost(a).multiply_adds < 500_000][:4]
+
+
+def test_images_of_all_classes_are_drawn() -> None:
+    """Rows lie class by class, as those of image folders do."""
+    labels = np.repeat(np.arange(10), 60)
+    images = (
+        np.random.default_rng(0).integers(0, 20, (600, 8, 8, 1), dtype=np.uint8)
+        + 20 * labels[:, None, None, None]
+    )
+    dataset = load((images.astype(np.uint8), labels))
+    drawn = (_drawn(dataset, 0) * 255).round().mean((1, 2, 3)) // 20
+    assert len(drawn) == IMAGES
+    assert len(set(drawn.tolist())) >= 8
 
 
 def test_naswot_by_loops_over_the_codes() -> None:

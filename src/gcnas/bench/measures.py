@@ -30,7 +30,8 @@ MEASURES = (
 - ``depth_entropy``: of the depths of all queries, in nats
 - ``depth_last``: mean depth of the queries of the last third
 - ``depth_gap``: total variation between the depths of the last third and those of the top 1 % of all networks
-- ``seconds``: processor time of the strategy
+- ``seconds``: processor time of the strategy, that spent on the repeats that ended a run included (runs that were
+  kept before it was counted are without that)
 """
 
 
@@ -57,7 +58,7 @@ def _proposals(run: Run, top: float) -> dict[str, Cell]:
         for name, part in zip(("first", "middle", "last"), thirds(run), strict=True)
     }
     unique = len(run.queries) / (len(run.queries) + repeats)
-    return {"unique_share": unique, **shares, "seconds": sum(query.overhead for query in run.queries)}
+    return {"unique_share": unique, **shares, "seconds": run.overhead}
 
 
 def _depths(run: Run, problem: Problem) -> dict[str, Cell]:

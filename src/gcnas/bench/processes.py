@@ -138,7 +138,7 @@ class Task:
     def outcome(self, result: Run) -> str:
         """What was found, after how many queries."""
         best = max(query.score for query in result.queries)
-        count, seconds = len(result.queries), sum(query.overhead for query in result.queries)
+        count, seconds = len(result.queries), result.overhead
         if best >= result.optimum:
             found = f"optimum after {count} queries"
         elif count < result.budget:

@@ -159,7 +159,11 @@ def _checked(run: Run) -> Run:
         run.repeats_after,
         *(n for query in run.queries for n in (query.duplicates, query.infeasible)),
     ]
-    numbers = [run.optimum, *(n for query in run.queries for n in (query.score, query.overhead, query.clock))]
+    numbers = [
+        run.optimum,
+        run.overhead_after,
+        *(n for query in run.queries for n in (query.score, query.overhead, query.clock)),
+    ]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("names must be texts")
     if not all(type(count) is int and count >= 0 for count in (*counts, run.budget)):

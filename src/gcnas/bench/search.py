@@ -57,6 +57,7 @@ class Run:
         optimum: Highest reward in the table.
         queries: In order; fewer than the budget if the optimum was found, or nothing new was proposed.
         repeats_after: Repeats after the last query, where they ended the run; a ``raw.csv`` does not tell them.
+        overhead_after: Seconds of processor time that the strategy spent on these; nor does it tell that.
     """
 
     space: str
@@ -66,6 +67,12 @@ class Run:
     optimum: float
     queries: tuple[Query, ...]
     repeats_after: int = 0
+    overhead_after: float = 0.0
+
+    @property
+    def overhead(self) -> float:
+        """Seconds of processor time that the strategy spent on all of it."""
+        return sum(query.overhead for query in self.queries) + self.overhead_after
 
 
 class InTable(Unique):
@@ -112,12 +119,13 @@ def search_with(table: Problem, inner: Strategy, name: str, seed: int, budget: i
     strategy = InTable(inner, log, table)
     executor = TableExecutor(_as_table(table), batch)
     queries: list[Query] = []
-    best = float("-inf")
+    best, fruitless = float("-inf"), 0.0
     while len(queries) < budget and best < table.best:
         start = time.process_time()
         proposals = strategy.ask(min(batch, budget - len(queries)))
         asked = time.process_time() - start
         if not proposals:
+            fruitless = asked
             break
         finished = _evaluate(executor, proposals, table)
         start = time.process_time()
@@ -131,7 +139,7 @@ def search_with(table: Problem, inner: Strategy, name: str, seed: int, budget: i
             f"{table.space.name}; if that table is not damaged, the strategy cannot search it."
         )
     after = sum(rejection.reason == "duplicate" for rejection in log)
-    return Run(table.space.name, name, seed, budget, table.best, tuple(queries), after)
+    return Run(table.space.name, name, seed, budget, table.best, tuple(queries), after, fruitless)
 
 
 def signals_of(problem: Problem) -> SignalSource | None:

@@ -1,5 +1,6 @@
 """``gcnas bench``."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -179,13 +180,11 @@ def claims(
     except KeyboardInterrupt:
         typer.echo("Stopped. Finished runs are kept; the same command goes on.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    for finding in write_claims(wanted, out, costs=not report):
-        (_print_memory if finding.experiment.kind == "memory" else _print_finding)(console, finding)
-    console.print(
-        "Means over seeds, ± half of the 95 % interval. + and -: the first arm of a pair is higher or lower than "
-        "this one (a mark a pair), by paired Wilcoxon tests with Holm's correction, p < 0.05."
-    )
-    console.print(escape(f"written to {out}: runs.csv, a summary and tests of each experiment"))
+    except BenchError:
+        with suppress(DataError, ConfigurationError):  # that nothing is there is no news
+            _print_claims(console, write_claims(wanted, out, costs=False), out)
+        raise
+    _print_claims(console, write_claims(wanted, out, costs=not report), out)
 
 
 @app.command("spaces")
@@ -197,6 +196,16 @@ def spaces() -> None:
     for name, text in built_in().items():
         description = Description.parse(text, name)
         typer.echo(f"{name}: {len(description.decisions)} decisions, file {description.file}")
+
+
+def _print_claims(console: Console, findings: "Iterable[Finding]", out: Path) -> None:
+    for finding in findings:
+        (_print_memory if finding.experiment.kind == "memory" else _print_finding)(console, finding)
+    console.print(
+        "Means over seeds, ± half of the 95 % interval. + and -: the first arm of a pair is higher or lower than "
+        "this one (a mark a pair), by paired Wilcoxon tests with Holm's correction, p < 0.05."
+    )
+    console.print(escape(f"written to {out}: runs.csv, a summary and tests of each experiment"))
 
 
 def _processes(jobs: int | None) -> int:

@@ -1,7 +1,7 @@
 """From whatever the user has to a data set in three splits, or to a summary of it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import sha256
@@ -132,7 +132,7 @@ def load(
         preprocessing=fit(train.images),
         fingerprint=fingerprint,
         splits=sha256(read.rows.astype("<i8").tobytes() + codes.astype("i1").tobytes()).hexdigest()[:16],
-        notices=(*_summary(read, codes).notices, *_dark(survey, train.images)),
+        notices=_summary(read, codes).notices,
         mirror=keeps_label(train, Split(images[in_train:], labels[in_train:])),
         _test=test,
     )
@@ -270,10 +270,10 @@ def _usable(found: Source, facts: Decoded) -> np.ndarray:
     return np.flatnonzero(usable)
 
 
-def _dark(survey: Survey, images: np.ndarray) -> tuple[str, ...]:
+def _dark(modes: Sequence[str], brightest: int) -> tuple[str, ...]:
     """What is to be said of images in files of 16 bits that seem to hold fewer."""
-    deep = sum(mode.startswith("I") for mode in survey.modes)
-    if 2 * deep <= len(survey.modes) or int(images.max()) > DARK // 257:
+    deep = sum(mode.startswith("I") for mode in modes)
+    if 2 * deep <= len(modes) or brightest > DARK // 257:
         return ()
     return (
         "The images have 16 bits and are nearly black: if they hold 10 or 12 bits, scale them up to 0 to 65,535.",
@@ -346,6 +346,10 @@ def _summary(read: _Read, codes: np.ndarray) -> DataSummary:
         imbalance=imbalance(counts),
         resolution=read.resolution,
         channels=read.channels,
-        notices=(*found.notices, *notices(counts, duplicates, broken, made)),
+        notices=(
+            *found.notices,
+            *notices(counts, duplicates, broken, made),
+            *_dark([read.survey.modes[row] for row in read.rows], read.decoded.brightest),
+        ),
         problem="",
     )

@@ -33,10 +33,12 @@ class Decoded:
     Attributes:
         digests: (N, 2) uint64.
         broken: Reason by row, for images that could not be decoded.
+        brightest: Highest pixel of all, 0 to 255.
     """
 
     digests: np.ndarray
     broken: dict[int, str]
+    brightest: int
 
 
 @contextmanager
@@ -103,12 +105,13 @@ def map_images(images: np.ndarray, file: Path) -> np.ndarray:
 def _consume(
     images: Images, resolution: tuple[int, int], channels: int, keep: Callable[[Block], None]
 ) -> Decoded:
-    digests, broken = [np.empty((0, 2), dtype=np.uint64)], {}
+    digests, broken, brightest = [np.empty((0, 2), dtype=np.uint64)], {}, 0
     for block in images.blocks(resolution, channels):
         keep(block)
         digests.append(digest(block.pixels))
         broken.update(block.broken)
-    return Decoded(np.concatenate(digests), broken)
+        brightest = max(brightest, int(block.pixels.max(initial=0)))
+    return Decoded(np.concatenate(digests), broken, brightest)
 
 
 def _write(write: Callable[[bytes], int], pixels: np.ndarray) -> None:

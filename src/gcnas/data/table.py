@@ -3,7 +3,7 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ _PATH_WORDS = frozenset(
 )
 _LABEL_WORDS = frozenset({"label", "class", "target", "category", "class_name", "label_name"})
 _SPLIT_WORDS = frozenset({"split", "set", "subset", "partition"})
+_END = "\0end"
+"""A last row of our own: where a quote is still open, it is no row but part of one."""
 _EXPECTED = "Expected rows of path,label or path,label,split, with or without a header"
 
 
@@ -56,7 +58,14 @@ def read_table(path: Path) -> Source:
     # The same letters have several forms in Unicode.
     names = [unicodedata.normalize("NFC", cells[columns.label].strip()) for _, cells in body]
     labels, class_names = number_classes(names, str(path))
-    notices = (f"Columns not used: {', '.join(columns.others)}.",) if columns.others else ()
+    notices = [f"Columns not used: {', '.join(columns.others)}."] if columns.others else []
+    if long := [(line, cells) for line, cells in body if any("\n" in cell.strip() for cell in cells)]:
+        line, cells = long[0]
+        begin = line - sum(cell.count("\n") for cell in cells)
+        notices.append(
+            f"Rows that go over several lines: {len(long):,}, the first from line {begin} to {line}; if it should not, "
+            "a quote is not closed where it should be."
+        )
     # Tables made on Windows separate folders by backslashes.
     paths = tuple(path.parent / cell.replace("\\", "/") for cell in shown)
     return Source(
@@ -66,7 +75,7 @@ def read_table(path: Path) -> Source:
         labels=labels,
         class_names=class_names,
         given=_splits(body, columns.split, path),
-        notices=notices,
+        notices=tuple(notices),
     )
 
 
@@ -76,17 +85,43 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         text = path.read_text(encoding="utf-8-sig")
         first = next((line for line in text.splitlines() if line.strip()), "")
         delimiter = max(",;\t", key=first.count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        rows = list(_read(text, delimiter))
     except UnicodeDecodeError as error:
         raise DataError(f"{_EXPECTED}, as UTF-8 text; {path} is not: {error.reason}.") from error
     except csv.Error as error:
-        raise DataError(f"{_EXPECTED}; {path} cannot be read as CSV: {error}.") from error
+        raise DataError(f"{_EXPECTED}; {path} cannot be read as CSV: {error}") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     if not rows:
         raise DataError(f"{_EXPECTED}; {path} is empty.")
     return rows
+
+
+def _read(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row that is not empty.
+
+    Raises:
+        csv.Error: If a row never ends.
+    """
+    reader = csv.reader(
+        io.StringIO(f"{text}\n{_END}\n", newline=""), delimiter=delimiter, skipinitialspace=True
+    )
+    begin = before = 0
+    row: list[str] = []
+    while row != [_END]:
+        try:
+            row = next(reader)
+        except StopIteration:
+            raise csv.Error(_never_closed(begin, "it never ends")) from None
+        except csv.Error as error:
+            raise csv.Error(_never_closed(before, str(error))) from error
+        begin, before = before, reader.line_num
+        if row != [_END] and any(cell.strip() for cell in row):
+            yield before, row
+
+
+def _never_closed(line: int, reason: str) -> str:
+    return f"the row that begins after line {line}: {reason}; is a quote never closed?"
 
 
 def _columns(first: Sequence[str], path: Path) -> _Columns:

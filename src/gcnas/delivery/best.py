@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gcnas.data import Preprocessing
-from gcnas.errors import BuildError, DataError, ExportError, GCNASError, RunFolderError
+from gcnas.errors import BuildError, DataError, ExportError, GCNASError, RunFolderError, SpaceError
 from gcnas.export import check_size, load_weights, save_weights, write_model_source
 from gcnas.files import MAX_JSON, read_json
 from gcnas.network import Network, build
@@ -330,8 +330,10 @@ def buildable(place: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except GCNASError:
-        raise
+    except GCNASError as error:
+        if not isinstance(error, SpaceError):
+            raise
+        raise RunFolderError(f"The network in {place} cannot be built: {error}") from error
     except Exception as error:
         reason = str(error) if isinstance(error, BuildError) else f"{type(error).__name__}: {error}"
         raise RunFolderError(f"The network in {place} cannot be built: {reason}") from error

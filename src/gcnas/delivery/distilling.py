@@ -15,6 +15,7 @@ from gcnas.run.observer import Observer
 from gcnas.training import EpochSchedule, ImageBatches, Schedule, TimedSchedule, measure, train
 from gcnas.training.candidate import ACCURACY, build_seeded
 from gcnas.training.distillation import Distillation
+from gcnas.training.failure import as_candidate_error
 from gcnas.training.inheritance import inherit
 
 TEMPERATURES = (2.0, 4.0)
@@ -186,8 +187,9 @@ def _scores(
     for setting in settings:
         network, schedule = student(), _schedule(epochs, share)
         try:
-            train(network, batches, recipe, schedule, context.platform, seed=seed, distillation=setting)
-            found = measure(network, validation, context.space.fitted.classes)
+            with as_candidate_error():
+                train(network, batches, recipe, schedule, context.platform, seed=seed, distillation=setting)
+                found = measure(network, validation, context.space.fitted.classes)
             scores.append(found.metrics()[ACCURACY[context.config.reward]])
         except CandidateError as error:
             scores.append(-1.0)

@@ -38,6 +38,7 @@ from gcnas.training import (
     train,
 )
 from gcnas.training.candidate import build_seeded
+from gcnas.training.failure import as_candidate_error
 
 RESERVE_SHARE = 0.06
 """Share of the wall clock left, when the final training begins, that is kept for test, files and report."""
@@ -134,7 +135,8 @@ def finalize(
     observer.final_started(trial, seconds)
     there = partial(_there, context, trial, grown, searched)
     try:
-        trained = _train(context, trial, seconds, observer, refinement, teacher)
+        with as_candidate_error():
+            trained = _train(context, trial, seconds, observer, refinement, teacher)
     except CandidateError as error:
         observer.note(f"The final training failed ({error.kind}: {error}); using the weights that are there.")
         trained = there()
@@ -220,7 +222,8 @@ def _tested(
 
 def _test(context: Context, trial: Trial, network: Network, log_test: Callable[[str], None]) -> Measurement:
     split = context.dataset.open_test(f"final test of trial {trial.number}", log_test)
-    return measure(network, ImageBatches(split, context.platform), context.space.fitted.classes)
+    with as_candidate_error():
+        return measure(network, ImageBatches(split, context.platform), context.space.fitted.classes)
 
 
 def _onnx(context: Context, network: Network, target: Path, observer: Observer) -> bytes | None:
@@ -261,20 +264,28 @@ def _there(
     """
     if searched is not None:
         network = build_trained(context, trial.proposal.architecture, searched)
-        return _Trained(network.to(context.platform.device))
+        return _Trained(network.to(context.platform.device), facts=_begun_with(context))
     path = context.folder.best if grown is None else grown.path
     model = load_best(context.folder, context.space) if grown is None else load_model(path, context.space)
     if model.architecture != trial.proposal.architecture:
         raise SearchFailedError(
-            f"The final training of trial {trial.number} failed, and {path} holds another "
-            "network; try again with other final epochs, or another trial."
+            f"The network of trial {trial.number} could not be trained or tested, and {path} holds another; try again "
+            "with other final epochs, or another trial."
         )
     metrics = read_json(path / "metrics.json")
     known = {name: metrics[name] for name in TRAINING_FACTS if name in metrics}
     network = model.network.to(context.platform.device)
     if metrics.get("state") != "final":
-        return _Trained(network, facts=known)
+        return _Trained(network, facts=known | _begun_with(context))
     return _Trained(network, metrics.get("epochs"), metrics.get("seconds"), known)
+
+
+def _begun_with(context: Context) -> dict[str, Any]:
+    """What the network of the search began with, where that was weights of another."""
+    donor = context.donor
+    if donor is None:
+        return {}
+    return {"inheritance": {"donor": donor.name, "parts": [], "seen": seen_words(donor, context.dataset)}}
 
 
 def _train(

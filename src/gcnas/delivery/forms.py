@@ -21,6 +21,7 @@ from gcnas.export.onnx_session import OnnxClassifier
 from gcnas.files import beside, read_json, write_atomically
 from gcnas.run.folder import swap
 
+SCRIPTS = ("images.py", "predict.py")
 PYTHON_FILES = ("model.py", "weights.safetensors", "preprocessing.json", "metrics.json")
 MAX_DROP = 2.0
 """Points of accuracy that 8-bit integers may cost, unless the caller says otherwise."""
@@ -200,10 +201,10 @@ def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def export_zip(model: Model, path: Path) -> Path:
-    """Write ``model.onnx``, ``labels.json``, ``preprocessing.json`` and a ``predict.py`` into one file.
+    """Write ``model.onnx``, ``labels.json``, ``preprocessing.json``, ``images.py`` and ``predict.py`` into one file.
 
-    ``predict.py`` prints what ``gcnas predict`` prints, and needs only onnxruntime 1.20, numpy and pillow 11.3, or
-    newer ones.
+    ``predict.py`` prints what ``gcnas predict`` prints; ``images.py`` reads image files as the training did. They
+    need only onnxruntime 1.20, numpy and pillow 11.3, or newer ones.
 
     Raises:
         ExportError: For the reasons of :func:`export_onnx`.
@@ -212,7 +213,7 @@ def export_zip(model: Model, path: Path) -> Path:
         "model.onnx": model_onnx(model),
         "labels.json": json.dumps(model.class_names, indent=1).encode(),
         "preprocessing.json": json.dumps(model.preprocessing.to_json(), indent=1).encode(),
-        "predict.py": files("gcnas.delivery").joinpath("standalone_predict.py").read_bytes(),
+        **{name: files("gcnas.delivery").joinpath("standalone", name).read_bytes() for name in SCRIPTS},
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

@@ -86,7 +86,7 @@ def read_donor(path: Path) -> Donor:
             f"{path} is neither."
         )
     donor = read_together(file.parent, lambda: _donor_of(file, str(path)))
-    return replace(donor, data=data_of(file.parent.parent) or donor.data)
+    return replace(donor, data=data_of(file.parent.parent))
 
 
 def data_of(run: Path) -> str | None:
@@ -146,7 +146,12 @@ def keep_donor(folder: RunFolder, donor: Donor, transferred: Architecture | None
     Raises:
         RunFolderError: If the disk refuses.
     """
-    facts: dict[str, Any] = {"name": donor.name, "classes": donor.classes, "inputs": donor.inputs}
+    facts: dict[str, Any] = {
+        "name": donor.name,
+        "classes": donor.classes,
+        "inputs": donor.inputs,
+        "data": donor.data,
+    }
     if transferred is not None:
         facts["transferred"] = transferred.to_json()
     write_text(folder.donor.with_suffix(".json"), json.dumps(facts) + "\n")
@@ -218,12 +223,13 @@ def _read(weights: Path, facts: Path, name: str) -> Donor:
         known: Any = {}
         if facts.is_file() and facts.stat().st_size <= MAX_JSON:
             known = json.loads(facts.read_text(encoding="utf-8"))
-        classes, inputs = known.get("classes"), known.get("inputs")
+        classes, inputs, data = known.get("classes"), known.get("inputs"), known.get("data")
         return Donor(
             str(known.get("name") or name),
             tensors,
             None if classes is None else tuple(map(str, classes)),
             inputs=None if inputs is None else tuple(tuple(map(int, each)) for each in inputs),
+            data=None if data is None else str(data),
         )
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise RunFolderError(f"The weights in {weights} cannot be taken over: {error}") from error

@@ -106,11 +106,10 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
 def _images_in(folder: Path) -> list[Path]:
     """All images of a folder. Links are followed where a search follows them: to folders of classes and of splits."""
     found: list[Path] = []
-    above = folder.resolve()
     followed = [folder, *(path for path in folder.iterdir() if path.name.lower() in SPLIT_WORDS)]
 
     def entered(path: Path) -> bool:
-        leads_on = path.parent in followed and not above.is_relative_to(path.resolve())
+        leads_on = path.parent in followed and not path.parent.resolve().is_relative_to(path.resolve())
         return visible(path.name) and (leads_on or not path.is_symlink())
 
     for at, subfolders, names in os.walk(folder, onerror=_refuse, followlinks=True):
@@ -153,8 +152,12 @@ def write_predictions(output: Path, model: Model, predictions: Iterable[Predicti
         with _opened(output) as file:
             writer = csv.writer(file, lineterminator="\n")
             before, after = ["path", "label", "probability"], ["error"]
-            taken = {*before, *after}
-            classes = [f"class {name}" if name in taken else name for name in model.class_names]
+            taken, classes = {*before, *after}, list[str]()
+            for name in model.class_names:
+                column = name
+                while column in taken or (column != name and column in model.class_names):
+                    column = f"class {column}"
+                classes.append(column)
             writer.writerow([*before, *classes, *after])
             for prediction in predictions:
                 scores = prediction.probabilities or [""] * len(model.class_names)

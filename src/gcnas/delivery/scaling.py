@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gcnas.data import Dataset
+from gcnas.data.loading import MIN_SIDE
 from gcnas.data.preprocessing import MAX_SIDE
 from gcnas.delivery.best import Grown, build_trained, write_model
 from gcnas.delivery.final import finalize
@@ -28,6 +29,7 @@ from gcnas.run.folder import write_text
 from gcnas.run.trial import Trial
 from gcnas.space.scaling import TARGET, Coefficients, Scaled, grid, scale_architecture
 from gcnas.training.candidate import ACCURACY, CandidateTrainer, TrainedCandidate
+from gcnas.training.failure import as_candidate_error
 
 GRID_SHARE = 1 / 3
 """Epochs of a training of the grid search, as a share of a full one."""
@@ -122,8 +124,8 @@ class Scaler:
         for number, coefficients in enumerate(candidates := grid(), start=1):
             scaled = self._grown(coefficients, 1)
             cost = self._cost(scaled)
-            too_large = cost.multiply_adds > MOST_GROWTH * base or max(scaled.resolution) > MAX_SIDE
-            if too_large or self.limits.violation(cost):
+            too_large = cost.multiply_adds > MOST_GROWTH * base
+            if too_large or self._no_size(scaled) or self.limits.violation(cost):
                 continue
             key = (scaled.architecture.fingerprint, scaled.space.stem.filters, *scaled.resolution)
             if key not in trained:
@@ -165,9 +167,13 @@ class Scaler:
         if phi and (broken := self.limits.violation(cost)):
             self.note(f"phi {phi} is left out: beyond the limit on {broken}")
             return replace(row, reason=f"beyond the limit on {broken}")
-        if max(scaled.resolution) > MAX_SIDE:
-            reason = f"images of more than {MAX_SIDE} pixels a side"
-            self.note(f"phi {phi} is left out: {reason}; a smaller --gamma grows them less")
+        if (reason := self._no_size(scaled)) is not None:
+            hint = (
+                "a smaller --gamma grows them less"
+                if max(scaled.resolution) > MAX_SIDE
+                else "--gamma 1 does not grow them"
+            )
+            self.note(f"phi {phi} is left out: {reason}; {hint}")
             return replace(row, reason=reason)
         path = self.context.folder.scaled / f"phi-{phi}"
         if (known := _known(path, origin)) is not None:
@@ -212,6 +218,15 @@ class Scaler:
     def _grown(self, coefficients: Coefficients, phi: int) -> Scaled:
         return scale_architecture(self.context.space, self.trial.proposal.architecture, coefficients, phi)
 
+    def _no_size(self, scaled: Scaled) -> str | None:
+        """Why images cannot be had at a size; None if they can."""
+        if max(scaled.resolution) > MAX_SIDE:
+            return f"images of more than {MAX_SIDE} pixels a side"
+        known = scaled.resolution == self.context.dataset.preprocessing.resolution
+        if not known and min(scaled.resolution) < MIN_SIDE:
+            return f"images of fewer than {MIN_SIDE} pixels a side can only be had at their own size"
+        return None
+
     def _cost(self, scaled: Scaled) -> Cost:
         return scaled.space.cost(scaled.architecture)
 
@@ -237,7 +252,8 @@ class Scaler:
             context.space, context.dataset, context.recipe, context.final_platform, context.donor
         )
         fidelity = Fidelity(epochs, context.fidelity.seed)
-        return trainer(scaled.architecture, fidelity, None if math.isinf(left) else left)
+        with as_candidate_error():
+            return trainer(scaled.architecture, fidelity, None if math.isinf(left) else left)
 
     def _grid_accuracy(self, scaled: Scaled) -> float | None:
         """The run's reward on validation after the short training; None if it failed.

@@ -88,8 +88,14 @@ def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Tr
     """
     if callable(given):
         # A user's module stays as it is, in training mode or not.
-        given = copy.deepcopy(given) if isinstance(given, nn.Module) else given
-        return Known(type(given).__name__, _checked(_frozen(given, context), type(given).__name__, context))
+        name = type(given).__name__
+        try:
+            given = copy.deepcopy(given) if isinstance(given, nn.Module) else given
+        except Exception as error:
+            raise ConfigurationError(
+                f"The teacher {name} cannot be copied, so that it stays as it is: {type(error).__name__}: {error}"
+            ) from error
+        return Known(name, _checked(_frozen(given, context), name, context))
     text = str(given)
     if (place := in_file(text)) is not None:
         return Known(text, _checked(_frozen(_module_of(*place), context), text, context))
@@ -245,7 +251,7 @@ def _checked(teacher: Teacher, name: str, context: Context) -> Teacher:
     images = torch.zeros(2, *context.dataset.image_shape, device=context.platform.device)
     try:
         with torch.no_grad():
-            found = tuple(teacher(images).shape)
+            found = tuple(teacher(images).float().shape)  # as the loss takes it
     except GCNASError:
         raise
     except Exception as error:  # a user's module is foreign code

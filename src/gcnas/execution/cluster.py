@@ -134,10 +134,12 @@ def _check_address(address: str) -> None:
         raise ConfigurationError(
             f"Nothing answers at {address} ({error}). Is the head of the Ray cluster running there (ray start --head)?"
         ) from error
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    # A file in the current folder, such as a run folder from elsewhere, must not take the place of a library's; Ray
+    # itself lets Python look there.
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
         # A process of its own: Ray itself tries for minutes, and has been seen to end the process that asked.
-        subprocess.run(command, check=True, capture_output=True, timeout=HEALTH_SECONDS)  # noqa: S603
+        subprocess.run(command, check=True, capture_output=True, timeout=HEALTH_SECONDS, cwd=os.sep)  # noqa: S603
     except subprocess.SubprocessError as error:
         raise ConfigurationError(
             f"What answers at {address} is no healthy Ray, or one of another version. --address is HOST:PORT of the "
@@ -281,7 +283,10 @@ class RayExecutor(Executor):
 
         Raises:
             WorkerError: If the cluster is gone.
+            GCNASError: What ends the run; what arrived since is still given by :meth:`wait`.
         """
+        if self._problem is not None:
+            raise self._problem
         end = None if job.left is None else time.monotonic() + job.left
         with self._reached():
             self._send(_Task(job, self._alive(), end=end))
@@ -297,6 +302,8 @@ class RayExecutor(Executor):
             GCNASError: What a job raised that ends the run.
         """
         if self._problem is not None:
+            if arrived := self._arrived():
+                return arrived
             raise self._problem
         outcomes: list[Outcome] = []
         end = float("inf") if seconds is None else time.monotonic() + seconds
@@ -317,6 +324,14 @@ class RayExecutor(Executor):
             if left <= 0:
                 break
         return outcomes
+
+    def _arrived(self) -> list[Outcome]:
+        """What is there already when an error is to be told."""
+        try:
+            ready, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
+            return self._finish_all(ready)
+        except Exception:  # noqa: BLE001 - the cluster may be gone; the error that is told is the first one
+            return []
 
     def close(self) -> None:
         """Cancel what is under way, and free what lies in the cluster."""

@@ -85,7 +85,14 @@ class ProcessExecutor(Executor):
         self.close()
 
     def submit(self, job: Job) -> None:
-        """Give a job to an idle worker, or to the one that will be free first."""
+        """Give a job to an idle worker, or to the one that will be free first.
+
+        Raises:
+            WorkerError: If workers cannot be set up; what arrived since is still given by :meth:`wait`.
+            GCNASError: What a job raised that ends the run, likewise.
+        """
+        if self._problem is not None:
+            raise self._problem
         self._jobs.append((job, time.monotonic()))
         self._dispatch()
 
@@ -99,9 +106,13 @@ class ProcessExecutor(Executor):
             WorkerError: If workers cannot be set up.
             GCNASError: What a job raised that ends the run.
         """
-        if self._problem is not None:
-            raise self._problem
         outcomes: list[Outcome] = []
+        if self._problem is not None:
+            while not self._messages.empty():  # what arrived meanwhile
+                outcomes += self._take(*self._messages.get())
+            if outcomes:
+                return outcomes
+            raise self._problem
         end = None if seconds is None else time.monotonic() + seconds
         while (self._jobs or self._running) and not outcomes:
             try:

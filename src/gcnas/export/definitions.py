@@ -37,6 +37,12 @@ class _File:
     imports: dict[str, Import]
 
 
+def source_lines(path: str) -> list[str]:
+    """Lines of a file as it is now; cells of notebooks are no files, and stay as they were."""
+    linecache.checkcache(path)
+    return linecache.getlines(path)
+
+
 class Definitions:
     """Collects definitions so that each stands after those that it refers to.
 
@@ -59,7 +65,7 @@ class Definitions:
         Raises:
             ExportError: If a name is not found, imported from elsewhere, or means two things.
         """
-        file = _parse(path, "".join(linecache.getlines(path)))
+        file = _parse(path, "".join(source_lines(path)))
         if name in file.imports:
             self._add_import(file, name)
         elif name in file.statements:

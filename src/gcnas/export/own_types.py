@@ -2,12 +2,11 @@
 
 import ast
 import inspect
-import linecache
 import textwrap
 from collections.abc import Iterator
 
 from gcnas.errors import ExportError
-from gcnas.export.definitions import Definitions, file_of
+from gcnas.export.definitions import Definitions, file_of, source_lines
 from gcnas.space import LayerType
 
 
@@ -35,7 +34,7 @@ def add_own_build(layer_type: LayerType, definitions: Definitions) -> str:
 
 
 def _as_function(name: str, path: str, line: int) -> str:
-    lines = linecache.getlines(path)
+    lines = source_lines(path)
     node = next(
         (
             node
@@ -56,8 +55,10 @@ def _as_function(name: str, path: str, line: int) -> str:
     used = (name for statement in node.body for name in _names(statement, frozenset({this, "super"})))
     if (found := next(used, None)) is not None:
         raise ExportError(f"build uses {found!r}")
-    body = lines[node.body[0].lineno - 1 : node.end_lineno]
-    if node.body[0].lineno == node.lineno:
+    first = node.body[0]
+    begin = min(part.lineno for part in (first, *getattr(first, "decorator_list", ())))
+    body = lines[begin - 1 : node.end_lineno]
+    if begin == node.lineno:
         body = [f"{ast.unparse(statement)}\n" for statement in node.body]
     text = textwrap.indent(textwrap.dedent("".join(body)), "    ").rstrip()
     return f"def {name}({', '.join(arguments[1:])}):\n{text}"

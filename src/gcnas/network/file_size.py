@@ -19,12 +19,18 @@ MAX_KNOWN = 50_000
 """Modules whose tensors are remembered: networks repeat the same few layers."""
 
 _NAMES = {
-    torch.float32: "F32",
-    torch.float64: "F64",
-    torch.float16: "F16",
     torch.int64: "I64",
+    torch.float64: "F64",
+    torch.float32: "F32",
     torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
 }
+"""Types of numbers in the order in which the format keeps them."""
 
 _known: dict[tuple[Any, ...], Entries] = {}
 
@@ -105,12 +111,12 @@ def _built(constructor: Callable[[], nn.Module]) -> nn.Module:
 
 def safetensors_bytes(entries: Entries) -> int:
     """Bytes of a safetensors file: eight, the header padded to a multiple of eight, and the tensors."""
-    # The format's own order: whole numbers (they are wider) before floats, then by name.
-    ordered = sorted(entries, key=lambda entry: (entry[1].is_floating_point, -entry[1].itemsize, entry[0]))
+    order = {dtype: number for number, dtype in enumerate(_NAMES)}
+    ordered = sorted(entries, key=lambda entry: (order[entry[1]], entry[0]))
     header, offset = {}, 0
     for name, dtype, shape in ordered:
         end = offset + dtype.itemsize * torch.Size(shape).numel()
-        header[name] = {"dtype": _NAMES.get(dtype, "BOOL"), "shape": shape, "data_offsets": [offset, end]}
+        header[name] = {"dtype": _NAMES[dtype], "shape": shape, "data_offsets": [offset, end]}
         offset = end
     length = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
     return 8 + -(-length // 8) * 8 + offset

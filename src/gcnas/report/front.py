@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,8 +113,9 @@ def fronts(folder: RunRecord, given: SearchSpace | None = None) -> tuple[FrontRo
             on.setdefault(trial.number, []).append(metric)
             shown[trial.number] = trial
     rows = sorted(shown.values(), key=lambda trial: (trial.cost.parameters, trial.number))
-    # Of many networks only those that are shown are sized.
-    rows = rows if space is None or sized else priced(replace(space, file_size=weights_bytes), rows)
+    if space is not None and not sized:  # of many networks only those that are shown
+        with suppress(Exception):  # as above
+            rows = priced(replace(space, file_size=weights_bytes), rows)
     return tuple(FrontRow(_point(trial), tuple(on[trial.number])) for trial in rows)
 
 

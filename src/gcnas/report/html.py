@@ -70,7 +70,7 @@ def write_report(run: Path, against: Path | None = None, space: SearchSpace | No
         RunFolderError: If there is no readable ledger or the folder cannot be written.
     """
     folder = read_run(run)
-    summary = summarize(folder, None if against is None else read_run(against))
+    summary = summarize(folder, None if against is None else read_run(against), space)
     text = render("template.html", _context(folder, summary, space))
     return write_text(run / "report.html", text + "\n")
 
@@ -105,7 +105,7 @@ def _context(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) 
     network = _network(folder, summary, space)
     why, lacking = _why(folder, summary, space)
     limit = folder.config.get("max_params")
-    plain, plain_summary = _plain(folder, summary)
+    plain, plain_summary = _plain(folder, summary, space)
     return {
         "summary": summary,
         "facts": facts(folder, summary),
@@ -160,13 +160,13 @@ def _own_space(name: str) -> str:
     return f" --space {'FILE.py:NAME' if in_file(name) is None else shlex.quote(name)}"
 
 
-def _plain(folder: RunRecord, summary: RunSummary) -> tuple[RunRecord, RunSummary]:
+def _plain(folder: RunRecord, summary: RunSummary, space: SearchSpace | None) -> tuple[RunRecord, RunSummary]:
     """The run with accuracies for scores, where the search maximised a soft reward."""
     if folder.config.get("soft") is None:
         return folder, summary
     trials = tuple(accuracies(folder.trials, folder.config))
     plain = replace(folder, trials=trials, config=folder.config | {"soft": None})
-    return plain, summarize(plain)
+    return plain, summarize(plain, space=space)
 
 
 def markup(svg: str | None) -> Markup | None:

@@ -5,8 +5,8 @@ import re
 
 
 def percent(share: float | None) -> str:
-    """``98.9 %``; what is not quite all never reads as 100.0 %."""
-    if share is None:
+    """``98.9 %``; what is not quite all never reads as 100.0 %, and what is not known yet as a dash."""
+    if share is None or not math.isfinite(share):
         return "\u2013"
     digits = 1
     while share < 1 and digits < 4 and f"{100 * share:.{digits}f}".startswith("100"):
@@ -21,7 +21,7 @@ def points(difference: float) -> str:
 
 def worded(score: float | None, soft: bool) -> str:
     """An accuracy as ``98.9 %``; a soft reward, which may be above 1, as ``1.024``."""
-    return f"{score:.3f}" if soft and score is not None else percent(score)
+    return f"{score:.3f}" if soft and score is not None and math.isfinite(score) else percent(score)
 
 
 def whole(number: int | None) -> str:

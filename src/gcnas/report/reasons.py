@@ -10,7 +10,7 @@ from gcnas.report.alternatives import Alternatives, alternatives
 from gcnas.report.importance import Importance, importance
 from gcnas.report.preferences import Preferences, preferences
 from gcnas.report.record import RunRecord, fitted_space, read_run, run_limits
-from gcnas.report.summary import summarize
+from gcnas.report.summary import delivered_trial
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.policy_of_run import policy_of_run
 from gcnas.run.trial import Trial
@@ -49,7 +49,7 @@ def reasons(run: Path, trial: int | None = None, space: SearchSpace | None = Non
         RunFolderError: If there is no readable ledger, no network yet, or the space is not the run's.
     """
     folder = read_run(run)
-    chosen = summarize(folder).delivered
+    chosen = delivered_trial(folder)
     if trial is not None:
         chosen = next((each for each in folder.trials if each.number == trial and each.complete), None)
         if chosen is None:

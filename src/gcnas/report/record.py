@@ -280,7 +280,7 @@ def _inheritance(facts: Any) -> str | None:
         else []
     )
     counts = Counter(state for state in states if state is not None)
-    return "; ".join([donor, ", ".join(f"{count} {state}" for state, count in counts.items())])
+    return "; ".join(filter(None, [donor, ", ".join(f"{count} {state}" for state, count in counts.items())]))
 
 
 def _seen(facts: Any) -> str | None:

@@ -3,15 +3,18 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gcnas.records import EvaluationState
+from gcnas.network import weights_bytes
+from gcnas.records import EvaluationState, Limits
 from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
 from gcnas.report.numbers import counted, percent, points, short, whole, worded
-from gcnas.report.record import Delivered, RunRecord, read_run, run_limits
+from gcnas.report.record import Delivered, RunRecord, fitted_space, read_run, run_limits
+from gcnas.run.costs import priced
 from gcnas.run.recommendation import BALANCED, TRANSFERRED, best_design, contenders, is_given, margin
 from gcnas.run.trial import Event, Rejection, Trial, decisive
+from gcnas.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -116,12 +119,15 @@ class RunSummary:
         return sum(limit.count for limit in self.limits)
 
 
-def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) -> RunSummary:
+def summarize(
+    run: RunRecord | Path, against: RunRecord | Path | None = None, space: SearchSpace | None = None
+) -> RunSummary:
     """Compute the summary of a run folder.
 
     Args:
         run: The run folder, or what was read from it.
         against: Another run to compare with, usually random search.
+        space: The run's space, if the caller has it; needed only for limits on size and latency if it is not a preset.
 
     Raises:
         RunFolderError: If a folder holds no readable ledger.
@@ -130,10 +136,12 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
     other = read_run(against) if isinstance(against, Path) else against
     comparable = decisive(folder.trials)
     best = _best(comparable)
-    delivered = _delivered_trial(folder) or best
+    delivered = delivered_trial(folder)
     # As the run decides: within its limits, by means where networks were trained again.
-    compared = [with_score(*pair) for pair in contenders(folder.trials, run_limits(folder.config))]
-    design = best_design(folder.trials, run_limits(folder.config))
+    limits = run_limits(folder.config)
+    known = _priced(folder, limits, space)
+    compared = [with_score(*pair) for pair in contenders(known, limits)]
+    design = best_design(known, limits)
     reference = None if design is None else with_score(*design)
     searched = _best([trial for trial in compared if not is_given(trial.proposal)])
     budget = folder.config.get("budget")
@@ -166,6 +174,20 @@ def summarize(run: RunRecord | Path, against: RunRecord | Path | None = None) ->
         data_notices=tuple(str(notice) for notice in folder.data.get("notices") or ()),
         notices=folder.missing + _mismatches(folder, other),
     )
+
+
+def _priced(folder: RunRecord, limits: Limits, given: SearchSpace | None) -> Sequence[Trial]:
+    """Complete trials with their sizes and predicted latencies where these are limited; the ledger has neither."""
+    complete = [trial for trial in folder.trials if trial.complete]
+    if limits.size is None and limits.latency is None:
+        return complete
+    try:
+        space = fitted_space(folder.config, folder.meta, given)
+        size = None if limits.size is None else weights_bytes
+        return priced(replace(space, file_size=size, latency_model=folder.latency), complete)
+    # A space that has changed, or code that is not executed; a user's own layer types may raise anything.
+    except Exception:  # noqa: BLE001
+        return complete
 
 
 def _with_mean(trial: Trial | None, compared: Sequence[Trial]) -> Trial | None:
@@ -210,7 +232,12 @@ def _began_anew(trial: Trial) -> bool:
     )
 
 
-def _delivered_trial(folder: RunRecord) -> Trial | None:
+def delivered_trial(folder: RunRecord) -> Trial | None:
+    """The trial that ``best/`` holds; the best one while ``best/`` does not say."""
+    return _named_trial(folder) or _best(decisive(folder.trials))
+
+
+def _named_trial(folder: RunRecord) -> Trial | None:
     number = None if folder.delivered is None else folder.delivered.trial
     return next((trial for trial in folder.trials if trial.number == number), None)
 
@@ -407,7 +434,7 @@ def _training(folder: RunRecord) -> str:
 
 def _mismatches(folder: RunRecord, other: RunRecord | None) -> tuple[str, ...]:
     notices = []
-    delivered, trial = folder.delivered, _delivered_trial(folder)
+    delivered, trial = folder.delivered, _named_trial(folder)
     if delivered is not None and trial is None:
         notices.append("best/metrics.json names a trial that is not in the ledger.")
     elif (

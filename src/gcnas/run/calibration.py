@@ -13,6 +13,7 @@ from gcnas.export.onnx_extra import INSTALL, missing_packages
 from gcnas.export.onnx_model import unchecked_onnx
 from gcnas.export.onnx_session import OnnxClassifier
 from gcnas.export.pixels_in import made_images
+from gcnas.export.refusal import refused
 from gcnas.export.timing import processor_name, time_undisturbed
 from gcnas.network import build
 from gcnas.records import Architecture, Limits
@@ -82,10 +83,12 @@ def measured_latency(space: SearchSpace, network: Architecture, threads: int) ->
         threads: CPU threads.
 
     Raises:
-        ExportError: If it cannot be written as ONNX.
+        ExportError: If it cannot be written as ONNX, or ONNX Runtime does not run it.
     """
-    session = OnnxClassifier(_untrained(space, network), threads)
-    (timing,) = time_undisturbed([partial(session, made_images(_image_shape(space), 1))])
+    content = _untrained(space, network)
+    with refused("ONNX Runtime does not run the network"):
+        session = OnnxClassifier(content, threads)
+        (timing,) = time_undisturbed([partial(session, made_images(_image_shape(space), 1))])
     return timing.milliseconds(50)
 
 
@@ -107,7 +110,9 @@ def _sessions(
         if len(networks) == most or (len(networks) >= least and time.monotonic() > deadline):
             break
         try:
-            sessions.append(OnnxClassifier(_untrained(space, network), threads))
+            session = OnnxClassifier(_untrained(space, network), threads)
+            session(made_images(_image_shape(space), 1))
+            sessions.append(session)
         except ExportError as error:
             reason = str(error)
             continue

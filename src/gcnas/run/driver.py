@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gcnas.errors import LimitsTooTightError, RunFolderError, SearchFailedError
@@ -32,6 +33,9 @@ SLOW_START = 10
 
 GRACE = 0.1
 """A candidate under way may run past the end of the search by this share of it."""
+
+SPARE = 2.0
+"""A candidate of an earlier process is taken up if the time left is so many times what its training usually takes."""
 
 PRUNE = 0.01
 """Checkpoints are looked through after so many more trials, as a share of those that are finished."""
@@ -118,6 +122,7 @@ class Driver:
             for trial in trials:
                 repeats.note(trial)
         self._started: set[int] = set()
+        self._aside: list[Trial] = []
         self._waiting: deque[Trial] = deque()
         self._group = Group(clock, alone=executor.capacity == 1)
         self._pruned = 0
@@ -194,28 +199,72 @@ class Driver:
                 for other in outcomes[index + 1 :]:
                     if self._ahead:
                         break
-                    with suppress(Exception):  # the first error is the one to tell
+                    with suppress(Exception, SystemExit):  # the first error is the one to tell
+                        self._settle(other)
+                for other in self._arrived():
+                    if self._ahead:
+                        break
+                    with suppress(Exception, SystemExit):
                         self._settle(other)
                 with suppress(RunFolderError):
                     self._flush()
                 raise
 
+    def _arrived(self) -> list[Outcome]:
+        """What other processes have finished meanwhile."""
+        if self._executor.isolated and not self._ahead:
+            with suppress(Exception):
+                return self._executor.wait(0.0)
+        return []
+
     def _take_up(self) -> None:
         """Start what an earlier process left pending, give up what it died of, and ask for the rest."""
-        left = list(self._pending.values())
+        left = self._within_limits()
         fatal = [trial for trial in left if trial.attempts >= MAX_ATTEMPTS and not self._executor.isolated]
         self._waiting.extend(trial for trial in left if trial not in fatal)
         self._begin_waiting()
         self._commit([], self._ask(), at_once=True)
         self._settle_all([Outcome(self._job(trial), _died(trial)) for trial in fatal])
 
+    def _within_limits(self) -> list[Trial]:
+        """What an earlier process left; what is beyond limits that are tighter now stays in the ledger."""
+        beyond = [
+            t for t in self._pending.values() if self._space.violation(t.proposal.architecture) is not None
+        ]
+        for trial in beyond:
+            self._set_aside(trial, "is beyond the limits now; with wider ones it is taken up again")
+        return list(self._pending.values())
+
+    def _set_aside(self, trial: Trial, why: str) -> None:
+        """Leave a trial of an earlier process in the ledger, for a process that can take it up."""
+        self._aside.append(self._pending.pop(trial.number))
+        self._observer.note(f"Trial {trial.number}, which was under way, {why}.")
+
+    def _next_waiting(self) -> Trial | None:
+        """The next of what an earlier process left; what there is no time for stays in the ledger."""
+        while self._waiting:
+            trial = self._waiting.popleft()
+            if not self._late(trial):
+                return trial
+            self._set_aside(trial, "has no time left; with a larger budget it is taken up again")
+        return None
+
+    def _late(self, trial: Trial) -> bool:
+        """Whether a trial of an earlier process would be stopped before its end, and called too slow for ever."""
+        return bool(self._history.complete) and self._seconds_left() < SPARE * self._history.usual_seconds(
+            trial.fidelity.epochs
+        )
+
     def _begin_waiting(self) -> None:
         """Start what an earlier process left; one at a time where this process may die of it."""
         if self._executor.isolated:
-            while self._waiting:
-                self._submit(self._waiting.popleft())
-        elif self._waiting and not self.interrupted and len(self._pending) == len(self._waiting):
-            trial = self._waiting.popleft()
+            while (trial := self._next_waiting()) is not None:
+                self._submit(trial)
+        elif (
+            not self.interrupted
+            and len(self._pending) == len(self._waiting)
+            and (trial := self._next_waiting()) is not None
+        ):
             self._ledger.count_attempts([trial.number])
             self._started.add(trial.number)
             self._submit(replace(trial, attempts=trial.attempts + 1))
@@ -280,13 +329,13 @@ class Driver:
         """New trials for the places that are free."""
         places = self._executor.capacity - len(self._pending)
         if self._stop.trials is not None:
-            places = min(places, self._stop.trials - self._count)
+            places = min(places, self._trials_left(self._stop.trials))
         if places < 1 or self.interrupted:
             return []
         repeats, reserved = self._reserved()
         free = places
         if self._stop.trials is not None:
-            free = min(places, self._stop.trials - self._count - len(repeats))
+            free = min(places, self._trials_left(self._stop.trials) - len(repeats))
         more = free > 0 and not (self._exhausted or self._repeating or self._out_of_time(reserved))
         if more and (found := self._search(free, reserved)):
             return found
@@ -294,6 +343,10 @@ class Driver:
             return []
         # What runs may still change who is repeated.
         return [] if self._searching() else self._repeat(places)
+
+    def _trials_left(self, most: int) -> int:
+        """Trials that a budget still has; those that are set aside are no part of it."""
+        return most - self._count + len(self._aside)
 
     def _search(self, places: int, reserved: float) -> list[Trial]:
         """What the strategy proposes."""
@@ -362,37 +415,52 @@ class Driver:
     def _prune(self) -> None:
         self._pruned = self._history.count
         if self._checkpoints is not None:
-            self._checkpoints.prune(self._history.trained, list(self._pending.values()))
+            self._checkpoints.prune(self._history.trained, [*self._pending.values(), *self._aside])
 
     def _commit(self, finished: list[Trial], asked: list[Trial], *, at_once: bool) -> None:
         """Put what finished and what was asked into the group for the ledger, and start what was asked."""
-        self._group.add(
-            finished,
-            asked,
-            self._drain_rejections(self._count - len(asked)),
-            [(self._history.count, figures) for figures in self._strategy.figures()],
-        )
+        figures: list[dict[str, float]] = []
+        problems: list[BaseException] = []
+        with _noted(problems):
+            figures = self._strategy.figures()
+        learning = [(self._history.count, each) for each in figures]
+        self._group.add(finished, asked, self._drain_rejections(self._count - len(asked)), learning)
         self._ahead = False
         self._started.update(trial.number for trial in asked)
         if self._signals is not None:
             self._signals.charge(asked)
-        if at_once or self._group.due:
+        if at_once or problems or self._group.due:
             self._flush()
+        if problems:
+            raise problems[0]
         for trial in asked:
             self._submit(trial)
 
     def _flush(self) -> None:
         """One transaction: what finished, what was asked, and the strategy after both, if it knows no more."""
-        if self._group and not self._ahead:
-            self._ledger.commit(
-                finished=self._group.finished,
-                pending=self._group.asked,
-                rejections=self._group.rejections,
-                learning=self._group.learning,
-                state=self._strategy.state_dict(),
-            )
-            self._started.difference_update(trial.number for trial in self._group.finished)
-            self._group.written()
+        if not self._group or self._ahead:
+            return
+        commit = partial(
+            self._ledger.commit,
+            finished=self._group.finished,
+            pending=self._group.asked,
+            rejections=self._group.rejections,
+        )
+        try:
+            commit(learning=self._group.learning, state=self._strategy.state_dict())
+        except RunFolderError:
+            raise
+        except (Exception, SystemExit):
+            # The strategy cannot say what it knows: what it knew before stays, and what was trained is kept.
+            if self._group.finished:
+                commit()
+                self._written()
+            raise
+        self._written()
+
+    def _written(self) -> None:
+        self._started.difference_update(trial.number for trial in self._group.finished)
+        self._group.written()
 
     def _drain_rejections(self, trials_before: int) -> list[Rejection]:
         drained = [replace(rejection, trials_before=trials_before) for rejection in self._rejections]
@@ -426,6 +494,8 @@ class Driver:
 
     def _why_nothing(self) -> str:
         count, first = self._history.count, self._history.first_failure
+        if not count and self._aside:
+            return "No candidate was evaluated: those that were under way are beyond the limits now. Raise these again."
         if not count:
             return "No candidate was evaluated: the budget is too small for even one. Give it more."
         if self._history.complete or first is None:
@@ -438,7 +508,7 @@ class Driver:
 
 @contextmanager
 def _noted(
-    problems: list[BaseException], kinds: tuple[type[BaseException], ...] = (Exception,)
+    problems: list[BaseException], kinds: tuple[type[BaseException], ...] = (Exception, SystemExit)
 ) -> Iterator[None]:
     """Keep an error for later; not Ctrl-C, unless asked for: a strategy stopped in the middle is not to be kept."""
     try:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -120,13 +121,15 @@ def create_executor(context: Context, observer: Observer) -> Executor:
         context.config.soft,
         context.donor,
     )
+    file = context.folder.path / "cache" / SHARED_IMAGES
+    with suppress(OSError):  # of an earlier process that was killed
+        file.unlink(missing_ok=True)
     if workers.cluster is not None:
         return _on_cluster(setup, context, observer)
     if not runs_apart(context):
         return SerialExecutor(setup(observer.trial_progress))
     if private_memory(os.getpid()) is None:
         observer.note("This system has no /proc: the memory of worker processes is not limited.")
-    file = context.folder.path / "cache" / SHARED_IMAGES
     setup = replace(setup, space=for_workers(context.space), dataset=context.dataset.for_workers(file))
     devices = [workers.device(context.platform.device, worker) for worker in range(workers.count)]
     return ProcessExecutor(

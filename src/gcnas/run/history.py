@@ -49,9 +49,13 @@ class History:
         ):
             self.best = trial
 
-    def usual_seconds(self) -> float:
-        """Median seconds of the evaluations with the least training; 0 before the first one."""
-        return self._usual.value
+    def usual_seconds(self, epochs: int | None = None) -> float:
+        """Median seconds of the evaluations with the least training; 0 before the first one.
+
+        Args:
+            epochs: Another amount of training, for as many times as long.
+        """
+        return self._usual.value * (1.0 if epochs is None else epochs / max(self._least or 0, 1))
 
     def shorter(self, proposal: Proposal) -> int | None:
         """Number of the longest shorter training of a network that a proposal can go on from."""

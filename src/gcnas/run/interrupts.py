@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from gcnas.run.driver import Driver
@@ -30,7 +30,8 @@ def graceful_interrupts(driver: Driver, observer: Observer) -> Iterator[None]:
             driver.stop_now()
         else:
             driver.interrupted = True
-            observer.stopping()
+            with suppress(RuntimeError):  # of a stream that the main thread is writing to just now
+                observer.stopping()
 
     previous = signal.signal(signal.SIGINT, handle)
     try:

@@ -335,7 +335,8 @@ class Ledger(LedgerReader):
         """Remember an event."""
         with self._transaction() as connection:
             connection.execute(
-                "INSERT INTO events (elapsed, kind, detail) VALUES (?, ?, ?)", (elapsed, kind, detail)
+                "INSERT INTO events (elapsed, kind, detail) VALUES (?, ?, ?)",
+                (elapsed, kind, detail.encode(errors="replace").decode()),  # file names need not be UTF-8
             )
 
     def set_meta(self, name: str, value: Any) -> None:

@@ -237,7 +237,7 @@ def open_driver(context: Context, ledger: Ledger, clock: Clock, keep_best: Any, 
     driver = Driver(
         ledger=ledger,
         space=context.space,
-        strategy=_strategy(context, ledger, rejections, ladder, meter, seconds_left, over),
+        strategy=_strategy(context, ledger, rejections, ladder, repeats, meter, seconds_left, over),
         rejections=rejections,
         executor=create_executor(context, observer),
         fidelity=context.fidelity,
@@ -280,7 +280,9 @@ def try_strategy(context: Context, ledger: Ledger) -> None:
         ConfigurationError: If it cannot.
     """
     if is_own(context.config.strategy):
-        _strategy(context, ledger, [], Ladder(context.rungs), None, lambda: 0.0, lambda: True)
+        _strategy(
+            context, ledger, [], Ladder(context.rungs), _repeats(context), None, lambda: 0.0, lambda: True
+        )
 
 
 @contextmanager
@@ -304,6 +306,7 @@ def _strategy(
     ledger: Ledger,
     rejections: list[Rejection],
     ladder: Ladder,
+    repeats: Repeats | None,
     meter: Meter | None,
     seconds_left: Callable[[], float],
     over: Callable[[], bool],
@@ -318,7 +321,14 @@ def _strategy(
     strategy = Reconsidering(strategy, asdict(space.limits) | {"seconds": limit})
     strategy = WithinLimits(strategy, rejections, space)
     # What the strategy was told about: not the repeats, and higher rungs only if it compares them.
-    told = [t for t in trials if t.fidelity in (ladder.rungs if tell_all else ladder.rungs[:1])]
+    rungs = ladder.rungs if tell_all else ladder.rungs[:1]
+    # Without rungs a strategy may ask for any training.
+    told = [
+        t
+        for t in trials
+        if t.fidelity in rungs
+        or (len(ladder.rungs) == 1 and not (repeats is not None and repeats.is_repeat(t)))
+    ]
     if limit is not None:
         model = DurationModel(space)
         for trial in told:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from gcnas.errors import SpaceError
+from gcnas.errors import GCNASError, SpaceError
 from gcnas.records import Cost, HyperparameterValue
 from gcnas.space.choice import Choice
 from gcnas.space.shape import Shape
@@ -130,6 +130,74 @@ class LayerType:
     def describe(self) -> dict[str, Any]:
         """JSON form of the name and the choices, part of the space's fingerprint."""
         return {"name": self.name, "choices": {choice.name: list(choice.options) for choice in self.choices}}
+
+
+def output_of(layer_type: LayerType, shape: Shape, values: Values) -> Shape:
+    """What a type's rule for the shape of the output gives.
+
+    Raises:
+        SpaceError: If the rule, which may be a user's own, fails or gives something else.
+    """
+    with _Rule(layer_type, "output_shape"):
+        output = layer_type.output_shape(shape, values)
+    if not isinstance(output, Shape):
+        raise SpaceError(
+            f"output_shape of the layer type {layer_type.name!r} must give a Shape, but gave {type(output).__name__}."
+        )
+    return output
+
+
+def cost_of(layer_type: LayerType, shape: Shape, values: Values) -> Cost:
+    """What a type's rule for the cost gives.
+
+    Raises:
+        SpaceError: If the rule, which may be a user's own, fails or gives something else.
+    """
+    with _Rule(layer_type, "cost"):
+        cost = layer_type.cost(shape, values)
+    if not isinstance(cost, Cost):
+        raise SpaceError(
+            f"cost of the layer type {layer_type.name!r} must give a Cost, but gave {type(cost).__name__}."
+        )
+    return cost
+
+
+def canonical_of(layer_type: LayerType, shape: Shape, values: Values) -> dict[str, HyperparameterValue] | None:
+    """What a type's rule for the canonical form gives.
+
+    Raises:
+        SpaceError: If the rule, which may be a user's own, fails.
+    """
+    with _Rule(layer_type, "canonical"):
+        form = layer_type.canonical(shape, values)
+    if form is not None and not isinstance(form, dict):
+        raise SpaceError(
+            f"canonical of the layer type {layer_type.name!r} must give a dict or None, but gave {type(form).__name__}."
+        )
+    return form
+
+
+class _Rule:
+    """Say whose rule failed, and how, in place of what it raised."""
+
+    def __init__(self, layer_type: LayerType, name: str) -> None:
+        self._layer_type, self._name = layer_type, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, GCNASError):
+            what = (
+                "it is not defined"
+                if isinstance(error, NotImplementedError)
+                else f"{type(error).__name__}: {error}"
+            )
+            raise SpaceError(
+                f"{self._name} of the layer type {self._layer_type.name!r} failed: {what}."
+            ) from error
 
 
 def _own(cls: type) -> list[Choice]:

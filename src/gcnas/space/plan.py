@@ -6,7 +6,7 @@ from typing import Any
 
 from gcnas.errors import SpaceError
 from gcnas.records import Cost, Layer
-from gcnas.space.layer_type import MERGE, LayerType
+from gcnas.space.layer_type import MERGE, LayerType, cost_of, output_of
 from gcnas.space.shape import Shape
 
 
@@ -88,11 +88,11 @@ def plan_layer(layer_type: LayerType, layer: Layer, nodes: Sequence[Shape]) -> L
         raise SpaceError(f"A layer reads nodes before it, 0 to {len(nodes) - 1}, but got {list(layer.inputs)}.")
     values, shapes = layer.values, [nodes[node] for node in layer.inputs]
     merge = plan_merge(shapes, merge_mode(values, len(shapes)))
-    output = layer_type.output_shape(merge.output, values)
+    output = output_of(layer_type, merge.output, values)
     if output.channels < 1:
         raise SpaceError(f"{layer_type.name} gives {output.channels} channels; it must give at least one.")
     merge.output.stride_to(output)
-    inside, merging = layer_type.cost(merge.output, values), merge.cost
+    inside, merging = cost_of(layer_type, merge.output, values), merge.cost
     cost = Cost(
         inside.parameters + merging.parameters,
         inside.multiply_adds + merging.multiply_adds,

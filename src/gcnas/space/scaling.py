@@ -9,6 +9,7 @@ from gcnas.records import Architecture, Layer
 from gcnas.records.architecture import MAX_LAYERS
 from gcnas.space.extension import Extension
 from gcnas.space.frame import Stem
+from gcnas.space.layer_type import canonical_of, cost_of, output_of
 from gcnas.space.plan import LayerPlan
 from gcnas.space.search_space import SearchSpace
 
@@ -158,14 +159,14 @@ def _units(space: SearchSpace, plan: LayerPlan) -> int:
     if REPEATS in values:
         return int(values[REPEATS])
     copy = _without_stride(values)
-    form = kind.canonical(plan.output, copy)
+    form = canonical_of(kind, plan.output, copy)
     repeatable = (
         kind.repeatable
         # A 1x1 convolution after another sees no more of the image.
         and values.get("kernel_size") != 1
         and form is not None
-        and kind.output_shape(plan.output, form) == plan.output
-        and kind.cost(plan.output, form).parameters > 0
+        and output_of(kind, plan.output, form) == plan.output
+        and cost_of(kind, plan.output, form).parameters > 0
     )
     return int(repeatable)
 

@@ -23,7 +23,7 @@ from gcnas.records import (
 from gcnas.space.frame import Head, InputShape, Stem
 from gcnas.space.growth import Growth
 from gcnas.space.latency import LatencyModel
-from gcnas.space.layer_type import MERGE, LayerType
+from gcnas.space.layer_type import MERGE, LayerType, canonical_of, cost_of, output_of
 from gcnas.space.masks import ShapeMasks
 from gcnas.space.plan import LayerPlan, merge_mode, peak_activations, plan_layer, plan_merge
 from gcnas.space.shape import Shape
@@ -196,12 +196,12 @@ class SearchSpace:
         return tuple(self._added_to(newest, layer_type, {**cheapest[m], **given}, m) for m in self.limited)
 
     def _added_to(self, newest: Shape, layer_type: LayerType, values: Mapping[str, Any], metric: str) -> int:
-        form = layer_type.canonical(newest, values)
+        form = canonical_of(layer_type, newest, values)
         # A layer that vanishes costs nothing, but brings no network back within its limits either.
         if form is None:
             return 0
-        head = self.head.cost(layer_type.output_shape(newest, form), self.fitted.classes)
-        return int(getattr(layer_type.cost(newest, form), metric) + getattr(head, metric))
+        head = self.head.cost(output_of(layer_type, newest, form), self.fitted.classes)
+        return int(getattr(cost_of(layer_type, newest, form), metric) + getattr(head, metric))
 
     def start(self) -> Growth:
         """The empty network: stem only, no layer yet."""
@@ -401,7 +401,7 @@ def _canonical(
 ) -> Hyperparameters | None:
     values = layer_type.values(options)
     mode = merge_mode(values, len(shapes))
-    canonical = layer_type.canonical(plan_merge(shapes, mode).output, values)
+    canonical = canonical_of(layer_type, plan_merge(shapes, mode).output, values)
     if canonical is None:
         return None
     if MERGE in canonical and (len(shapes) > 1 or "add" in layer_type.options(MERGE)):
@@ -420,8 +420,8 @@ def _cheapest(layer_type: LayerType, shape: Shape, metric: str) -> dict[str, Hyp
     values = {choice.name: choice.options[0] for choice in layer_type.choices}
 
     def price(changes: dict[str, HyperparameterValue]) -> int:
-        form = layer_type.canonical(shape, values | changes)
-        return 0 if form is None else int(getattr(layer_type.cost(shape, form), metric))
+        form = canonical_of(layer_type, shape, values | changes)
+        return 0 if form is None else int(getattr(cost_of(layer_type, shape, form), metric))
 
     return {
         choice.name: choice.options[int(np.argmin([price({choice.name: option}) for option in choice.options]))]

@@ -47,6 +47,8 @@ class Experience:
         self._space, self._columns = space, tokens
         self.signals = signals or Signals(None)
         self._known: dict[str, Rows] = {}
+        # Decisions that the masks allow, by key: layers that vanish may be what makes a network deep enough.
+        self._decided: dict[int, Rows] = {}
         self._chosen = [index for index, name in enumerate(FACTS) if name in facts and space.sized]
         self._sizes = [index for index in self._chosen if FACTS[index] in USUAL_FACTS]
         self._count = 0
@@ -133,7 +135,9 @@ class Experience:
             self._train(evaluation.fidelity.epochs)
         self._epochs[row] = evaluation.fidelity.epochs if evaluation.fidelity else self._lowest()
         self._tokens[row] = self._row(architecture)
-        self._keys[row] = _key(self._tokens[row])
+        self._keys[row] = key = _key(self._tokens[row])
+        if architecture.depth < self._space.min_depth:
+            self._decided[key] = self._columns.encode(evaluation.proposal.trajectory.actions)
         self._facts[row] = self._stored([architecture], int(self._epochs[row]))[0]
         score = evaluation.score if evaluation.state is EvaluationState.COMPLETE else None
         self._scores[row] = score if score is not None and math.isfinite(score) else -math.inf
@@ -237,7 +241,7 @@ class Experience:
     def decisions(self, row: int) -> Trajectory:
         """Decisions that lead to the network of a row, with the masks that the space gives."""
         growth = self._space.start()
-        for action in self._columns.decode(self._tokens[row]):
+        for action in self._columns.decode(self._decided.get(int(self._keys[row]), self._tokens[row])):
             growth = growth.add(action)
         return growth.stop()
 
@@ -263,6 +267,8 @@ class Experience:
         signals = {f"signal_{name}": array for name, array in self.signals.arrays().items()}
         return signals | {
             "tokens": self._tokens[:count].copy(),
+            "decided_keys": np.array(list(self._decided), np.uint64),
+            "decided": np.array(list(self._decided.values()), np.int16).reshape(-1, self._columns.width),
             "facts": to_state(self._facts[:count]),
             "scores": self._scores[:count].copy(),
             "epochs": self._epochs[:count].copy(),
@@ -274,6 +280,8 @@ class Experience:
         self._count = len(arrays["scores"])
         # States from before rejections were marked know of none.
         arrays = {"rejected": np.zeros(self._count, np.int8), **arrays}
+        found = arrays.get("decided_keys", np.zeros(0, np.uint64)), arrays.get("decided", np.zeros((0, 0)))
+        self._decided = {int(key): row.astype(np.int16) for key, row in zip(*found, strict=True)}
         arrays["keys"] = np.array([_key(row) for row in arrays["tokens"]], np.uint64)
         for name in ROWS:
             rows = arrays[name]

@@ -25,7 +25,7 @@ from gcnas.strategy.acquisition import (
 from gcnas.strategy.base import Strategy, StrategyState, under
 from gcnas.strategy.edits import Sketches, architecture_of, mutate, neighbours, regrown
 from gcnas.strategy.experience import Experience
-from gcnas.strategy.history import History, PastRun
+from gcnas.strategy.history import Elite, History, PastRun
 from gcnas.strategy.imitation import Imitation, ImitationFigures, ImitationSettings, allowed
 from gcnas.strategy.latin import latin
 from gcnas.strategy.learned_kernel import Belief
@@ -276,7 +276,8 @@ class GCNASStrategy(Strategy):
         """
         s = self.settings
         # Earlier runs may mislead: a warm start knows all that a cold one would know.
-        inherited = self._new(self._inherited(), mark=False)[: s.inherited]
+        elites = [] if self._history is None else self._history.elites
+        inherited = self._new(self._inherited(elites), mark=False)[: s.inherited]
         edited = min(s.edited, s.start // 2)
         self._owed = edited if self._expected else 0
         first = [] if self._owed else self._edited(edited)
@@ -356,7 +357,7 @@ class GCNASStrategy(Strategy):
         sampled = self.policy.sample(s.samples, self._generator) if s.samples else []
         candidates = [self._proposal(trajectory, POLICY) for trajectory in sampled]
         if self._history is not None and self._history.trusted:
-            candidates += self._inherited()
+            candidates += self._inherited(self._history.trusted_elites)
         for parent in parents:
             candidates += self._edits(parent, EDIT)
         for index in range(s.mutants if parents else 0):
@@ -394,10 +395,9 @@ class GCNASStrategy(Strategy):
         known = self._experience.best(len(self._experience))
         return float(self._experience.targets[known].max())
 
-    def _inherited(self) -> list[Proposal]:
-        """The best networks of earlier runs, if there are such."""
-        elites = [] if self._history is None else self._history.elites
-        return [self._proposal(trajectory, HISTORY) for trajectory, _ in elites]
+    def _inherited(self, elites: Sequence[Elite]) -> list[Proposal]:
+        """The best networks of earlier runs."""
+        return [self._proposal(elite.trajectory, HISTORY) for elite in elites]
 
     def _inherited_target(self, tokens: Rows) -> Floats | float:
         """What earlier runs say about tokens (n, N, J), which the models need not learn; 0 where there are none."""

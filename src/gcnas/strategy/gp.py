@@ -111,10 +111,8 @@ class GPStrategy(Strategy):
             score = self._novelty.tell(evaluation)
             row = self._row(evaluation.proposal)
             self._pending.pop(self._close(row), None)
-            if score is not None:
+            if score is not None or evaluation.state is EvaluationState.FAILED:
                 self._observed.add(row, score)
-            elif evaluation.state is EvaluationState.FAILED and self._observed.total:
-                self._observed.add(row, float(self._observed.scores.min()))
 
     def _row(self, proposal: Proposal) -> Rows:
         if isinstance(self._space, SequenceSpace):

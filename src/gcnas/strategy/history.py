@@ -1,9 +1,10 @@
 """What earlier searches learnt, for a new one to start from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,20 @@ class PastRun:
         """The networks whose layers a space has, whatever its images and limits."""
         kept = [pair for pair in zip(self.architectures, self.targets, strict=True) if _known(space, pair[0])]
         return PastRun(self.name, tuple(a for a, _ in kept), tuple(t for _, t in kept))
+
+
+class Elite(NamedTuple):
+    """A good network of an earlier run, brought into the space of the new one.
+
+    Attributes:
+        trajectory: Decisions that lead to it.
+        target: What the earlier run says of it.
+        run: Index of that run.
+    """
+
+    trajectory: Trajectory
+    target: float
+    run: int
 
 
 def _known(space: SearchSpace, architecture: Architecture) -> bool:
@@ -127,21 +142,42 @@ class History:
                 total += weight**2 / self.trust.sum() * process.predict(tokens).mean
         return total
 
-    @cached_property
-    def elites(self) -> list[tuple[Trajectory, float]]:
-        """The best networks of the earlier runs in turn, brought into the new space, each with its target.
+    @property
+    def elites(self) -> list[Elite]:
+        """The best networks of the earlier runs in turn, brought into the new space.
 
         There are at most :data:`ELITES`, and fewer where too few have a form within the limits.
         """
+        return self._in_turn(range(len(self._runs)))
+
+    @property
+    def trusted_elites(self) -> list[Elite]:
+        """Those of the runs that have a say."""
+        return self._in_turn(np.flatnonzero(self.trust).tolist())
+
+    def _in_turn(self, runs: Sequence[int]) -> list[Elite]:
+        """The elites of some runs, first as they were, then changed by the limits; the first of equal ones."""
+        found: dict[str, Elite] = {}
+        for part in zip(*(self._brought[run] for run in runs), strict=True):
+            for turn in zip_longest(*part):
+                for fingerprint, elite in filter(None, turn):
+                    found.setdefault(fingerprint, elite)
+        return list(found.values())[:ELITES]
+
+    @cached_property
+    def _brought(self) -> list[tuple[list[tuple[str, Elite]], list[tuple[str, Elite]]]]:
+        """Fingerprints and elites of each run: those that are as they were, and those that the limits have changed."""
+        return [self._bring(index, run) for index, run in enumerate(self._runs)]
+
+    def _bring(self, index: int, run: PastRun) -> tuple[list[tuple[str, Elite]], list[tuple[str, Elite]]]:
         # A generator of its own: a run that goes on must bring them into the space in the same way.
-        random = np.random.Generator(np.random.PCG64(0))
-        found: dict[str, tuple[Trajectory, float]] = {}
-        cut: dict[str, tuple[Trajectory, float]] = {}
-        for architecture, target in self._in_turn():
+        random = np.random.Generator(np.random.PCG64([0, index]))
+        found, cut = list[tuple[str, Elite]](), list[tuple[str, Elite]]()
+        for architecture, target in zip(run.architectures, run.targets, strict=True):
             if len(found) == ELITES:
                 break
             layers = enumerate(architecture.layers, start=1)
-            actions = tuple(self._space.encode_layer(layer, index) for index, layer in layers)
+            actions = tuple(self._space.encode_layer(layer, place) for place, layer in layers)
             trajectory = regrown(self._space, actions, random)
             if trajectory is None or not allowed(trajectory):
                 continue
@@ -149,28 +185,22 @@ class History:
             if brought.layers and self._space.violation(brought) is None:
                 # What the limits have changed need not be good any more: only where there is too little else.
                 as_it_was = target > 0 and trajectory.actions[:-1] == actions
-                (found if as_it_was else cut).setdefault(brought.fingerprint, (trajectory, target))
-        return list((found | {key: value for key, value in cut.items() if key not in found}).values())[:ELITES]
+                (found if as_it_was else cut).append((brought.fingerprint, Elite(trajectory, target, index)))
+        return found, cut
 
     def joined(
         self, elites: Sequence[Trajectory], targets: Floats, most: int
     ) -> tuple[list[Trajectory], Floats]:
-        """The elites of the new run and, as far as they are trusted, those of the earlier ones.
+        """The elites of the new run and those of the earlier ones, each as far as its run is trusted.
 
         Args:
             elites: Of the new run.
             targets: Of each.
             most: Most of both together.
         """
-        room = most - len(elites) if self.trusted else 0
-        found = self.elites[:room] if room > 0 else []
-        says = [float(self.trust.max()) * target for _, target in found]
-        return [*elites, *(trajectory for trajectory, _ in found)], np.array([*targets.tolist(), *says])
-
-    def _in_turn(self) -> Iterator[tuple[Architecture, float]]:
-        runs = [zip(run.architectures, run.targets, strict=True) for run in self._runs]
-        for turn in zip_longest(*runs):
-            yield from (pair for pair in turn if pair is not None)
+        found = self.trusted_elites[: max(most - len(elites), 0)] if self.trusted else []
+        says = [float(self.trust[elite.run]) * elite.target for elite in found]
+        return [*elites, *(elite.trajectory for elite in found)], np.array([*targets.tolist(), *says])
 
 
 def _correlation(left: Floats, right: Floats) -> float:

@@ -11,7 +11,7 @@ class Observations:
     """The best and the newest scored rows.
 
     Everything is kept until there are half as many again as wanted; then half of the number wanted stays for its
-    score, and as much for being new.
+    score, and as much for being new. What failed counts as the worst of those that are kept.
 
     Args:
         width: Number of columns of a row.
@@ -35,13 +35,16 @@ class Observations:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """``(N,)``."""
-        return np.array(self._scores, np.float64)
+        """``(N,)``; 0 where all have failed."""
+        scores = np.array(self._scores, np.float64)
+        failed = ~np.isfinite(scores)
+        scores[failed] = scores[~failed].min(initial=np.inf) if not failed.all() else 0.0
+        return scores
 
-    def add(self, row: Rows, score: float) -> None:
-        """Add a row; others may be dropped."""
+    def add(self, row: Rows, score: float | None) -> None:
+        """Add a row, without a score if it failed; others may be dropped."""
         self._rows.append(row)
-        self._scores.append(score)
+        self._scores.append(-np.inf if score is None else score)
         self.total += 1
         if len(self) > self._most + self._most // 2:
             self._keep(self._most)
@@ -59,7 +62,8 @@ class Observations:
 
     def state_dict(self) -> StrategyState:
         """Rows and scores, and how many were ever added."""
-        return StrategyState({"total": self.total}, {"rows": self.rows, "scores": self.scores})
+        scores = np.array(self._scores, np.float64)
+        return StrategyState({"total": self.total}, {"rows": self.rows, "scores": scores})
 
     def load_state_dict(self, state: StrategyState) -> None:
         """Go on from a state."""

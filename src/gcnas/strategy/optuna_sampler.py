@@ -48,7 +48,7 @@ class GCNASSampler(BaseSampler):
     Pruned trials count by their last value but not as better than the worst complete one; failed ones, those that break
     a constraint, and those that are under way as the worst. Parameters that only some trials have are proposed together
     with the others; values that make no difference are recognised if one parameter decides whether they do. Categorical
-    parameters of more than 1,000 choices are left to the independent sampler.
+    parameters of more than 200 choices are left to the independent sampler.
 
     Example:
         >>> import optuna
@@ -141,6 +141,11 @@ class GCNASSampler(BaseSampler):
                 study._storage.set_trial_system_attr(trial._trial_id, name, text)  # noqa: SLF001
         return values
 
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Nothing but what the independent sampler does."""
+        if self._independent is not None:
+            self._independent.before_trial(study, trial)
+
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
@@ -199,8 +204,11 @@ class GCNASSampler(BaseSampler):
 
 
 def _values(trial: FrozenTrial, space: StudySpace) -> dict[str, Any]:
-    """What is known of a trial's parameters; of one under way, also what was proposed."""
-    if trial.state is not TrialState.RUNNING:
+    """What is known of a trial's parameters; of one that is under way or did not get to all of them, what was proposed.
+
+    A complete one has all that it needs.
+    """
+    if trial.state is TrialState.COMPLETE:
         return trial.params
     return space.external(_noted(trial.system_attrs)) | trial.params
 

@@ -18,7 +18,6 @@ from optuna.trial import FrozenTrial
 
 from gcnas.records import Architecture, HyperparameterValue, LayerAction, Trajectory
 from gcnas.space import Place, SequenceSpace, token
-from gcnas.space.choice import MAX_OPTIONS
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +29,10 @@ BASE = 6
 
 DIGITS = 3
 """Most digits of a number: 216 cells."""
+
+MOST_CHOICES = 200
+"""Choices of a categorical parameter that is a decision, and of all that share a column of tokens: the time of a
+proposal grows with their cube."""
 
 LISTED = 100_000
 """Values of a parameter up to which the cells without any are known."""
@@ -295,23 +298,41 @@ def joined(old: BaseDistribution, new: BaseDistribution) -> BaseDistribution:
 
 def is_decision(distribution: BaseDistribution) -> bool:
     """Whether there is something to decide, and not too much for a list of options."""
-    categories = getattr(distribution, "choices", ())
-    return not distribution.single() and len(categories) <= MAX_OPTIONS
+    return not distribution.single() and _choices(distribution) <= MOST_CHOICES
+
+
+def _choices(distribution: BaseDistribution) -> int:
+    return len(distribution.choices) if isinstance(distribution, CategoricalDistribution) else 0
 
 
 def _sequence_space(
     parameters: Sequence[Parameter], canonical: Callable[[Sequence[LayerAction]], tuple[LayerAction, ...]]
 ) -> SequenceSpace:
-    kinds = tuple(token(f"parameter{code}", _options(code, p)) for code, p in enumerate(parameters))
+    columns = _columns([_choices(parameter.distribution) for parameter in parameters])
+    kinds = tuple(
+        token(f"parameter{code}", _options(code, parameter, column))
+        for code, (parameter, column) in enumerate(zip(parameters, columns, strict=True))
+    )
     depth = len(parameters)
     places = tuple(Place(tuple(code == place for code in range(depth)), {}, (1,)) for place in range(depth))
     return _Sequences("study", kinds, depth, depth, window=1, places=places, canonical=canonical)
 
 
-def _options(code: int, parameter: Parameter) -> dict[str, Sequence[HyperparameterValue]]:
+def _columns(counts: Sequence[int]) -> list[str]:
+    """A column for the categories of each parameter, which takes those of the next ones too while there is room."""
+    columns, taken, number = [], 0, 1
+    for count in counts:
+        if taken + count > MOST_CHOICES:
+            taken, number = 0, number + 1
+        taken += count
+        columns.append("category" if number == 1 else f"category{number}")
+    return columns
+
+
+def _options(code: int, parameter: Parameter, column: str) -> dict[str, Sequence[HyperparameterValue]]:
     """Digits mean the same for all numbers; a category is like no other's."""
     if isinstance(parameter.distribution, CategoricalDistribution):
-        return {"category": [f"{code}.{index}" for index in range(parameter.sizes[0])]}
+        return {column: [f"{code}.{index}" for index in range(parameter.sizes[0])]}
     return {f"digit{place}": range(size) for place, size in enumerate(parameter.sizes)}
 
 

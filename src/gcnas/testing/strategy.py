@@ -212,6 +212,38 @@ class StrategyTestCase:
             strategy.tell([Evaluation(p, EvaluationState.COMPLETE, 0.9, Fidelity(1)) for p in references])
             assert len(_rounds(strategy, 2)) == 6, space.name
 
+    def test_results_of_further_training(self) -> None:
+        """A strategy that is told about several amounts of training hears of a network after each, failures too."""
+        for space in self.spaces:
+            strategy = self._told(space)
+            if not strategy.multi_fidelity:
+                return
+            proposals = strategy.ask(4)
+            for epochs in (1, 3, 9):
+                told = [
+                    Evaluation(p, EvaluationState.COMPLETE, 0.5 + epochs / 100, Fidelity(epochs))
+                    for p in proposals
+                ]
+                told[0] = Evaluation(
+                    proposals[0], EvaluationState.FAILED, None, Fidelity(epochs), error_kind="crash"
+                )
+                strategy.tell(told[: 4 - epochs // 3])
+                strategy = self._resumed(strategy, space)
+                assert len(_rounds(strategy, 1)) == 3, space.name
+
+    def test_news_of_others(self) -> None:
+        """It may hear that proposals by others are under way, and that limits are others now, between any two calls."""
+        for space in self.spaces:
+            strategy = self._new(space)
+            others = [replace(proposal, source="reference") for proposal in _random_proposals(space, 3)]
+            strategy.expect(others)
+            assert len(strategy.ask(2)) == 2, space.name
+            strategy.reconsider()
+            strategy.tell([made_up(proposal) for proposal in others])
+            assert len(_rounds(strategy, 2)) == 6, space.name
+            strategy.reconsider()
+            assert len(_rounds(self._resumed(strategy, space), 2)) == 6, space.name
+
     def test_an_exhausted_space(self) -> None:
         """Where every point was proposed a strategy repeats itself or ends; before, it does not end."""
         strategy = self._new(TINY)

@@ -14,8 +14,11 @@ from torch import Tensor, nn
 
 from gcnas.errors import ConfigurationError
 
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Microseconds of CPU that a container gets in each period."""
+_CPU_QUOTAS = (
+    (Path("/sys/fs/cgroup/cpu.max"),),  # version 2
+    (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),  # version 1
+)
+"""Files with the microseconds of CPU that a container gets in each period, and those of the period."""
 
 CLEARLY_FASTER = 1.5
 """Contiguous feature maps are taken only if channels-last takes this much longer.
@@ -156,11 +159,14 @@ def available_cores() -> int:
     """CPU cores that this process may use; containers are often given fewer than the machine has."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_QUOTA.read_text(encoding="ascii").split()
-        return max(1, min(cores, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return cores  # no group, or "max"
+    for files in _CPU_QUOTAS:
+        try:
+            quota, period = map(int, " ".join(file.read_text(encoding="ascii") for file in files).split())
+        except (OSError, ValueError):
+            continue  # no such group, or "max"
+        if quota > 0 and period > 0:  # -1 is no quota
+            cores = max(1, min(cores, round(quota / period)))
+    return cores
 
 
 def _step_seconds(device: torch.device, memory_format: torch.memory_format) -> float:

@@ -65,8 +65,14 @@ class Recipe:
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """SGD with Nesterov momentum; biases and normalisation are not decayed."""
-        weights = [p for p in network.parameters() if p.ndim > 1]
-        others = [p for p in network.parameters() if p.ndim <= 1]
+        plain = {
+            id(parameter)
+            for module in network.modules()
+            for name, parameter in module.named_parameters(recurse=False)
+            if parameter.ndim <= 1 or name == "bias" or isinstance(module, nn.LayerNorm)
+        }
+        weights = [p for p in network.parameters() if id(p) not in plain]
+        others = [p for p in network.parameters() if id(p) in plain]
         groups: list[dict[str, Any]] = [
             {"params": weights, "weight_decay": self.weight_decay},
             {"params": others},

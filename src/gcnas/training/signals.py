@@ -173,7 +173,9 @@ def _drawn(dataset: Dataset, seed: int) -> Tensor:
     """Different images (B, channels, height, width) in [0, 1]: two equal ones have equal codes in every network."""
     split = dataset.train()
     order = np.random.default_rng(seed).permutation(len(split))[: 4 * IMAGES]
-    images = split.take(np.sort(order))
+    images = split.take(
+        order
+    )  # in the order of the draw: rows lie class by class, and not all of these are taken
     _, first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)
     different = images[np.sort(first)[:IMAGES]]
     return torch.from_numpy(different).permute(0, 3, 1, 2).float() / 255

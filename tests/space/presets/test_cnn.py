@@ -1,6 +1,7 @@
 """The `cnn` preset against figures and formulas that do not come from its code."""
 
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from gcnas.errors import SpaceError
 from gcnas.records import Architecture, Cost, Limits
-from gcnas.space import InputShape, LayerType, Shape
+from gcnas.space import InputShape, LayerType, SearchSpace, Shape
 from gcnas.space.presets import CNN, PRESETS
 from gcnas.space.presets.cnn import (
     FILTERS,
@@ -192,6 +193,23 @@ def test_references_are_the_largest_that_fit() -> None:
     assert widths(Limits(65_641))[0] == second
     assert widths(Limits(70_153))[1] == list(VGG_WIDTHS[1])
     assert widths(Limits(100)) == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(CNN, max_depth=6),
+        replace(CNN, max_depth=2),
+        replace(CNN, layer_types=CNN.layer_types[:3]),
+        replace(CNN, layer_types=CNN.layer_types[3:5]),
+    ],
+    ids=["6 layers", "2 layers", "no residual blocks", "no convolutions"],
+)
+def test_designs_that_a_space_made_of_this_one_lacks_are_none(changed: SearchSpace) -> None:
+    space = changed.fit(COLOUR, Limits())
+    for reference in space.references.values():
+        architecture = reference(space)
+        assert architecture is None or space.violation(architecture) is None
 
 
 def test_references_lose_what_tiny_images_do_not_allow() -> None:

@@ -1,6 +1,7 @@
 """The `mobile` preset against the counts that the papers and their authors' code give."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -87,6 +88,11 @@ def test_references_are_the_widest_within_the_limits(image: InputShape, limits: 
         assert sizes["mobilenet"] > sizes.get("mobilenet-smaller", 0)
     if limits == Limits():
         assert set(sizes) == set(space.references)
+
+
+def test_designs_that_a_space_made_of_this_one_lacks_are_none() -> None:
+    space = replace(MOBILE, max_depth=4).fit(COLOUR, Limits())
+    assert [reference(space) for reference in space.references.values()] == [None] * len(space.references)
 
 
 def test_the_preset_is_found_by_its_name() -> None:

@@ -5,9 +5,11 @@ only convolutions and linear layers count as multiply-adds.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
+from gcnas.errors import SpaceError
 from gcnas.records import Architecture, Cost, HyperparameterValue, Layer
 from gcnas.space.choice import Choice
 from gcnas.space.layer_type import LayerType, Values
@@ -268,9 +270,13 @@ def _canonical(space: SearchSpace, layers: list[Layer]) -> Architecture:
 def _widest(
     draw: Callable[[SearchSpace, Any], Architecture], family: Sequence[Widths], space: SearchSpace
 ) -> Architecture | None:
-    """The widest of a family within the limits."""
-    drawn = (draw(space, widths) for widths in family)
-    return next((a for a in drawn if space.limits.violation(space.cost(a)) is None), None)
+    """The widest of a family that the space has and that is within the limits."""
+    for widths in family:
+        with suppress(SpaceError):  # a space made of this one may have fewer layers, types or options
+            drawn = draw(space, widths)
+            if space.limits.violation(space.cost(drawn)) is None:
+                return drawn
+    return None
 
 
 def _pooled_where_vgg_starves(space: SearchSpace) -> Architecture | None:

@@ -4,10 +4,12 @@ Costs are counted as in the ``cnn`` preset, whose inverted bottleneck is the blo
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from gcnas.errors import SpaceError
 from gcnas.records import Architecture, Cost, Layer
 from gcnas.space.choice import Choice
 from gcnas.space.frame import Stem
@@ -167,8 +169,12 @@ def _within(
     draw: Callable[[SearchSpace, Sequence[Stage], int], Architecture], rank: int, space: SearchSpace
 ) -> Architecture | None:
     """The small network of a family that is the ``rank``-th widest within the limits."""
-    drawn = (draw(space, _small(widths), widths[-1]) for widths in SMALL_WIDTHS)
-    within = [a for a in drawn if space.limits.violation(space.cost(a)) is None]
+    within: list[Architecture] = []
+    for widths in SMALL_WIDTHS:
+        with suppress(SpaceError):  # a space made of this one may have fewer layers, types or options
+            drawn = draw(space, _small(widths), widths[-1])
+            if space.limits.violation(space.cost(drawn)) is None:
+                within.append(drawn)
     return within[rank] if rank < len(within) else None
 
 

@@ -1,17 +1,14 @@
-"""Classify image files: python predict.py IMAGES... (needs onnxruntime 1.20, numpy and pillow 11.3, or newer)."""
+"""Read an image file as the training read it (needs numpy and pillow 11.3, or newer)."""
 
-import io
-import json
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import PIL
 from PIL import Image, ImageOps
 
-HERE = Path(__file__).parent
+if tuple(map(int, PIL.__version__.split(".")[:2])) < (11, 3):
+    raise ImportError(f"Pillow {PIL.__version__} is too old: pip install -U pillow")
+
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 MAX_PIXELS = 80_000_000
 TURN = Image.Transpose
@@ -23,7 +20,18 @@ TURNS = (
 
 
 def load(path: str, resolution: list[int], channels: int) -> np.ndarray:
-    """An image file as the network wants it: 1 x height x width x channels, 0 to 255."""
+    """An image file as the network wants it: 1 x height x width x channels, 0 to 255.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        return _load(path, resolution, channels)
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        raise ValueError(f"{path} cannot be read: {str(error) or 'damaged'}") from error
+
+
+def _load(path: str, resolution: list[int], channels: int) -> np.ndarray:
     height, width = resolution
     image: Image.Image = Image.open(path, formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
@@ -55,32 +63,3 @@ def load(path: str, resolution: list[int], channels: int) -> np.ndarray:
     image = image.convert("L" if channels == 1 else "RGB")
     image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(1, height, width, channels)
-
-
-def main() -> None:
-    """Print file, class and probability; for a file that cannot be read, why, and end with 1."""
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    if tuple(map(int, PIL.__version__.split(".")[:2])) < (11, 3):
-        sys.exit(f"Pillow {PIL.__version__} is too old: pip install -U pillow")
-    labels = json.loads((HERE / "labels.json").read_text(encoding="utf-8"))
-    how = json.loads((HERE / "preprocessing.json").read_text(encoding="utf-8"))
-    session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # file names need not be UTF-8
-    broken = False
-    for path in sys.argv[1:]:
-        try:
-            pixels = load(path, how["resolution"], how["channels"])
-        except Exception as error:  # noqa: BLE001 - decoders raise whatever a damaged file leads them to
-            print(f"{path} cannot be read: {str(error) or 'damaged'}", file=sys.stderr)
-            broken = True
-            continue
-        probabilities = session.run(["probabilities"], {"images": pixels})[0][0]
-        best = int(probabilities.argmax())
-        print(f"{path}\t{labels[best]}\t{probabilities[best]:.3f}")
-    sys.exit(broken)
-
-
-if __name__ == "__main__":
-    main()
