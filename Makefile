@@ -16,7 +16,7 @@ help: ## list the targets and variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "Variables (make TARGET NAME=value), with their values now:"
-	@echo "  PYTHON=$(PYTHON)      interpreter that .venv is made with: 3.11 or newer"
+	@echo "  PYTHON=$(PYTHON)      interpreter that .venv is made with (3.11 or newer; another one after make distclean)"
 	@echo "  DEMO_BUDGET=$(DEMO_BUDGET)      budget of the demo: 30s, 10m, 1h, or a number of evaluations"
 	@echo "  DEMO_ARGS=$(DEMO_ARGS)          more options for the demo's 'gcnas search'"
 	@echo "  TEST_JOBS=$(TEST_JOBS)         processes that run the tests"

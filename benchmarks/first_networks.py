@@ -20,10 +20,10 @@ from jobs import append, rows, run_each, widen
 from gcnas import training
 from gcnas.records import Architecture
 from gcnas.space import SearchSpace
+from gcnas.space.growth import CONNECTION_RATE
 from gcnas.space.presets.cnn import vgg
 from gcnas.strategy.edits import architecture_of, mutate
 from gcnas.strategy.latin import latin
-from gcnas.strategy.random import CONNECTION_RATE
 from gcnas.training.candidate import build_seeded
 
 RESULTS = Path(__file__).resolve().parent / "results" / "first_networks.csv"

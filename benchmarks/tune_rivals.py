@@ -73,7 +73,7 @@ def create(rival: str, values: dict[str, Any]) -> Callable[[Any, int], Any]:
         return lambda space, seed: GPStrategy(space, seed, replace(GPSettings(), **values))
     from optuna.samplers import TPESampler
 
-    from gcnas.strategy.optuna_samplers import OptunaStrategy
+    from gcnas.strategy.optuna_strategy import OptunaStrategy
 
     return lambda space, seed: OptunaStrategy(space, seed, lambda s: TPESampler(seed=s, **values))
 

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -182,7 +183,7 @@ def test_a_space_that_only_shares_the_name_of_a_preset_is_named_again(tmp_path: 
     )
     assert changed[1].fingerprint == CNN.fingerprint
     assert {space_name(space) for space in changed} == {"own cnn"}
-    assert {space_name(space) for space in (CNN, replace(CNN), CNN.fit(InputShape(1, 8, 8, 2)))} == {"cnn"}
+    assert {space_name(space) for space in (CNN, deepcopy(CNN), CNN.fit(InputShape(1, 8, 8, 2)))} == {"cnn"}
     for number, space in enumerate(changed[:2]):
         run = gcnas.search("digits", out=tmp_path / str(number), space=space, budget=1, **SMALL).run
         for use in (gcnas.load, gcnas.resume):
@@ -274,6 +275,15 @@ def test_what_a_delivery_gets_of_a_wall_clock(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         gcnas.resume(run, final_epochs=7)
     assert asked[3] is None
+
+
+@pytest.mark.parametrize("reward", ["accuracy", "balanced-accuracy"])
+def test_balanced_accuracy_is_recommended_where_it_is_not_taken(tmp_path: Path, reward: str) -> None:
+    images, labels = _arrays()
+    kept = np.flatnonzero((labels == 0) | (np.arange(len(labels)) % 8 == 1))
+    run = gcnas.search((images[kept], labels[kept]), out=tmp_path / "r", budget=1, reward=reward, **SMALL).run
+    (notice,) = (notice for notice in read_run(run).data["notices"] if "The largest class" in notice)
+    assert ("consider --reward" in notice) is (reward == "accuracy")
 
 
 def test_what_is_asked_of_the_data_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

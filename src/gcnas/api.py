@@ -47,7 +47,7 @@ from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
 from gcnas.run.recommendation import images_behind, nothing_within, recommend
 from gcnas.run.session import delivery_seconds, elapsed, new_context, open_driver, open_ledger, try_strategy
-from gcnas.run.trial import Trial
+from gcnas.run.trial import RESUMED, Trial, changed
 from gcnas.space import SearchSpace
 from gcnas.strategy import find_constructor
 from gcnas.training import torch_as_it_was
@@ -301,7 +301,7 @@ def run_to_the_end(
             folder.founded()
             if changes is not None:
                 try_strategy(context, ledger)  # before anything is written
-                ledger.event(clock(), "resumed", ", ".join(f"{k}={v}" for k, v in changes.items()))
+                ledger.event(clock(), RESUMED, changed(changes))
                 write_text(
                     folder.config, config.to_yaml()
                 )  # not before: the ledger tells what is still to be done
@@ -332,7 +332,7 @@ def run_to_the_end(
 
             done = sum(trial.evaluation is not None for trial in ledger.trials())
             earlier = delivery_seconds(ledger)
-            left = _seconds_left(context, clock() - earlier)
+            left = _seconds_left(context, clock() - earlier, seconds, again=changes is not None)
             observer.started(folder.path, done, config.budget.trials, left, context.workers.count)
             driver = open_driver(context, ledger, clock, keep_best, observer)
             with graceful_interrupts(driver, observer):
@@ -392,8 +392,7 @@ def _asked(ledger: Ledger) -> set[str]:
     for event in ledger.events():
         if event.kind == "delivered":
             names.clear()
-        elif event.kind == "resumed":
-            names |= {change.partition("=")[0] for change in event.detail.split(", ")}
+        names |= event.options
     return names
 
 

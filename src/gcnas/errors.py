@@ -21,6 +21,10 @@ class SpaceError(GCNASError):
     """A search space, a layer type or an architecture is not valid."""
 
 
+class RuleError(SpaceError):
+    """A rule of a layer type, which may be a user's own, fails."""
+
+
 class LimitsTooTightError(GCNASError):
     """No proposal stays within the limits."""
 

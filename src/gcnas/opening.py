@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
 from gcnas.data.loading import MIN_SIDE
+from gcnas.data.summary import BALANCE
 from gcnas.delivery import kept_donor, kept_transfer, transferable
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.run.context import Context
@@ -16,6 +18,7 @@ from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import Ledger, LedgerReader, damage
 from gcnas.run.observer import Observer
 from gcnas.run.past import kept_past, read_past
+from gcnas.run.recommendation import BALANCED
 from gcnas.run.session import known_context
 from gcnas.run.workers import settled
 from gcnas.space import SearchSpace, load_space
@@ -217,7 +220,7 @@ def load_data(
     config: RunConfig, data: DataSource, folder: RunFolder, resolution: tuple[int, int] | None = None
 ) -> Dataset:
     """The data, as a run of this configuration reads them."""
-    return load(
+    dataset = load(
         data,
         resolution=resolution or config.resolution,
         channels=config.channels,
@@ -226,6 +229,9 @@ def load_data(
         test_fraction=config.test_fraction,
         cache=folder.path / "cache",
     )
+    if config.reward != BALANCED:
+        return dataset
+    return replace(dataset, notices=tuple(notice.replace(BALANCE, "") for notice in dataset.notices))
 
 
 def name_of(data: DataSource) -> str:
@@ -241,13 +247,21 @@ def space_name(space: str | SearchSpace) -> str:
     return space.name if preset is None or _alike(preset, space) else f"own {space.name}"
 
 
+def _described(designs: Mapping[str, Any]) -> dict[str, Any]:
+    """Designs in a form in which copies are equal, as those of a space that was pickled."""
+    return {
+        name: (design.func, design.args, design.keywords) if isinstance(design, partial) else design
+        for name, design in designs.items()
+    }
+
+
 def _alike(one: SearchSpace, other: SearchSpace) -> bool:
     """Whether two spaces, fitted or not, have the same networks, modules and designs by people."""
     types = [[type(kind) for kind in space.layer_types] for space in (one, other)]
     return (
         replace(one, image=None).fingerprint == replace(other, image=None).fingerprint
         and types[0] == types[1]
-        and one.references == other.references
+        and _described(one.references) == _described(other.references)
         and one.lasting == other.lasting
     )
 

@@ -2,7 +2,6 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,20 +24,6 @@ from gcnas.bench.raw import run_file
 from gcnas.bench.summary import Cell
 from gcnas.bench.tables import built_in
 from gcnas.errors import BenchError, ConfigurationError, DataError
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
-    """Runs are done in this process; the list is of those that were."""
-    done: list[Task] = []
-
-    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
-        for task in tasks:
-            done.append(task)
-            yield task, processes._run(task)
-
-    monkeypatch.setattr(processes, "_results", results)
-    return done
 
 
 @pytest.fixture

@@ -17,20 +17,6 @@ from gcnas.errors import BenchError, ConfigurationError, DataError
 from gcnas.strategy import STRATEGIES
 
 
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
-    """Runs are done in this process; the list is of those that were."""
-    done: list[Task] = []
-
-    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
-        for task in tasks:
-            done.append(task)
-            yield task, processes._run(task)
-
-    monkeypatch.setattr(processes, "_results", results)
-    return done
-
-
 def _bench(reference: TableReference, *strategies: str, **more: int) -> Bench:
     return Bench((reference,), strategies or ("random",), **({"seeds": 2, "queries": 8} | more))
 

@@ -138,7 +138,7 @@ def test_a_full_disk_behind_the_output_ends_nothing() -> None:
             [sys.executable, "-c", PRINTING], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 0
-    assert done.stderr == "note: no more output (No space left on device); the run goes on, Ctrl-C stops it.\n"
+    assert done.stderr == "note: no more output (No space left on device); the run goes on.\n"
 
 
 def test_a_reader_that_leaves_ends_nothing() -> None:
@@ -149,11 +149,46 @@ def test_a_reader_that_leaves_ends_nothing() -> None:
         assert process.stderr is not None
         assert process.stdout.readline() == "note: line 0\n"
         process.stdout.close()
-        assert (
-            process.stderr.read()
-            == "note: no more output (its reader has left); the run goes on, Ctrl-C stops it.\n"
-        )
+        assert process.stderr.read() == "note: no more output (its reader has left); the run goes on.\n"
     assert process.returncode == 0
+
+
+TOGETHER = """
+import signal, sys
+from gcnas.cli.display import create_display
+with create_display() as display:
+    for number in range(10_000):
+        display.note(f"line {number}")
+    display.stopping()
+open(sys.argv[1], "w").write("went on")
+"""
+
+
+def test_both_outputs_into_a_reader_that_leaves_end_nothing(tmp_path: Path) -> None:
+    """``2>&1 | head``: what is said about that has no reader either."""
+    command = [sys.executable, "-c", TOGETHER, str(tmp_path / "done")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "note: line 0\n"
+        process.stdout.close()
+    assert process.returncode == 0
+    assert (tmp_path / "done").read_text() == "went on"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_both_outputs_ends_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TOGETHER, str(tmp_path / "done")]
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        assert subprocess.run(command, stdout=full, stderr=full, check=False).returncode == 0
+    assert (tmp_path / "done").read_text() == "went on"
+
+
+def test_what_ctrl_c_does_is_said_where_the_reader_left_by_the_same(
+    display: LiveDisplay, capsys: pytest.CaptureFixture[str]
+) -> None:
+    display.console.quiet = True
+    display.stopping()
+    assert "Ctrl-C again stops now" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("term", "kind"), [("xterm", LiveDisplay), ("dumb", PlainDisplay)])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from gcnas.data import check
 from gcnas.delivery import image_files, predict_arrays, predict_files, write_predictions
+from gcnas.delivery.predict import unread_in
 from gcnas.errors import DataError
 from gcnas.result import Result
 
@@ -114,6 +115,18 @@ def test_a_folder_has_the_images_that_a_search_reads(tmp_path: Path) -> None:
     (tmp_path / "splits" / "train" / "all").symlink_to(".")  # leads back to where it lies
     found = image_files([tmp_path / "splits"])
     assert len(found) == check(tmp_path / "splits").images == 6
+
+
+def test_images_that_are_not_decoded_are_told(tmp_path: Path) -> None:
+    """Else they would be missing from a table without a word."""
+    for name in ("a.png", "b.HEIC", "c.heic", ".d.heic", "notes.txt"):
+        (tmp_path / name).touch()
+    assert image_files([tmp_path]) == [tmp_path / "a.png"]
+    assert unread_in([tmp_path]).startswith("2 files are left out by their names: 2 .heic. ")
+    assert unread_in([tmp_path / "a.png"]) == ""
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DataError, match=r"holds no image file\. 2 files are left out .*convert others"):
+        image_files([tmp_path])
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from torch import nn
 
 from gcnas.export import save_weights
 from gcnas.network import build, weights_bytes
-from gcnas.network.file_size import _NAMES
 from gcnas.records import Cost, Limits
 from gcnas.space import InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.space.presets import CNN
@@ -53,8 +52,28 @@ class Scaled(LayerType):
         return nn.Sequential(*norms, nn.Dropout2d(rates[1]))
 
 
+TYPES = (
+    "bool",
+    "uint8",
+    "int8",
+    "float8_e5m2",
+    "float8_e4m3fn",
+    "int16",
+    "uint16",
+    "float16",
+    "bfloat16",
+    "int32",
+    "uint32",
+    "float32",
+    "complex64",
+    "float64",
+    "int64",
+    "uint64",
+)
+
+
 class Buffers(LayerType):
-    """Has a buffer of each type of number that a file may hold."""
+    """Has a buffer of each type of number that PyTorch has and a file may hold."""
 
     def output_shape(self, shape: Shape, values: Values) -> Shape:
         return shape
@@ -64,8 +83,8 @@ class Buffers(LayerType):
 
     def build(self, shape: Shape, values: Values) -> nn.Module:
         module = nn.Identity()
-        for number, dtype in enumerate(_NAMES):
-            module.register_buffer(f"buffer{9 - number}", torch.zeros(7 + number, dtype=dtype))
+        for number, name in enumerate(sorted(TYPES)):
+            module.register_buffer(f"buffer{name}", torch.zeros(7 + number, dtype=getattr(torch, name)))
         return module
 
 

@@ -355,6 +355,35 @@ def test_what_arrives_while_the_strategy_breaks_is_kept(tmp_path: Path) -> None:
     assert sum(trial.evaluation is not None for trial in trials_in(tmp_path)) == 3
 
 
+def test_what_was_under_way_is_begun_as_there_are_places(tmp_path: Path) -> None:
+    """Else what waits for a place would be given no more than the time that is left then."""
+
+    class Counting(Together):
+        def __init__(self, places: int) -> None:
+            super().__init__()
+            self.capacity = places
+            self.most = 0
+
+        def submit(self, job: Job) -> None:
+            super().submit(job)
+            self.most = max(self.most, len(self._jobs))
+
+        def wait(self, seconds: float | None = None) -> list[Outcome]:
+            if stop:
+                raise KeyboardInterrupt
+            return super().wait(seconds)
+
+    stop = True
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path, "random", trials=8, executor=Counting(8))
+    assert sum(trial.evaluation is None for trial in trials_in(tmp_path)) == 8
+    stop, executor = False, Counting(2)
+    run_toy(tmp_path, "random", trials=9, executor=executor)
+    assert executor.most == 2
+    assert all(trial.evaluation is not None for trial in trials_in(tmp_path))
+    assert len(trials_in(tmp_path)) == 9
+
+
 def test_limits_that_leave_nothing_of_what_was_under_way(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_toy(tmp_path, "random", trials=1, score=stopped_at(1))
@@ -385,7 +414,7 @@ def test_checkpoints_of_what_waits_for_a_larger_budget_stay(
         run_toy(tmp_path, trials=20, seconds=1_000, clock=clock, score=stop, ladder=True)
     (number,) = climbs
     assert trials_in(tmp_path)[number - 1].evaluation is None
-    clock.now = 1_050.0  # room for 50 seconds, or one training of a single epoch and its spare time
+    clock.now = 1_080.0  # 20 seconds until what runs is stopped
     run_toy(tmp_path, trials=20, seconds=1_000, clock=clock, score=score, ladder=True)
     assert trials_in(tmp_path)[number - 1].evaluation is None
     starts = list[Any]()
@@ -449,7 +478,7 @@ def test_what_was_under_way_and_has_no_time_left_waits_for_a_larger_budget(
     score = timed(clock, lambda _: 10, jobs)
     with pytest.raises(KeyboardInterrupt):
         run_toy(tmp_path, trials=9, seconds=100, clock=clock, score=stopped_at(4, score))
-    clock.now, witness = 95.0, Witness()  # 15 seconds until what runs is stopped, for a candidate of about 10
+    clock.now, witness = 105.0, Witness()  # 5 seconds until what runs is stopped, for a candidate of about 10
     run_toy(tmp_path, trials=9, seconds=100, clock=clock, score=score, observer=witness)
     assert [job.trial for job in jobs] == [1, 2, 3]
     assert ["Trial 4" in note and "no time left" in note for note in witness.notes] == [True]

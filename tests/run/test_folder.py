@@ -205,6 +205,29 @@ with RunFolder.open(Path(sys.argv[1])).locked():
 """
 
 
+def test_a_run_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    run, link = tmp_path / "run", tmp_path / "latest"
+    run.mkdir()
+    (run / "run.db").write_text("old")
+    link.symlink_to(run)
+    folder = RunFolder.create(link, overwrite=True)
+    (folder.path / "run.db").write_text("new")
+    folder.founded()
+    assert link.is_symlink()
+    assert (link / "run.db").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "run"]
+
+
+def test_a_run_in_the_current_folder_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.db").write_text("old")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunFolderError, match="is the current folder, so that a run in it cannot be replaced"):
+        RunFolder.create(Path(), overwrite=True)
+    assert (tmp_path / "run.db").read_text() == "old"
+
+
 def test_lock_between_processes(run: RunFolder) -> None:
     command = [sys.executable, "-c", HOLD, str(run.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -82,10 +82,13 @@ def test_the_first_interrupt_only_asks_for_the_end() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_output_that_is_being_written_does_not_end_the_run() -> None:
+@pytest.mark.parametrize(
+    "error", [RuntimeError("reentrant call inside <_io.BufferedWriter>"), BrokenPipeError()]
+)
+def test_output_that_cannot_be_written_does_not_end_the_run(error: Exception) -> None:
     class Busy(Observer):
         def stopping(self) -> None:
-            raise RuntimeError("reentrant call inside <_io.BufferedWriter>")
+            raise error
 
     asked = driver()
     with graceful_interrupts(asked, Busy()):

@@ -8,8 +8,8 @@ from gcnas.space import InputShape, LayerType, SearchSpace, Shape, Values
 from gcnas.space.presets import CNN
 from gcnas.space.presets.cnn import Conv2d
 from gcnas.strategy import RandomStrategy
+from gcnas.strategy.edits import allowed
 from gcnas.strategy.experience import Experience
-from gcnas.strategy.imitation import allowed
 from gcnas.strategy.tokens import Tokens
 
 

@@ -8,7 +8,8 @@ from tests.strategy.spaces import DEEP
 from gcnas.graph import encode
 from gcnas.policy import GCNPolicy
 from gcnas.strategy import RandomStrategy
-from gcnas.strategy.imitation import Imitation, ImitationSettings, allowed
+from gcnas.strategy.edits import allowed
+from gcnas.strategy.imitation import Imitation, ImitationSettings
 
 
 def test_the_policy_moves_to_the_best() -> None:

@@ -7,7 +7,7 @@ from tests.strategy.spaces import CELL, DEEP
 from gcnas.records import Limits
 from gcnas.space import InputShape
 from gcnas.space.presets import CNN
-from gcnas.strategy.imitation import allowed
+from gcnas.strategy.edits import allowed
 from gcnas.strategy.latin import latin
 
 

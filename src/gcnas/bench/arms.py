@@ -198,7 +198,7 @@ def _gp(space: SearchSpace, seed: int) -> Strategy:
 
 
 def _tpe(space: SearchSpace, seed: int) -> Strategy:
-    from gcnas.strategy.optuna_samplers import OptunaStrategy, tpe
+    from gcnas.strategy.optuna_strategy import OptunaStrategy, tpe
 
     return OptunaStrategy(space, seed, lambda each: tpe(each, **TUNED["optuna:tpe"]))
 

@@ -20,7 +20,7 @@ class Experiment:
     """One experiment: searches by some arms on some spaces, or tasks of memory.
 
     Attributes:
-        name: As in the list of experiments, ``E1`` to ``E10``.
+        name: As in the list of experiments, such as ``E1``.
         claim: What it decides, in a sentence.
         arms: Names of arms or strategies.
         spaces: Names of synthetic problems and of tables; of tasks of :mod:`gcnas.bench.memory`.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gcnas.records import Architecture, Fidelity, LayerAction
 from gcnas.space import SequenceSpace, token
-from gcnas.strategy.random import CONNECTION_RATE
+from gcnas.space.growth import CONNECTION_RATE
 from gcnas.strategy.tokens import Tokens, all_rows
 from gcnas.tabular.table import Entry
 

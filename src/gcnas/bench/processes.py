@@ -20,11 +20,11 @@ from gcnas.bench.problem import ProblemReference
 from gcnas.bench.raw import RAW, run_file, write_run, writing
 from gcnas.bench.search import MAX_QUERIES, Run, search_table, signals_of
 from gcnas.errors import BenchError, ConfigurationError, GCNASError
+from gcnas.execution.worker_process import THREAD_VARIABLES
 from gcnas.files import write_atomically
 from gcnas.strategy import is_own
 
 SETTINGS = "bench.json"
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 MAX_RUNS = 1_000_000
 
 
@@ -302,8 +302,8 @@ def _results(tasks: Sequence[Work[Any]], jobs: int) -> Iterator[tuple[Work[Any],
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Processes started inside have one thread each; libraries read this when they are loaded."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         yield
     finally:

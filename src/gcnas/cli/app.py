@@ -27,7 +27,7 @@ from gcnas.cli import (
     transfer,
     why,
 )
-from gcnas.cli.display import StoppedError
+from gcnas.cli.display import StoppedError, drop
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
 EXIT_ERROR, EXIT_NOTHING_FOUND, EXIT_INTERRUPTED = 1, 3, 130
@@ -43,8 +43,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From a folder of images to a small, trained, exported network.",
     epilog=(
-        "Exit codes: 0 done, 1 something given cannot be used, 2 wrong usage, 3 no network was found, "
-        "130 stopped by Ctrl-C (a search by the second one; nothing finished is lost)."
+        "Exit codes: 0 done, 1 something given cannot be used, 2 wrong usage, 3 no network was found, or the one asked "
+        "for could not be trained or tested, 130 stopped by Ctrl-C (a search by the second one; nothing finished is "
+        "lost)."
     ),
 )
 search.register(app)
@@ -99,11 +100,11 @@ def main() -> None:
         sys.exit(EXIT_ERROR)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has left; nobody is there to be told.
-        _drop_output()
+        drop(sys.stdout)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        _drop_output()
+        drop(sys.stdout)
         place = f" {error.filename}" if error.filename else ""
         _complain(f"The output{place} cannot be written: {os.strerror(error.errno)}. Make room and try again.")
         sys.exit(EXIT_ERROR)
@@ -128,14 +129,13 @@ def _run() -> None:
         raise
 
 
-def _drop_output() -> None:
-    """Let what is still in buffers go nowhere; it would fail when the process ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _complain(message: str) -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        _drop_output()
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")
+        drop(sys.stdout)
+    try:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")
+        sys.stderr.flush()
+    except (OSError, SystemExit):  # nobody is there to be told, but the exit code tells
+        drop(sys.stderr)

@@ -149,7 +149,7 @@ def predict(
     """Classify image files with the run's network and its own preprocessing."""
     from gcnas import api
     from gcnas.delivery import image_files, predict_files, write_predictions
-    from gcnas.delivery.predict import STANDARD_OUTPUT
+    from gcnas.delivery.predict import STANDARD_OUTPUT, unread_in
 
     result = api.load(run, space=space)
     model = result.model if phi is None else result.scaled(phi)
@@ -166,6 +166,8 @@ def predict(
             errors.print(f"passed over: {prediction.error}")
         elif output is None:
             typer.echo(f"{prediction.path}\t{prediction.label}\t{prediction.probability:.3f}")
+    if left_out := unread_in(images):
+        errors.print(f"passed over: {left_out}")
     if broken == total:
         raise DataError(f"None of the {total} files could be read as an image.")
     if output is not None and output != STANDARD_OUTPUT:

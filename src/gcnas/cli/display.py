@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -72,9 +72,22 @@ class Output(Console):
 
     def _leave(self, reason: str) -> None:
         self.quiet = True
-        # What is still in buffers would fail at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.stderr.write(f"note: no more output ({reason}); the run goes on, Ctrl-C stops it.\n")
+        drop(sys.stdout)
+        tell(f"note: no more output ({reason}); the run goes on.")
+
+
+def drop(stream: TextIO) -> None:
+    """Let what is still in the buffers of a stream go nowhere; it would fail when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def tell(message: str) -> None:
+    """Write a line to the error output, which may lead into the same pipe, or onto the same disk."""
+    try:
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+    except OSError:
+        drop(sys.stderr)
 
 
 class PlainDisplay(Observer):
@@ -106,7 +119,8 @@ class PlainDisplay(Observer):
         """Print the trial and the best so far."""
         self._done += 1
         self._count(trial)
-        total = "" if self._total is None else f"/{self._total}"
+        # What waits for wider limits is no part of the budget, but has a number.
+        total = "" if self._total is None or trial.number > self._total else f"/{self._total}"
         place = f"best {best.score:.4f} (trial {best.number})" if best is not None else "no best yet"
         left = self.time_left()
         facts = [
@@ -124,12 +138,15 @@ class PlainDisplay(Observer):
 
     def stopping(self) -> None:
         """Say what happens now."""
-        self.console.print(
+        text = (
             "The final training goes on; Ctrl-C again stops now, and best/ stays as it is."
             if self._final
             else "Stopping: what runs is finished, then the best network is trained and delivered. Ctrl-C again "
             "stops now; nothing finished is lost."
         )
+        self.console.print(text)
+        if self.console.quiet:  # the same Ctrl-C ends a reader such as tee
+            tell(text)
 
     def final_started(self, trial: Trial, seconds: float | None) -> None:
         """Announce the final training."""

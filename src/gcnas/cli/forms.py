@@ -95,16 +95,17 @@ def benchmark(
     if out is not None:
         check_table_name(out)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    with errors.status("measuring"):
-        rows = forms.benchmark(
-            run,
-            threads=threads,
-            repetitions=repetitions,
-            phi=phi,
-            data=data,
-            space=space,
-            observer=PlainDisplay(errors),
-        )
+    if errors.is_terminal:  # a moving sign would take time from what is measured
+        errors.print("measuring …")
+    rows = forms.benchmark(
+        run,
+        threads=threads,
+        repetitions=repetitions,
+        phi=phi,
+        data=data,
+        space=space,
+        observer=PlainDisplay(errors),
+    )
     _print(rows)
     if out is not None:
         write_rows(out, rows)

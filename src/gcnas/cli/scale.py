@@ -7,7 +7,16 @@ from rich.console import Console
 from rich.table import Table
 
 from gcnas.cli.display import PlainDisplay, StoppedError
-from gcnas.cli.options import DataOption, RunArgument, SpaceOption, ThreadsOption, given
+from gcnas.cli.options import (
+    ActivationsOption,
+    DataOption,
+    MacsOption,
+    ParamsOption,
+    RunArgument,
+    SpaceOption,
+    ThreadsOption,
+    given,
+)
 from gcnas.files import is_file
 
 if TYPE_CHECKING:
@@ -50,15 +59,9 @@ def scale(
         str | None,
         typer.Option("--time", metavar="TIME", help="Wall clock for all; the rest is left for another call."),
     ] = None,
-    max_params: Annotated[
-        str | None, typer.Option("--max-params", metavar="N", help="Most parameters, such as 100k.")
-    ] = None,
-    max_macs: Annotated[
-        str | None, typer.Option("--max-macs", metavar="N", help="Most multiply-adds an image, such as 5M.")
-    ] = None,
-    max_activations: Annotated[
-        str | None, typer.Option("--max-activations", metavar="N", help="Most numbers alive at once.")
-    ] = None,
+    max_params: ParamsOption = None,
+    max_macs: MacsOption = None,
+    max_activations: ActivationsOption = None,
     data: DataOption = None,
     space: SpaceOption = None,
     threads: ThreadsOption = None,

@@ -22,7 +22,7 @@ _LAYOUT = (
     "Expected one folder per class (flowers/rose/1.jpg, flowers/tulip/2.jpg), "
     "or such folders under train/, val/ and test/ (flowers/train/rose/1.jpg)"
 )
-_UNREAD = frozenset(
+UNREAD = frozenset(
     {".heic", ".heif", ".jp2", ".j2k", ".jxl", ".svg", ".tga", ".ico", ".psd", ".eps", ".pdf", ".exr", ".hdr"}
     | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".dcm", ".nii", ".npy"}
 )
@@ -64,10 +64,10 @@ def read_folder(root: Path) -> Source:
         notices.append(f"{beside:,} images beside the splits were left out: they have no class.")
     others = sum((part.other_files for part in found), Counter[str]())
     if len(set(names)) < 2:
-        unread = f" {_left_out(others)}" if others else ""
+        unread = f" {left_out_words(others)}" if others else ""
         raise DataError(f"{_LAYOUT}; found {_contents(root)} in {root}.{unread}{_nested_hint(root)}")
-    if others.total() > len(paths) or others.keys() & _UNREAD:
-        notices.append(_left_out(others))
+    if others.total() > len(paths) or others.keys() & UNREAD:
+        notices.append(left_out_words(others))
     labels, class_names = number_classes(names, str(root))
     return Source(
         name=in_utf8(root.resolve().name) or "images",
@@ -196,7 +196,7 @@ def _images_in(folder: Path) -> tuple[list[Path], Counter[str]]:
     return images, Counter(path.suffix.lower() for path in files if path.suffix.lower() not in SUFFIXES)
 
 
-def _left_out(others: Counter[str]) -> str:
+def left_out_words(others: Counter[str]) -> str:
     """A sentence about files whose names do not say that they are images which can be decoded."""
     kinds = [f"{number:,} {in_utf8(ending) or 'without an ending'}" for ending, number in others.most_common(4)]
     if len(others) > len(kinds):

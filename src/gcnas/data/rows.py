@@ -29,8 +29,10 @@ def image_shape(shape: Sequence[int], wanted: ImageShape | None = None) -> Image
     """
     own = tuple(shape[1:])
     if wanted is not None:
-        if math.prod(own) != math.prod(wanted) or (len(own) > 1 and own != wanted):
-            raise DataError(f"Images have the shape {wanted} that image_shape says; X holds {own}.")
+        if math.prod(own) != math.prod(wanted) or (len(own) > 1 and _bare(own) != _bare(wanted)):
+            raise DataError(
+                f"Images have the shape {wanted} that image_shape says, or that was fitted; X holds {own}."
+            )
         return wanted
     if len(own) > 1:
         return own
@@ -41,6 +43,13 @@ def image_shape(shape: Sequence[int], wanted: ImageShape | None = None) -> Image
             "Say image_shape=(H, W) or (H, W, C)."
         )
     return side, side
+
+
+def _bare(shape: ImageShape) -> ImageShape:
+    """The shape of an image without an axis of a single channel."""
+    if len(shape) == 3 and shape[-1] == 1:
+        return shape[:-1]
+    return shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
 
 
 def value_range(values: np.ndarray) -> Range:

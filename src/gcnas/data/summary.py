@@ -8,6 +8,9 @@ import numpy as np
 from gcnas.data.duplicates import DuplicateCounts
 from gcnas.data.source import SPLIT_NAMES, UNSPLIT
 
+BALANCE = ": consider --reward balanced-accuracy"
+"""What is said to those who have not done so."""
+
 IMBALANCE = 3.0
 """From this ratio of the largest class to the smallest, plain accuracy is a doubtful reward."""
 
@@ -111,10 +114,7 @@ def notices(
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             said.append(f"The {split} split has no images of {', '.join(missing[:5])}{more}.")
     if IMBALANCE < ratio < float("inf"):
-        said.append(
-            f"The largest class has {ratio:.1f} times the images of the smallest: "
-            "consider --reward balanced-accuracy."
-        )
+        said.append(f"The largest class has {ratio:.1f} times the images of the smallest{BALANCE}.")
     return tuple(said)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gcnas.data import Preprocessing
-from gcnas.errors import BuildError, DataError, ExportError, GCNASError, RunFolderError, SpaceError
+from gcnas.errors import BuildError, DataError, ExportError, GCNASError, RuleError, RunFolderError
 from gcnas.export import check_size, load_weights, save_weights, write_model_source
 from gcnas.files import MAX_JSON, read_json
 from gcnas.network import Network, build
@@ -252,9 +252,7 @@ def load_best(folder: RunFolder, space: SearchSpace) -> Model:
         SpaceError: If the architecture is not of this space.
         ExportError: If the weights do not fit.
     """
-    if not folder.best.is_dir():
-        raise RunFolderError(f"{folder.path} has no best network yet; let the search finish a candidate.")
-    return load_model(folder.best, space)
+    return load_model(folder.delivered(), space)
 
 
 def load_model(path: Path, space: SearchSpace) -> Model:
@@ -330,10 +328,10 @@ def buildable(place: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except GCNASError as error:
-        if not isinstance(error, SpaceError):
-            raise
+    except RuleError as error:
         raise RunFolderError(f"The network in {place} cannot be built: {error}") from error
+    except GCNASError:
+        raise
     except Exception as error:
         reason = str(error) if isinstance(error, BuildError) else f"{type(error).__name__}: {error}"
         raise RunFolderError(f"The network in {place} cannot be built: {reason}") from error

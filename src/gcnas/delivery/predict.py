@@ -3,6 +3,7 @@
 import csv
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 
 from gcnas.data import Split
 from gcnas.data.decode import SUFFIXES
-from gcnas.data.folder import visible
+from gcnas.data.folder import UNREAD, left_out_words, visible
 from gcnas.data.source import SPLIT_WORDS
 from gcnas.delivery.best import Model
 from gcnas.errors import DataError
@@ -98,13 +99,25 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
         if not exists:
             raise DataError(f"There is no file {path}.")
         if not found:
-            raise DataError(f"The folder {path} holds no image file.")
+            raise DataError(f"The folder {path} holds no image file. {unread_in([path])}".rstrip())
         files += found
     return files
 
 
+def unread_in(paths: Iterable[Path]) -> str:
+    """What is to be said of images in folders that are of kinds which are not decoded; empty if there are none."""
+    folders = (path for path in paths if path.is_dir())
+    endings = Counter(file.suffix.lower() for folder in folders for file in _files_in(folder))
+    others = Counter({ending: number for ending, number in endings.items() if ending in UNREAD})
+    return left_out_words(others) if others else ""
+
+
 def _images_in(folder: Path) -> list[Path]:
-    """All images of a folder. Links are followed where a search follows them: to folders of classes and of splits."""
+    return [path for path in _files_in(folder) if path.suffix.lower() in SUFFIXES]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """All files of a folder. Links are followed where a search follows them: to folders of classes and of splits."""
     found: list[Path] = []
     followed = [folder, *(path for path in folder.iterdir() if path.name.lower() in SPLIT_WORDS)]
 
@@ -114,12 +127,8 @@ def _images_in(folder: Path) -> list[Path]:
 
     for at, subfolders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         subfolders[:] = [name for name in subfolders if entered(Path(at, name))]
-        found += [Path(at, name) for name in names if _is_image(name)]
+        found += [Path(at, name) for name in names if visible(name)]
     return sorted(found)
-
-
-def _is_image(name: str) -> bool:
-    return visible(name) and Path(name).suffix.lower() in SUFFIXES
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -374,11 +373,7 @@ def deliver_grown(
     Raises:
         RunFolderError: If there is none of this size, or its folder is damaged.
     """
-    path = context.folder.scaled / f"phi-{phi}"
-    if not path.is_dir():
-        raise RunFolderError(
-            f"There is no {path} yet; make it with 'gcnas scale {shlex.quote(str(context.folder.path))} --phi {phi}'."
-        )
+    path = context.folder.delivered(phi)
     metrics = read_json(path / "metrics.json")
     try:
         origin = metrics["scaled_from"]

@@ -19,18 +19,24 @@ MAX_KNOWN = 50_000
 """Modules whose tensors are remembered: networks repeat the same few layers."""
 
 _NAMES = {
+    torch.uint64: "U64",
     torch.int64: "I64",
     torch.float64: "F64",
+    torch.complex64: "C64",
     torch.float32: "F32",
+    torch.uint32: "U32",
     torch.int32: "I32",
     torch.bfloat16: "BF16",
     torch.float16: "F16",
+    torch.uint16: "U16",
     torch.int16: "I16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
     torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""Types of numbers in the order in which the format keeps them."""
+"""Types of numbers in the order in which the format keeps them; others are so rare that only their bytes are known."""
 
 _known: dict[tuple[Any, ...], Entries] = {}
 
@@ -112,11 +118,11 @@ def _built(constructor: Callable[[], nn.Module]) -> nn.Module:
 def safetensors_bytes(entries: Entries) -> int:
     """Bytes of a safetensors file: eight, the header padded to a multiple of eight, and the tensors."""
     order = {dtype: number for number, dtype in enumerate(_NAMES)}
-    ordered = sorted(entries, key=lambda entry: (order[entry[1]], entry[0]))
+    ordered = sorted(entries, key=lambda entry: (order.get(entry[1], len(order)), entry[0]))
     header, offset = {}, 0
     for name, dtype, shape in ordered:
         end = offset + dtype.itemsize * torch.Size(shape).numel()
-        header[name] = {"dtype": _NAMES[dtype], "shape": shape, "data_offsets": [offset, end]}
+        header[name] = {"dtype": _NAMES.get(dtype, "BOOL"), "shape": shape, "data_offsets": [offset, end]}
         offset = end
     length = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
     return 8 + -(-length // 8) * 8 + offset

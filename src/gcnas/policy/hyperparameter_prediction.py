@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from gcnas.graph import GraphEncoder, Memory, ParameterNodes, TrajectoryBatch, Vocabulary
 from gcnas.policy.attention import ScoresAlong
 from gcnas.policy.layer_extraction import BlockState
-
-CONNECTION_RATE = 0.25
-"""Probability of each connection before anything is learnt; that of random search."""
+from gcnas.space.growth import CONNECTION_RATE
 
 
 class ConnectionHead(nn.Module):

@@ -14,7 +14,8 @@ class BlockState:
     Attributes:
         cache: The graph so far.
         step: Number of layers so far.
-        newest: Facts about the newest node, (B, F).
+        newest: Facts about the newest node, (B, F), where the hyper-parameter prediction block keeps them; the layer
+            extraction block, which reads them with each node, leaves those of the input.
     """
 
     cache: GraphCache

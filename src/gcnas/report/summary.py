@@ -12,7 +12,7 @@ from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
 from gcnas.report.numbers import counted, percent, points, short, whole, worded
 from gcnas.report.record import Delivered, RunRecord, fitted_space, read_run, run_limits
 from gcnas.run.costs import priced
-from gcnas.run.recommendation import BALANCED, TRANSFERRED, best_design, contenders, is_given, margin
+from gcnas.run.recommendation import BALANCED, REFERENCE, TRANSFERRED, best_design, contenders, is_given, margin
 from gcnas.run.trial import Event, Rejection, Trial, decisive
 from gcnas.space import SearchSpace
 
@@ -139,7 +139,7 @@ def summarize(
     delivered = delivered_trial(folder)
     # As the run decides: within its limits, by means where networks were trained again.
     limits = run_limits(folder.config)
-    known = _priced(folder, limits, space)
+    known, decided = _priced(folder, limits, space)
     compared = [with_score(*pair) for pair in contenders(known, limits)]
     design = best_design(known, limits)
     reference = None if design is None else with_score(*design)
@@ -149,7 +149,10 @@ def summarize(
         name=folder.name,
         state="empty" if best is None and folder.delivered is None else _state(folder.delivered),
         sentence=_sentence(folder, delivered),
-        comparison=_comparison(folder, _with_mean(delivered, compared), reference, searched),
+        # Of networks whose sizes are not known nobody can say here which are within the limits.
+        comparison=_comparison(folder, _with_mean(delivered, compared), reference, searched)
+        if decided
+        else None,
         reward=folder.reward,
         soft=folder.soft,
         trials=len(folder.trials),
@@ -176,18 +179,21 @@ def summarize(
     )
 
 
-def _priced(folder: RunRecord, limits: Limits, given: SearchSpace | None) -> Sequence[Trial]:
-    """Complete trials with their sizes and predicted latencies where these are limited; the ledger has neither."""
+def _priced(folder: RunRecord, limits: Limits, given: SearchSpace | None) -> tuple[Sequence[Trial], bool]:
+    """Complete trials with their sizes and predicted latencies where these are limited, and whether they are known.
+
+    The ledger has neither.
+    """
     complete = [trial for trial in folder.trials if trial.complete]
     if limits.size is None and limits.latency is None:
-        return complete
+        return complete, True
     try:
         space = fitted_space(folder.config, folder.meta, given)
         size = None if limits.size is None else weights_bytes
-        return priced(replace(space, file_size=size, latency_model=folder.latency), complete)
+        return priced(replace(space, file_size=size, latency_model=folder.latency), complete), True
     # A space that has changed, or code that is not executed; a user's own layer types may raise anything.
     except Exception:  # noqa: BLE001
-        return complete
+        return complete, False
 
 
 def _with_mean(trial: Trial | None, compared: Sequence[Trial]) -> Trial | None:
@@ -200,7 +206,7 @@ def _with_mean(trial: Trial | None, compared: Sequence[Trial]) -> Trial | None:
 
 def is_reference(trial: Trial) -> bool:
     """Whether the trial is a design by people, evaluated before the search."""
-    return trial.proposal.source.startswith("reference")
+    return trial.proposal.source == REFERENCE
 
 
 def given_kind(trial: Trial) -> str:

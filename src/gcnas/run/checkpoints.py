@@ -46,12 +46,19 @@ class Checkpoints:
 
         That is one that has lost what it should go on from or finds it damaged, and a repeat; 1 for others.
         """
-        start, rung = self.start(trial), self._ladder.rung(trial.fidelity)
+        rung = self._ladder.rung(trial.fidelity)
         if rung is None:
             return max(1.0, trial.fidelity.epochs / self._ladder.longest_stretch())
-        if start is None or rung == 0 or _readable(start):
+        if rung == 0 or trial.continues is None:
             return 1.0
-        return max(1.0, trial.fidelity.epochs / self._ladder.further_epochs(rung - 1))
+        return max(1.0, self.epochs_left(trial) / self._ladder.further_epochs(rung - 1))
+
+    def epochs_left(self, trial: Trial) -> float:
+        """Passes that a trial trains: those that it cannot go on from count again."""
+        start, rung = self.start(trial), self._ladder.rung(trial.fidelity)
+        if start is None or not rung or not _readable(start):
+            return trial.fidelity.epochs
+        return self._ladder.further_epochs(rung - 1)
 
     def prune(self, trained: Mapping[tuple[str, Fidelity], int], pending: Sequence[Trial]) -> None:
         """Delete what nobody is likely to go on from; those of trials under way stay.

@@ -11,6 +11,7 @@ from typing import Any
 
 from gcnas.errors import LimitsTooTightError, RunFolderError, SearchFailedError
 from gcnas.execution import Executor, Job, Outcome
+from gcnas.execution.base import LEAST_SECONDS
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal
 from gcnas.run.checkpoints import Checkpoints
 from gcnas.run.costs import priced
@@ -33,9 +34,6 @@ SLOW_START = 10
 
 GRACE = 0.1
 """A candidate under way may run past the end of the search by this share of it."""
-
-SPARE = 2.0
-"""A candidate of an earlier process is taken up if the time left is so many times what its training usually takes."""
 
 PRUNE = 0.01
 """Checkpoints are looked through after so many more trials, as a share of those that are finished."""
@@ -238,6 +236,8 @@ class Driver:
     def _set_aside(self, trial: Trial, why: str) -> None:
         """Leave a trial of an earlier process in the ledger, for a process that can take it up."""
         self._aside.append(self._pending.pop(trial.number))
+        if self._repeats is not None:
+            self._repeats.miss(trial)
         self._observer.note(f"Trial {trial.number}, which was under way, {why}.")
 
     def _next_waiting(self) -> Trial | None:
@@ -251,23 +251,21 @@ class Driver:
 
     def _late(self, trial: Trial) -> bool:
         """Whether a trial of an earlier process would be stopped before its end, and called too slow for ever."""
-        return bool(self._history.complete) and self._seconds_left() < SPARE * self._history.usual_seconds(
-            trial.fidelity.epochs
-        )
+        epochs: float = trial.fidelity.epochs
+        if self._checkpoints is not None:
+            epochs = self._checkpoints.epochs_left(trial)
+        return bool(self._history.complete) and self._seconds_left() < self._history.usual_seconds(epochs)
 
     def _begin_waiting(self) -> None:
-        """Start what an earlier process left; one at a time where this process may die of it."""
-        if self._executor.isolated:
-            while (trial := self._next_waiting()) is not None:
-                self._submit(trial)
-        elif (
-            not self.interrupted
-            and len(self._pending) == len(self._waiting)
-            and (trial := self._next_waiting()) is not None
-        ):
-            self._ledger.count_attempts([trial.number])
-            self._started.add(trial.number)
-            self._submit(replace(trial, attempts=trial.attempts + 1))
+        """Start what an earlier process left, as much at once as there are places; here this process may die of it."""
+        while not self.interrupted and len(self._pending) - len(self._waiting) < self._executor.capacity:
+            if (trial := self._next_waiting()) is None:
+                break
+            if not self._executor.isolated:
+                self._ledger.count_attempts([trial.number])
+                self._started.add(trial.number)
+                trial = replace(trial, attempts=trial.attempts + 1)
+            self._submit(trial)
 
     def _settle(self, outcome: Outcome) -> None:
         with self._undisturbed():
@@ -304,7 +302,6 @@ class Driver:
         if trial is self.best and trial is not previous and outcome.weights is not None:
             with _noted(problems, (Exception, KeyboardInterrupt)):
                 self._keep_best(trial, outcome.weights)
-        self._begin_waiting()
         asked: list[Trial] = []
         if knows:
             with _noted(problems):
@@ -319,6 +316,7 @@ class Driver:
         if problems:
             raise problems[0]
         self._check_first_failures()
+        self._begin_waiting()
 
     def _remember(self, trial: Trial) -> None:
         self._history.add(trial)
@@ -480,10 +478,10 @@ class Driver:
             if self._checkpoints is not None:
                 limit *= self._checkpoints.lengthening(trial)
         if stop.seconds is not None:
-            left = max(self._seconds_left(), 1.0)
+            left = max(self._seconds_left(), LEAST_SECONDS)
             if stop.one_at_least and is_given(trial.proposal) and not self._history.complete:
                 left = max(left, SLOW_START * (limit or 0.0))
-            limit = left if limit is None else max(min(limit, left), 1.0)
+            limit = left if limit is None else max(min(limit, left), LEAST_SECONDS)
         start = None if self._checkpoints is None else self._checkpoints.start(trial)
         keep = None if self._checkpoints is None else self._checkpoints.keep(trial)
         return Job(trial.number, trial.proposal, trial.fidelity, limit, start, keep, left)

@@ -42,10 +42,8 @@ class RunFolder:
         self.path = path
         self.ledger = path / "run.db"
         self.config = path / "config.yaml"
-        self.trials = path / "trials.csv"
         self.latency = path / "latency.json"
         self.best = path / "best"
-        self.report = path / "report.html"
         self.logs = path / "logs"
         self.checkpoints = path / "checkpoints"
         self.scaled = path / "scaled"
@@ -65,6 +63,8 @@ class RunFolder:
         Raises:
             RunFolderError: If something lies there that may not be deleted, or the folder cannot be made.
         """
+        if overwrite and path.is_symlink():  # a link stays one
+            path = path.resolve()
         folder = cls(path)
         try:
             if overwrite and folder.ledger.is_file():
@@ -251,7 +251,17 @@ class RunFolder:
 
 
 def _put_aside(path: Path) -> Path:
-    """Give a run folder another name beside it, and say which."""
+    """Give a run folder another name beside it, and say which.
+
+    Raises:
+        RunFolderError: If it is one that cannot have another name.
+    """
+    if (there := path.resolve()).is_mount() or there == Path.cwd():
+        what = "a mount point" if there.is_mount() else "the current folder"
+        raise RunFolderError(
+            f"{path} is {what}, so that a run in it cannot be replaced; name a folder inside it (--out), or delete its "
+            "files."
+        )
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-replaced-", dir=path.parent))
     try:
         return path.rename(aside)

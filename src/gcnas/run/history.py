@@ -49,7 +49,7 @@ class History:
         ):
             self.best = trial
 
-    def usual_seconds(self, epochs: int | None = None) -> float:
+    def usual_seconds(self, epochs: float | None = None) -> float:
         """Median seconds of the evaluations with the least training; 0 before the first one.
 
         Args:

@@ -30,7 +30,9 @@ def graceful_interrupts(driver: Driver, observer: Observer) -> Iterator[None]:
             driver.stop_now()
         else:
             driver.interrupted = True
-            with suppress(RuntimeError):  # of a stream that the main thread is writing to just now
+            # Of a stream that the main thread is writing to just now, or one without a reader: wherever that thread is,
+            # in the training of a candidate for one, the error would be taken for its own.
+            with suppress(Exception):
                 observer.stopping()
 
     previous = signal.signal(signal.SIGINT, handle)

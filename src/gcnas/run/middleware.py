@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gcnas.errors import LimitsTooTightError
 from gcnas.records import Architecture, Evaluation, EvaluationState, Fidelity, Proposal
@@ -123,6 +123,21 @@ class Reconsidering(Middleware):
         self._inner.load_state_dict(StrategyState(values, state.tensors))
         if any(_wider(before[name], self._bounds.get(name)) for name in before):
             self._inner.reconsider()
+
+
+def of_strategy(values: Mapping[str, Any], *, references: bool) -> dict[str, Any]:
+    """The strategy's own values in the state of a run, which holds those of the middlewares around it, too.
+
+    Args:
+        values: Values of the whole state.
+        references: Whether designs by people came first.
+
+    Raises:
+        KeyError: If it is not such a state.
+    """
+    return {
+        name: value for name, value in (values["inner"] if references else values).items() if name != BOUNDS
+    }
 
 
 def _wider(before: float | None, now: float | None) -> bool:

@@ -4,6 +4,7 @@ from gcnas.config import RunConfig, stream_seed
 from gcnas.errors import ConfigurationError
 from gcnas.policy import Policy
 from gcnas.run.ledger import LedgerReader, damage
+from gcnas.run.middleware import of_strategy
 from gcnas.run.searcher import create_searcher
 from gcnas.space import InputShape, SearchSpace
 from gcnas.strategy import Strategy, StrategyState, create_strategy, is_own
@@ -40,8 +41,7 @@ def policy_of_run(ledger: LedgerReader, config: RunConfig, space: SearchSpace, s
         )
     state = ledger.strategy_state()
     if strategy is None and state.values:
-        # The outermost middleware with a state of its own is that of the references.
         with damage(ledger.path):
-            values = state.values["inner"] if config.references else state.values
+            values = of_strategy(state.values, references=config.references)
             searcher.load_state_dict(StrategyState(values, state.tensors))
     return searcher.policy

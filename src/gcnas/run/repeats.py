@@ -62,6 +62,11 @@ class Repeats:
                 self._design = min(self._design or trial, trial, key=_place)
             self._known = None
 
+    def miss(self, trial: Trial) -> None:
+        """Note that a trial will not be finished: if it is the repeat of the best, the others decide nothing."""
+        if self.is_repeat(trial):
+            self._failed.add(trial.proposal.fingerprint)
+
     def left(self, seconds: float = math.inf, places: int = 1) -> list[Proposal]:
         """Proposals of repeats that were not made yet and take no longer, in the order in which they matter.
 
@@ -102,8 +107,7 @@ class Repeats:
         if not trials or not self.is_repeat(trials[-1]):
             return False
         last = max((trial.elapsed for trial in trials if trial.elapsed is not None), default=0.0)
-        resumed = (event for event in events if event.kind == "resumed" and event.elapsed >= last)
-        changed = {change.partition("=")[0] for event in resumed for change in event.detail.split(", ")}
+        changed = {name for event in events if event.elapsed >= last for name in event.options}
         return not any(name in SEARCHES_ON or name.startswith("max_") for name in changed)
 
     def is_repeat(self, trial: Trial) -> bool:

@@ -1,7 +1,8 @@
 """What the ledger holds: trials, rejections and events."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gcnas.records import Cost, Evaluation, EvaluationState, Fidelity, Limits, Proposal
 
@@ -68,6 +69,22 @@ class Event:
     elapsed: float
     kind: str
     detail: str
+
+    @property
+    def options(self) -> set[str]:
+        """Names of the options that a resume changed."""
+        return (
+            {change.partition("=")[0] for change in self.detail.split(", ")} if self.kind == RESUMED else set()
+        )
+
+
+RESUMED = "resumed"
+"""Kind of the event that says which options were changed when a run goes on."""
+
+
+def changed(options: Mapping[str, Any]) -> str:
+    """The detail of a :data:`RESUMED` event."""
+    return ", ".join(f"{name}={value}" for name, value in options.items())
 
 
 ENOUGH = 2

@@ -18,6 +18,12 @@ from gcnas.space.shape import Shape
 if TYPE_CHECKING:
     from gcnas.space.search_space import SearchSpace
 
+CONNECTION_RATE = 0.25
+"""Chance of each connection beside the one to the newest node in random search, and before a policy has learnt.
+
+One half would read most of the window at every layer, and its projections would eat the limits.
+"""
+
 
 @dataclass(frozen=True)
 class Growth:

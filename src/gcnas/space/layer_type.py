@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from gcnas.errors import GCNASError, SpaceError
+from gcnas.errors import GCNASError, RuleError, SpaceError
 from gcnas.records import Cost, HyperparameterValue
 from gcnas.space.choice import Choice
 from gcnas.space.shape import Shape
@@ -195,7 +195,7 @@ class _Rule:
                 if isinstance(error, NotImplementedError)
                 else f"{type(error).__name__}: {error}"
             )
-            raise SpaceError(
+            raise RuleError(
                 f"{self._name} of the layer type {self._layer_type.name!r} failed: {what}."
             ) from error
 

@@ -95,7 +95,7 @@ def _gp(space: SearchSpace, seed: int) -> Strategy:
 
 def _optuna(sampler: str) -> Callable[[SearchSpace, int], Strategy]:
     def create(space: SearchSpace, seed: int) -> Strategy:
-        from gcnas.strategy.optuna_samplers import optuna_strategy
+        from gcnas.strategy.optuna_strategy import optuna_strategy
 
         return optuna_strategy(sampler, space, seed)
 
@@ -125,7 +125,7 @@ WARM: dict[str, Callable[[SearchSpace, int, Sequence["PastRun"]], Strategy]] = {
 
 
 def _unsuitable(sampler: str) -> str:
-    from gcnas.strategy.optuna_samplers import UNSUITABLE
+    from gcnas.strategy.optuna_strategy import UNSUITABLE
 
     return f" {UNSUITABLE[sampler]}" if sampler in UNSUITABLE else ""
 

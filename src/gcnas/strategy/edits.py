@@ -117,9 +117,14 @@ def _edited(space: SearchSpace, trajectory: Trajectory, random: np.random.Genera
     return start
 
 
+def allowed(trajectory: Trajectory) -> bool:
+    """Whether every decision is open under its mask: designs by people may pass where the masks are closed."""
+    return all(map(_allows, trajectory.masks, trajectory.actions))
+
+
 def legal(space: SearchSpace, trajectory: Trajectory, random: np.random.Generator) -> Trajectory | None:
     """The trajectory, or if its masks forbid a decision or a draw was taken back, one regrown from its decisions."""
-    if not trajectory.overwritten and all(map(_allows, trajectory.masks, trajectory.actions)):
+    if not trajectory.overwritten and allowed(trajectory):
         return trajectory
     return regrown(space, trajectory.actions, random)
 

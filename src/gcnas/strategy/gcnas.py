@@ -15,6 +15,7 @@ from gcnas.policy import GCNPolicy, Policy
 from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
 from gcnas.records.signals import USUAL_FACTS
 from gcnas.space import SearchSpace, SequenceSpace
+from gcnas.space.growth import CONNECTION_RATE
 from gcnas.strategy.acquisition import (
     beliefs,
     expected_improvement,
@@ -23,14 +24,14 @@ from gcnas.strategy.acquisition import (
     thompson,
 )
 from gcnas.strategy.base import Strategy, StrategyState, under
-from gcnas.strategy.edits import Sketches, architecture_of, mutate, neighbours, regrown
+from gcnas.strategy.edits import Sketches, allowed, architecture_of, mutate, neighbours, regrown
 from gcnas.strategy.experience import Experience
 from gcnas.strategy.history import Elite, History, PastRun
-from gcnas.strategy.imitation import Imitation, ImitationFigures, ImitationSettings, allowed
+from gcnas.strategy.imitation import Imitation, ImitationFigures, ImitationSettings
 from gcnas.strategy.latin import latin
 from gcnas.strategy.learned_kernel import Belief
 from gcnas.strategy.optimizer_state import load_moments, moments
-from gcnas.strategy.random import CONNECTION_RATE, RandomStrategy
+from gcnas.strategy.random import RandomStrategy
 from gcnas.strategy.signals import Signals, SignalSource
 from gcnas.strategy.surrogate import Surrogate, SurrogateSettings
 from gcnas.strategy.tokens import LISTED, Rows, Tokens, all_rows

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gcnas.records import Evaluation, EvaluationState, Proposal, Trajectory
 from gcnas.space import SearchSpace, SequenceSpace
 from gcnas.strategy.acquisition import expected_improvement
-from gcnas.strategy.base import Strategy, StrategyState
+from gcnas.strategy.base import Strategy, StrategyState, under
 from gcnas.strategy.edits import neighbours, regrown
 from gcnas.strategy.gaussian_process import Floats, GaussianProcess, Singles
 from gcnas.strategy.learned_kernel import Belief
@@ -239,15 +239,11 @@ class GPStrategy(Strategy):
         values, tensors = state.values, state.tensors
         self._random.bit_generator.state = values["generator"]
         self._uniform.load_state_dict(StrategyState(values["uniform"]))
-        self._novelty.load_state_dict(StrategyState(values["novelty"], _part(tensors, "novelty.")))
-        self._observed.load_state_dict(StrategyState(values["observed"], _part(tensors, "observed.")))
+        self._novelty.load_state_dict(StrategyState(values["novelty"], under("novelty.", tensors)))
+        self._observed.load_state_dict(StrategyState(values["observed"], under("observed.", tensors)))
         self._closed = {int(key) for key in tensors["closed"]}
         pending = tensors["pending"].astype(np.int16)
         keys = self._tokens.keys(pending).tolist() if len(pending) else []
         self._pending = dict(zip(keys, pending, strict=True))
         fitted_at, length, noise = values["kernel"]
         self._fitted_at, self._length, self._noise = int(fitted_at), float(length), float(noise)
-
-
-def _part(tensors: dict[str, NDArray[np.generic]], prefix: str) -> dict[str, NDArray[np.generic]]:
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from gcnas.errors import SpaceError
 from gcnas.records import Architecture, Trajectory
 from gcnas.space import SearchSpace
-from gcnas.strategy.edits import architecture_of, regrown
+from gcnas.strategy.edits import allowed, architecture_of, regrown
 from gcnas.strategy.experience import Experience
-from gcnas.strategy.imitation import allowed
 from gcnas.strategy.learned_kernel import LearnedKernelProcess
 from gcnas.strategy.tokens import Rows, Tokens
 
@@ -172,7 +171,7 @@ class History:
     def _bring(self, index: int, run: PastRun) -> tuple[list[tuple[str, Elite]], list[tuple[str, Elite]]]:
         # A generator of its own: a run that goes on must bring them into the space in the same way.
         random = np.random.Generator(np.random.PCG64([0, index]))
-        found, cut = list[tuple[str, Elite]](), list[tuple[str, Elite]]()
+        found, cut = dict[str, Elite](), dict[str, Elite]()
         for architecture, target in zip(run.architectures, run.targets, strict=True):
             if len(found) == ELITES:
                 break
@@ -185,8 +184,8 @@ class History:
             if brought.layers and self._space.violation(brought) is None:
                 # What the limits have changed need not be good any more: only where there is too little else.
                 as_it_was = target > 0 and trajectory.actions[:-1] == actions
-                (found if as_it_was else cut).append((brought.fingerprint, Elite(trajectory, target, index)))
-        return found, cut
+                (found if as_it_was else cut).setdefault(brought.fingerprint, Elite(trajectory, target, index))
+        return list(found.items()), list(cut.items())
 
     def joined(
         self, elites: Sequence[Trajectory], targets: Floats, most: int

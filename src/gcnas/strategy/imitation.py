@@ -79,15 +79,3 @@ class Imitation:
             self.optimizer.step()
         mean = likelihood.log_probability.detach().mean()
         return ImitationFigures(float(mean), float(entropy.detach()), float(norm))
-
-
-def allowed(trajectory: Trajectory) -> bool:
-    """Whether every decision is open under its mask: designs by people may pass where the masks are closed."""
-    for action, mask in zip(trajectory.actions, trajectory.masks, strict=True):
-        hypers = zip(action.hyperparameters, mask.hyperparameters, strict=False)
-        edges = zip(action.connections, mask.connections, strict=False)
-        if not mask.types[action.type] or not all(flags[chosen] for chosen, flags in hypers):
-            return False
-        if any(taken and not flag for taken, flag in edges):
-            return False
-    return True

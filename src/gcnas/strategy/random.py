@@ -6,15 +6,10 @@ import numpy as np
 
 from gcnas.records import Evaluation, LayerAction, Proposal, Trajectory
 from gcnas.space import Growth, SearchSpace
+from gcnas.space.growth import CONNECTION_RATE
 from gcnas.strategy.base import Strategy, StrategyState
 from gcnas.strategy.drawing import any_open, grow
 from gcnas.strategy.edits import architecture_of
-
-CONNECTION_RATE = 0.25
-"""Probability of each connection beside the one to the newest node.
-
-One half would read most of the window at every layer, and its projections would eat the limits.
-"""
 
 
 class RandomStrategy(Strategy):

@@ -8,8 +8,8 @@ from torch import nn
 from gcnas.bench.variants.stepwise import StepwisePolicy
 from gcnas.graph import TrajectoryBatch
 from gcnas.policy import Logits
-from gcnas.policy.hyperparameter_prediction import CONNECTION_RATE
 from gcnas.space import SearchSpace
+from gcnas.space.growth import CONNECTION_RATE
 
 
 class SoftmaxTablePolicy(StepwisePolicy):

@@ -9,7 +9,7 @@ from gcnas.space.layer_type import Values
 from gcnas.space.presets import CNN
 from gcnas.space.presets.cnn import Conv2d
 from gcnas.strategy import OPTUNA, STRATEGIES, create_strategy
-from gcnas.strategy.optuna_samplers import SAMPLERS, UNSUITABLE, optuna_strategy
+from gcnas.strategy.optuna_strategy import SAMPLERS, UNSUITABLE, optuna_strategy
 from gcnas.testing.strategy import SEARCHED, made_up
 
 
