@@ -360,6 +360,15 @@ def test_another_scale_is_warned_about(fitted: GCNASClassifier) -> None:
         fitted.predict(np.full((1, 8, 8), np.nan))
 
 
+def test_a_range_that_was_said_is_no_other_scale() -> None:
+    estimator = tiny(pixel_range=(4, 8)).fit(IMAGES, LABELS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimator.predict(IMAGES)
+    with pytest.raises(ValueError, match="pixel_range is two numbers"):
+        tiny(pixel_range=(0, float("inf"))).fit(IMAGES, LABELS)
+
+
 def test_an_axis_of_one_channel_makes_no_difference(fitted: GCNASClassifier) -> None:
     expected = fitted.predict_proba(IMAGES)
     assert np.array_equal(fitted.predict_proba(IMAGES[..., None]), expected)

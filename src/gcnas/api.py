@@ -46,14 +46,19 @@ from gcnas.run.ledger import Ledger, check_sqlite
 from gcnas.run.observer import Observer
 from gcnas.run.past import keep_past
 from gcnas.run.recommendation import images_behind, nothing_within, recommend
-from gcnas.run.session import delivery_seconds, elapsed, new_context, open_driver, open_ledger, try_strategy
+from gcnas.run.session import (
+    CLOCK,
+    delivery_seconds,
+    elapsed,
+    new_context,
+    open_driver,
+    open_ledger,
+    try_strategy,
+)
 from gcnas.run.trial import RESUMED, Trial, changed
 from gcnas.space import SearchSpace
 from gcnas.strategy import find_constructor
 from gcnas.training import torch_as_it_was
-
-CLOCK = "seconds"
-"""Fact of the ledger that holds the wall clock of a run with a budget of trials, where it has one."""
 
 TOLD = 5
 """Most notices about the data that a search tells; ``gcnas data check`` tells all."""

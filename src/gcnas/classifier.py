@@ -278,6 +278,8 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             removal()
 
     def _warn_of_another_scale(self, rows: np.ndarray) -> None:
+        if self.pixel_range is not None:
+            return  # as it was said
         low, high = self.pixel_range_
         reach = FAR_OUTSIDE * (high - low)
         outside = rows.min() < low - reach or rows.max() > high + reach
@@ -324,7 +326,7 @@ def _checked_range(values: Range) -> Range:
         low, high = map(float, values)
     except (TypeError, ValueError):
         low = high = math.nan
-    if not low < high:
+    if not (math.isfinite(high - low) and low < high):
         raise ConfigurationError(f"pixel_range is two numbers, black below white; given: {values!r}.")
     return low, high
 

@@ -143,7 +143,8 @@ class Result:
         """Classify image files with the network's own preprocessing.
 
         Args:
-            images: Files, and folders, of which all image files are taken.
+            images: Files, and folders, of which all image files are taken that can be decoded: those of other kinds,
+                such as HEIC, are left out (the command ``gcnas predict`` counts them).
             phi: Network that :func:`gcnas.scale` has grown; None for the delivered one.
 
         Raises:

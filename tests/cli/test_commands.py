@@ -236,7 +236,9 @@ def test_predict_passes_over_broken_files(
     folder = tmp_path / "new"
     shutil.copytree(photos / "above", folder)
     (folder / "broken.png").write_bytes(b"no image")
+    (folder / "phone.HEIC").write_bytes(b"an image that is not decoded")
     done = run_gcnas("predict", finished, folder)
+    assert "passed over: 1 file is left out by its name: 1 .heic." in done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 24
     assert {line.split("\t")[1] for line in lines} <= {"above", "below"}

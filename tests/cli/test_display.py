@@ -154,19 +154,20 @@ def test_a_reader_that_leaves_ends_nothing() -> None:
 
 
 TOGETHER = """
-import signal, sys
-from gcnas.cli.display import create_display
-with create_display() as display:
-    for number in range(10_000):
-        display.note(f"line {number}")
-    display.stopping()
+import sys
+from gcnas.cli.display import Output, PlainDisplay
+display = PlainDisplay(Output(highlight=False, soft_wrap=True, stderr=sys.argv[2] == "stderr"))
+for number in range(10_000):
+    display.note(f"line {number}")
+display.stopping()
 open(sys.argv[1], "w").write("went on")
 """
 
 
-def test_both_outputs_into_a_reader_that_leaves_end_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_both_outputs_into_a_reader_that_leaves_end_nothing(tmp_path: Path, stream: str) -> None:
     """``2>&1 | head``: what is said about that has no reader either."""
-    command = [sys.executable, "-c", TOGETHER, str(tmp_path / "done")]
+    command = [sys.executable, "-c", TOGETHER, str(tmp_path / "done"), stream]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "note: line 0\n"
@@ -176,8 +177,9 @@ def test_both_outputs_into_a_reader_that_leaves_end_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_behind_both_outputs_ends_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", TOGETHER, str(tmp_path / "done")]
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_full_disk_behind_both_outputs_ends_nothing(tmp_path: Path, stream: str) -> None:
+    command = [sys.executable, "-c", TOGETHER, str(tmp_path / "done"), stream]
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
         assert subprocess.run(command, stdout=full, stderr=full, check=False).returncode == 0
     assert (tmp_path / "done").read_text() == "went on"

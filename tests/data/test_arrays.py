@@ -125,6 +125,14 @@ def test_pictures_of_pillow() -> None:
     assert np.array_equal(mixed[1:], colours[1:])
     clear = Image.new("LA", (10, 9), (0, 0))
     assert (pixels(read(images=[clear] * 4, labels=LABELS)) == 255).all()
+    deep = np.random.default_rng(0).integers(0, 65_536, (4, 9, 10), dtype=np.uint16)
+    sixteen = [Image.fromarray(image) for image in deep]
+    for others in (sixteen, [*sixteen[:3], pictures[3]]):
+        found = pixels(read(images=others, labels=LABELS), channels=1)
+        assert np.array_equal(found[:3, ..., 0], np.round(deep[:3] / 257))
+    keyed = Image.new("RGB", (10, 9), (5, 6, 7))
+    keyed.info["transparency"] = (5, 6, 7)  # as PNG files say it
+    assert (pixels(read(images=[keyed] * 4, labels=LABELS), channels=3) == 255).all()
     grey = [Image.fromarray(image) for image in GREY]
     assert np.array_equal(pixels(read(images=grey, labels=LABELS))[..., 0], GREY)
 
@@ -217,6 +225,13 @@ def test_labels_of_any_values(labels: object, numbers: list[int], names: tuple[s
     assert source.class_names == names
 
 
+def test_different_bytes_are_different_classes() -> None:
+    source = read(images=GREY, labels=np.array([b"M\xe4", b"M\xf6", b"M\xe4", b"M\xe4"]))
+    assert len(source.class_names) == 2
+    named = read(images=GREY, labels=[1, 0, 1, 0], class_names=np.array([b"cat", b"dog"]))
+    assert named.class_names == ("cat", "dog")
+
+
 def test_class_names_keep_their_order() -> None:
     source = read(images=GREY, labels=[2, 0, 2, 0], class_names=["zebra", "unused", "ant"])
     assert source.class_names == ("zebra", "ant")
@@ -232,6 +247,7 @@ def test_class_names_keep_their_order() -> None:
         ([np.nan, 1, 0, 1], "integers or text"),
         ([None, 1, 0, 1], "Python objects"),
         ([0, 0, 0, 0], "2 to 10,000 classes"),
+        (["cat", " ", "dog", "cat"], "empty texts"),
         (np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "integers or text"),
     ],
 )

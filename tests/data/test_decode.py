@@ -221,6 +221,17 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
                 read(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "kind"), [(0, 65_000, "f4"), (-1, 1, "f4"), (0, 100_000, "i4"), (-300, 9_000, "i4")]
+)
+def test_numbers_of_another_scale_are_no_white_images(tmp_path: Path, low: int, high: int, kind: str) -> None:
+    """Most of their pixels would be white, or black; in arrays they are an error, too."""
+    pixels = np.linspace(low, high, 64).reshape(8, 8).astype(kind)
+    Image.fromarray(pixels).save(tmp_path / "a.tiff")
+    with pytest.raises(DataError, match=r"go from 0 to .* its pixels from"):
+        decode(tmp_path / "a.tiff", (8, 8), 1)
+
+
 def test_not_finite_floats_are_damage() -> None:
     with pytest.raises(DataError, match="finite"):
         decode(Image.fromarray(np.full((8, 8), np.nan, dtype=np.float32)), (8, 8), 1)

@@ -118,6 +118,16 @@ def test_numbered_classes_are_ordered_by_number(folder) -> None:
     assert read_folder(folder({"10": 1, "9": 1, "-1": 1})).class_names == ("-1", "9", "10")
 
 
+def test_a_split_without_images_is_an_error(folder, picture) -> None:
+    """Else another one would be cut from train in its place."""
+    root = folder({"train/cat": 6, "train/dog": 6})
+    for name in ("cat", "dog"):
+        (root / "test" / name).mkdir(parents=True)
+    (root / "test" / "cat" / "a.heic").touch()
+    with pytest.raises(DataError, match=r"test/ in .* has the name of a split, but no image .*1 \.heic"):
+        read_folder(root)
+
+
 def test_left_out_is_said(folder, picture) -> None:
     root = folder({"train/cat": 1, "train/dog": 1, "extra/cat": 1, "train/empty": 0, "test": 2})
     picture().save(root / "train" / "stray.png")

@@ -281,6 +281,23 @@ def test_files_of_16_bits_that_hold_fewer(most: int, told: bool, tmp_path: Path)
         assert any("nearly black" in notice for notice in read.notices) is told
 
 
+def test_a_split_of_which_nothing_can_be_read_is_an_error(folder) -> None:
+    root = folder({"train/cat": 6, "train/dog": 6, "test/cat": 3, "test/dog": 3})
+    for path in (root / "test").rglob("*.png"):
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(DataError, match="has its own test split, but none of its images can be read"):
+        load(root)
+    assert "its own test split" in check(root).problem
+
+
+def test_duplicates_of_data_that_cannot_be_split_are_told() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
+    images[11:] = images[10]
+    found = check((images, np.repeat([0, 1], 10)))
+    assert "needs at least 3 different images" in found.problem
+    assert found.duplicates.within["unsplit"] == 9
+
+
 def test_too_few_that_can_be_read_are_told_with_the_reason(folder) -> None:
     root = folder({"cat": 5, "dog": 5})
     for path in (root / "dog").iterdir():

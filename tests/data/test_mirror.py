@@ -20,6 +20,13 @@ def bars(count: int, seed: int, across: bool) -> Split:
     return Split(images, labels)
 
 
+def test_where_nothing_is_told_nothing_is_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Split(np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, np.int64))
+    for plain, mirrored, kept in ((0.0, 0.0, False), (0.5, 0.3, True), (0.5, 0.29, False)):
+        monkeypatch.setattr("gcnas.data.mirror.mirror_accuracies", lambda *_, found=(plain, mirrored): found)
+        assert keeps_label(nothing, nothing) is kept
+
+
 def test_direction_decides() -> None:
     assert keeps_label(bars(200, 0, across=True), bars(100, 1, across=True))
     assert not keeps_label(bars(200, 0, across=False), bars(100, 1, across=False))

@@ -70,6 +70,8 @@ def test_splits(tmp_path: Path) -> None:
         ("path,label\na.png,cat\n", "2 to 10,000 classes"),
         ("a.png,cat,train\nb.png,dog,holdout\n", "line 2 .* 'holdout'"),
         ("a.png,cat,train\nb.png,dog,\n", "line 2"),
+        ("path,label\na.png,cat,train\nb.png,dog,test\n", "line 2 .* has more cells than the first row"),
+        ("a.png,cat\nb.png,dog,test\n", "line 2 .* has more cells"),
         ("path,label\n" + "x" * 200_000 + ",cat\n", "cannot be read as CSV"),
     ],
 )

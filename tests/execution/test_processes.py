@@ -453,9 +453,11 @@ def test_results_that_arrive_after_an_error_of_the_run_are_given_before_it(begin
     executor = begin(1)
     run(executor, job(1))  # the worker is ready now
     executor.submit(job(2))
-    until = time.monotonic() + 5
-    while executor._messages.qsize() < 2 and time.monotonic() < until:  # its progress, and its result
+    (only,) = executor._workers.values()
+    until = time.monotonic() + 60
+    while not (only.idle and not executor._messages.empty()) and time.monotonic() < until:
         time.sleep(0.01)
+    time.sleep(0.1)  # it is idle just before its result is there
     executor._problem = WorkerError("made up")
     assert [outcome.job.trial for outcome in executor.wait()] == [2]
     for speak in (executor.wait, lambda: executor.submit(job(3))):  # else it might never be told

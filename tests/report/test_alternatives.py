@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tests.report.conftest import MakeRun
 
-from gcnas.records import Architecture
+from gcnas.records import Architecture, EvaluationState
 from gcnas.report.alternatives import EVALUATED, LARGER, OTHERS, alternatives
 from gcnas.report.difference import difference
 from gcnas.report.record import read_run
@@ -40,6 +40,29 @@ def test_evaluated_neighbours_come_first_with_their_scores(make_run: MakeRun, sp
     scores = [each.score for each in found.shown if each.score is not None]
     assert scores == sorted((trial.score for trial in trials[1:]), reverse=True)
     assert [each.trial is None for each in found.shown][:4] == [False, False, False, True]
+
+
+def test_neighbours_that_failed_or_had_less_training_are_told(make_run: MakeRun, space: SearchSpace) -> None:
+    start = read_run(make_run("a", trials=2)).trials[1]
+    edited = neighbours(space, start.proposal.trajectory, np.random.default_rng(0))
+    near = {each.fingerprint: each for each in (architecture_of(space, t) for t in edited)}
+    near.pop(start.proposal.fingerprint, None)
+    known = [start.proposal.architecture, *list(near.values())[:3]]
+    chosen, shorter, failed, equal = read_run(make_run("b", trials=4, architectures=known)).trials
+    assert failed.evaluation is not None
+    shorter = replace(shorter, fidelity=replace(shorter.fidelity, epochs=1))
+    broken = replace(failed.evaluation, state=EvaluationState.FAILED, score=None, error_kind="time-out")
+    failed = replace(failed, evaluation=broken)
+    free = alternatives(chosen, [chosen], space)
+    found = alternatives(
+        chosen, (chosen, shorter, failed, equal), space, lambda networks: np.arange(len(networks)) / 1e6
+    )
+    assert (found.found, found.failed) == (free.found, 1)
+    assert failed.proposal.fingerprint not in {each.architecture.fingerprint for each in found.shown}
+    for each in found.shown:
+        own = each.architecture.fingerprint == shorter.proposal.fingerprint
+        assert (each.shorter is not None and each.shorter.number == shorter.number) is own
+    assert [each.trial for each in found.shown if each.score is not None] == [equal.number]
 
 
 def test_the_network_and_its_neighbours_are_compared_by_means(make_run: MakeRun, space: SearchSpace) -> None:

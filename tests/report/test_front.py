@@ -13,8 +13,9 @@ from gcnas.errors import ConfigurationError
 from gcnas.records import METRICS
 from gcnas.report import html
 from gcnas.report.front import accuracies, front, fronts, write_front
-from gcnas.report.record import read_run
+from gcnas.report.record import fitted_space, read_run
 from gcnas.report.summary import summarize
+from gcnas.run.costs import priced, with_meters
 from gcnas.run.trial import Trial
 from gcnas.space import LatencyModel
 
@@ -36,6 +37,15 @@ def test_nothing_beats_what_is_on_a_front(run: Path, against: str) -> None:
     assert [p.accuracy for p in points] == sorted(p.accuracy for p in points)
     best = max(read_run(run).trials, key=lambda trial: trial.score)
     assert points[-1].accuracy == best.score
+    on_it = {point.trial for point in points}
+    folder = read_run(run)
+    priced_ones = priced(with_meters(fitted_space(folder.config, folder.meta), run), folder.trials)
+    all_of_them = {t.number: (t.score, getattr(t.cost, METRICS[against])) for t in priced_ones}
+    for number, (score, cost) in all_of_them.items():
+        others = [pair for other, pair in all_of_them.items() if other != number]
+        beaten = any(s >= score and c <= cost and (s, c) != (score, cost) for s, c in others)
+        twin = any(pair == (score, cost) for pair in others)
+        assert (number in on_it) is not beaten or twin
 
 
 def test_a_network_trained_twice_counts_with_its_mean(run: Path) -> None:

@@ -33,18 +33,54 @@ def test_the_choice_that_decides_is_found(make_run: MakeRun, space: SearchSpace)
     assert first.best > first.others
     assert first.importance > 3 * found.choices[1].importance
     assert "60 evaluations of" in found.sentence
-    assert found.predict is not None
+    assert found.without is not None
     networks = sorted((trial.proposal.architecture for trial in folder.trials), key=lambda each: each.depth)
-    shallow, deep = found.predict([networks[0], networks[-1]])
+    shallow, deep = found.without(None)([networks[0], networks[-1]])
     assert shallow < deep
     assert (importance(folder.trials, space).choices, found.r2) == (found.choices, found.r2)
+
+
+def test_a_network_is_compared_without_its_own_score(make_run: MakeRun, space: SearchSpace) -> None:
+    """Its neighbours are like it: a lucky score of its own would make all of them look better."""
+    folder = read_run(make_run(trials=60, outcome=by_depth))
+    best = max(folder.trials, key=lambda trial: trial.score)
+    lucky = [with_score(trial, 2.0) if trial is best else trial for trial in folder.trials]
+    networks = [trial.proposal.architecture for trial in folder.trials]
+    found, other = importance(folder.trials, space), importance(lucky, space)
+    assert found.without is not None
+    assert other.without is not None
+    one, same = (each(best.proposal.architecture)(networks[:20]) for each in (found.without, other.without))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(found.without(None)(networks), one.tolist())
+
+
+def test_opposites_are_told() -> None:
+    """The share of one of two options is what the share of the other is not."""
+    random = np.random.default_rng(0)
+    table = random.random((30, 2))
+    table = np.column_stack([table[:, 0], 1 - table[:, 0], table[:, 1], table[:, 1] + 0.3 * random.random(30)])
+    groups = module._groups(table)
+    assert groups == [[0, 1], [2, 3]]
+    scores = table[:, 0]
+    choice = module._choice(("with add", "with concat", "a", "b"), table, scores, groups[0], np.array([0.1]))
+    assert choice.names == ("with add", "less with concat")
+    assert choice.correlation == pytest.approx(1)
+
+
+def test_what_goes_together_over_a_third_is_one_group() -> None:
+    steps = np.arange(40.0)
+    table = np.column_stack([steps, steps + 6 * np.sin(steps), steps + 9 * np.sin(steps)])
+    correlations = np.abs(np.corrcoef(np.argsort(np.argsort(table, 0), 0).T))
+    one, two, ends = correlations[0, 1], correlations[1, 2], correlations[0, 2]
+    assert min(one, two) >= module.ALIKE > ends
+    assert module._groups(table) == [[0, 1, 2]]
 
 
 def test_where_nothing_can_be_told_nothing_is(make_run: MakeRun, space: SearchSpace) -> None:
     found = importance(read_run(make_run(trials=40, outcome=by_nothing)).trials, space)
     assert found.r2 is not None
     assert found.r2 <= 0
-    assert (found.choices, found.predict) == ((), None)
+    assert (found.choices, found.without) == ((), None)
     assert "Too few evaluations to tell" in found.sentence
     assert f"{found.r2:.2f}" in found.sentence
 
@@ -66,7 +102,7 @@ def test_what_can_be_told_though_no_choice_matters_by_itself() -> None:
 )
 def test_too_few(make_run: MakeRun, space: SearchSpace, trials: int, outcome: Any, words: str) -> None:
     found = importance(read_run(make_run(trials=trials, outcome=outcome)).trials, space)
-    assert (found.r2, found.choices, found.predict) == (None, (), None)
+    assert (found.r2, found.choices, found.without) == (None, (), None)
     assert words in found.sentence
 
 

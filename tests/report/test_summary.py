@@ -13,6 +13,7 @@ from gcnas.network import weights_bytes
 from gcnas.records import Fidelity, Proposal
 from gcnas.report import summarize
 from gcnas.report.record import RunRecord, fitted_space, read_run
+from gcnas.report.summary import NOT_COMPARABLE
 from gcnas.run.costs import priced
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Trial
@@ -130,6 +131,10 @@ def test_limits_on_sizes_of_an_own_space_need_the_space(make_run: MakeRun) -> No
     assert size is not None
     own = replace(run, config={**run.config, "space": "mine.py:SPACE", "max_size": size - 1})
     assert summarize(own).comparison is None
+    assert NOT_COMPARABLE in summarize(own).notices
+    unmeasured = replace(run, config={**run.config, "max_latency": 1.0}, latency=None)
+    assert (summarize(unmeasured).comparison, summarize(unmeasured).best_reference) == (None, None)
+    assert not summarize(own, space=CNN).notices
     comparison = summarize(own, space=CNN).comparison
     assert comparison is not None
     assert "trial 4" not in comparison
@@ -336,6 +341,7 @@ def test_against_another_run(make_run: MakeRun) -> None:
     assert (summary.other_name, summary.other_curve) == ("other", ((1, 0.99), (6, 0.99)))
     # Of the searched ones alone: 0.5, 0.6, 0.7 in any order.
     assert [y for _, y in summary.other_expected] == pytest.approx([0.6, 2 / 3, 0.7])
+    assert [x for x, _ in summary.other_expected] == [4, 5, 6]  # on the axis of trials
     # A repeat is no other draw, and what got more training none by chance.
     record = read_run(other)
     last = record.trials[-1]

@@ -1,5 +1,7 @@
 """How much training candidates get in a wall clock, with one worker and with several."""
 
+from dataclasses import replace
+
 import pytest
 
 from gcnas.config import RunConfig
@@ -45,6 +47,16 @@ def test_too_little_time_for_two_rungs_is_shared_alike() -> None:
 def test_what_is_fixed_is_kept() -> None:
     amounts = choose_amounts(config(budget="400s", epochs=5, candidate_seconds=7.0), 4_000, lambda: 100.0)
     assert (amounts.epochs, amounts.candidate_seconds) == (5, 7.0)
+
+
+@pytest.mark.parametrize("fidelity", ["full", "rungs"])
+def test_full_trainings_end_within_a_limit_of_the_users_own(fidelity: str) -> None:
+    for seconds in (5.0, 20.0, 1_000.0):
+        asked = config(budget="400s", candidate_seconds=seconds, fidelity=fidelity)
+        amounts = choose_amounts(asked, 4_000, lambda: 4_000.0)
+        assert 1 <= amounts.epochs <= seconds
+    free = choose_amounts(config(budget="400s", fidelity=fidelity), 4_000, lambda: 4_000.0)
+    assert amounts == replace(free, candidate_seconds=1_000.0)
 
 
 def test_the_search_has_what_the_final_training_cannot_use() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 from tests.run.toy import IMAGE, RUNGS, SPACE, TOY, Learner, evaluate, luck, read_run, run_toy
 
 from gcnas.errors import (
@@ -17,6 +18,7 @@ from gcnas.errors import (
     OutOfMemoryError,
     RunFolderError,
     SearchFailedError,
+    TimeLimitError,
     WorkerError,
 )
 from gcnas.execution import Evaluated, Executor, Job, Outcome, SerialExecutor
@@ -193,6 +195,14 @@ def test_one_success_among_the_first_is_enough(tmp_path: Path, good: int) -> Non
 
     assert run_toy(tmp_path, trials=9, score=score).number == good
     assert len(trials_in(tmp_path)) == 9
+
+
+def test_where_everything_is_too_slow_the_ways_out_are_said(tmp_path: Path) -> None:
+    def slow(_: Job) -> Evaluated:
+        raise TimeLimitError("The time limit was reached at step 1,100, 47% of the training.")
+
+    with pytest.raises(SearchFailedError, match=r"training\. Give a larger --budget or --candidate-seconds"):
+        run_toy(tmp_path, "random", trials=9, score=slow)
 
 
 def test_small_budget_of_failures(tmp_path: Path) -> None:
@@ -396,9 +406,14 @@ def test_limits_that_leave_nothing_of_what_was_under_way(tmp_path: Path) -> None
     assert trials_in(tmp_path)[0].evaluation is not None
 
 
-def test_checkpoints_of_what_waits_for_a_larger_budget_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("left", [25.0, 20.0])
+def test_a_promotion_is_taken_up_where_there_is_time_for_what_is_left_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: float
 ) -> None:
+    """A pass takes ten seconds; the second rung ends after three, of which what its checkpoint has are done.
+
+    Else it waits for a larger budget, and its checkpoint with it.
+    """
     clock, jobs = FakeClock(), list[Job]()
     use_clock(monkeypatch, clock)
     score = kept(timed(clock, lambda job: 10.0 * job.fidelity.epochs, jobs))
@@ -413,10 +428,10 @@ def test_checkpoints_of_what_waits_for_a_larger_budget_stay(
     with pytest.raises(KeyboardInterrupt):
         run_toy(tmp_path, trials=20, seconds=1_000, clock=clock, score=stop, ladder=True)
     (number,) = climbs
-    assert trials_in(tmp_path)[number - 1].evaluation is None
-    clock.now = 1_080.0  # 20 seconds until what runs is stopped
+    assert 20.0 < 10.0 * Ladder(RUNGS).further_epochs(0) < 25.0
+    clock.now = 1_000.0 - left
     run_toy(tmp_path, trials=20, seconds=1_000, clock=clock, score=score, ladder=True)
-    assert trials_in(tmp_path)[number - 1].evaluation is None
+    assert (trials_in(tmp_path)[number - 1].evaluation is not None) is (left == 25.0)
     starts = list[Any]()
 
     def watch(job: Job) -> Evaluated:
@@ -424,19 +439,60 @@ def test_checkpoints_of_what_waits_for_a_larger_budget_stay(
         return score(job)
 
     run_toy(tmp_path, trials=20, seconds=3_000, clock=clock, score=watch, ladder=True)
-    assert (number, True) in starts
+    assert ((number, True) in starts) is (left == 20.0)
 
 
 def kept(score: Callable[[Job], Evaluated]) -> Callable[[Job], Evaluated]:
-    """The same, with a file where the job wants one kept."""
+    """The same, with weights where the job wants them kept."""
 
     def evaluated(job: Job) -> Evaluated:
         if job.keep is not None:
             job.keep.parent.mkdir(exist_ok=True)
-            job.keep.write_text("weights")
+            job.keep.write_bytes(save({"weight": np.zeros(1, np.float32)}))
         return score(job)
 
     return evaluated
+
+
+def test_places_of_what_has_no_time_left_are_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four were under way, and one worker goes on: the first is trained, the others would take too long by then."""
+    clock = FakeClock()
+    stopped = Simulated(4, clock)
+    stopped.wait = partial(interrupted_after, stopped.wait, 1)  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path, "random", trials=50, seconds=1_000, clock=clock, executor=stopped)
+    left = [trial.number for trial in trials_in(tmp_path) if trial.evaluation is None]
+    assert len(left) == 4
+    clock.now = 985.0
+    with Ledger(tmp_path / "run.db", {"name": "toy"}) as ledger:
+        longer = [
+            replace(trial, fidelity=Fidelity(27, 7)) for trial in ledger.trials() if trial.number in left[1:]
+        ]
+    monkeypatch.setattr(
+        Driver, "_late", lambda self, trial: self._clock() + 10 * (3 if trial.number in left[1:] else 1) > 1_000
+    )
+    assert len(longer) == 3
+    alone = Simulated(1, clock)
+    run_toy(tmp_path, "random", trials=50, seconds=1_000, clock=clock, executor=alone)
+    assert [job.trial for _, job in alone.starts] == [left[0]]
+    clock.now = 970.0
+    again = Simulated(1, clock)
+    run_toy(tmp_path, "random", trials=50, seconds=1_010, clock=clock, executor=again)
+    begun = [job.trial for _, job in again.starts]
+    assert not set(begun) & set(left[2:])
+    assert max(begun) > max(left)
+
+
+def interrupted_after(
+    wait: Callable[..., list[Outcome]], times: int, seconds: float | None = None
+) -> list[Outcome]:
+    """Results some times, then the end."""
+    if (calls := interrupted_after.__dict__.setdefault("calls", {})).setdefault(id(wait), 0) >= times:
+        raise KeyboardInterrupt
+    calls[id(wait)] += 1
+    return wait(seconds)
 
 
 def stopped_at(number: int, score: Callable[[Job], Evaluated] = evaluate) -> Callable[[Job], Evaluated]:

@@ -218,6 +218,13 @@ def test_a_run_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "run"]
 
 
+def test_names_that_cannot_be_folders_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("x" * 300, "loop"):
+        with pytest.raises(RunFolderError, match="cannot be made"):
+            RunFolder.create(tmp_path / name, overwrite=True)
+
+
 def test_a_run_in_the_current_folder_cannot_be_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from gcnas.errors import BuildError, DamagedLedgerError, RunFolderError, SearchF
 from gcnas.opening import same_data
 from gcnas.records import Cost, Limits
 from gcnas.run import session
-from gcnas.run.amounts import LEEWAY, Amounts
+from gcnas.run.amounts import LEEWAY, Amounts, choose_amounts
 from gcnas.run.context import Context
 from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder, write_text
@@ -30,6 +31,7 @@ from gcnas.run.observer import Observer
 from gcnas.run.policy_of_run import policy_of_run
 from gcnas.run.repeats import TIME_SHARE
 from gcnas.run.session import (
+    CLOCK,
     delivery_seconds,
     elapsed,
     known_context,
@@ -251,6 +253,13 @@ def test_a_run_goes_on_where_its_device_is_not(begin: Callable[..., Context], da
     assert there.amounts.speed < 1e8
 
 
+def test_processes_that_share_a_thread_are_slower(
+    begin: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_reference_speed", lambda _: 1_000.0)
+    assert begin(budget="10m", workers=8, threads=2).amounts.speed == 250.0
+
+
 @pytest.mark.parametrize("failing", [1, 99])
 def test_speed_is_measured_on_a_network_that_can_be_trained(
     begin: Callable[..., Context], monkeypatch: pytest.MonkeyPatch, failing: int
@@ -287,6 +296,7 @@ def test_speed_that_was_not_measured_is_that_of_a_design(
     assert found is not None
     again = known_context(configured(budget="10m"), dataset, CNN, context.folder, meta, None, trials)
     assert again.amounts.speed == pytest.approx(len(dataset.train_index) / found.training_seconds)
+    assert 500 < (again.amounts.search_seconds or 0) < 600  # the final training is a single pass
     assert known_context(configured(), dataset, CNN, context.folder, meta).amounts.speed is None
 
 
@@ -342,6 +352,23 @@ def test_facts_that_are_missing_or_odd_are_damage(tmp_path: Path, facts: Mapping
             same_data(folder, pictures())
         with pytest.raises(DamagedLedgerError):
             policy_of_run(ledger, configured(), CNN, "reinforce")
+
+
+def test_final_passes_are_those_of_the_kind_of_budget_that_a_run_has_now(
+    begin: Callable[..., Context], dataset: Dataset
+) -> None:
+    context = begin(budget="10m", final_epochs=None, epochs=1)
+    with open_ledger(context) as ledger:
+        meta = ledger.meta()
+    meta |= {"amounts": {**meta["amounts"], "final_epochs": 250}}
+    asked = partial(configured, final_epochs=None)
+    usual = choose_amounts(asked(budget=7), len(dataset.train_index), lambda: 1.0).final_epochs
+    assert usual != 250
+    for budget, passes in (("20m", 250), (7, usual)):
+        there = known_context(asked(budget=budget), dataset, CNN, context.folder, meta)
+        assert there.amounts.final_epochs == passes
+    moved = known_context(asked(budget=1), dataset, CNN, context.folder, meta | {CLOCK: 600.0})
+    assert moved.amounts.final_epochs == 250
 
 
 def test_amounts_stay_even_where_they_were_chosen(begin: Callable[..., Context], dataset: Dataset) -> None:

@@ -13,9 +13,9 @@ from scipy.stats import chisquare
 from gcnas.errors import ConfigurationError
 from gcnas.records import LayerAction, Limits
 from gcnas.space import Choice, Cost, InputShape, LayerType, SearchSpace, Shape, Values
+from gcnas.space.growth import CONNECTION_RATE
 from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy, create_strategy
-from gcnas.strategy.random import CONNECTION_RATE
 
 SPACE = CNN.fit(InputShape(1, 16, 16, 10))
 LIMITED = CNN.fit(InputShape(1, 16, 16, 10), Limits(20_000, 2_000_000))

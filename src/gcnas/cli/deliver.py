@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from gcnas.cli.display import create_display
+from gcnas.cli.display import Output, create_display
 from gcnas.cli.options import (
     ActivationsOption,
     DataOption,
@@ -157,7 +156,7 @@ def predict(
     predictions = predict_files(model, image_files(images))
     if output is not None:
         predictions = write_predictions(output, model, predictions)
-    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    errors = Output(stderr=True, highlight=False, markup=False, soft_wrap=True)
     total = broken = 0
     for prediction in predictions:
         total += 1

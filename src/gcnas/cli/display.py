@@ -57,7 +57,7 @@ def create_display(stopped: str = "") -> Iterator["PlainDisplay"]:
 
 
 class Output(Console):
-    """Standard output; where nothing can be written there any more, what goes on does so in silence."""
+    """Standard output, or that of errors; where nothing can be written any more, what goes on does so in silence."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print, as long as that is possible."""
@@ -72,8 +72,9 @@ class Output(Console):
 
     def _leave(self, reason: str) -> None:
         self.quiet = True
-        drop(sys.stdout)
-        tell(f"note: no more output ({reason}); the run goes on.")
+        drop(sys.stderr if self.stderr else sys.stdout)
+        if not self.stderr:
+            tell(f"note: no more output ({reason}); the run goes on.")
 
 
 def drop(stream: TextIO) -> None:

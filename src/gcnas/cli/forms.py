@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from gcnas.cli.display import Output
 from gcnas.cli.options import DataOption, PhiOption, RunArgument, SpaceOption, given
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def benchmark(
 
     if out is not None:
         check_table_name(out)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors = Output(stderr=True, highlight=False, soft_wrap=True)
     if errors.is_terminal:  # a moving sign would take time from what is measured
         errors.print("measuring …")
     rows = forms.benchmark(

@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
 def status(run: RunArgument) -> None:
     """Print how far a run is, without disturbing it."""
     from gcnas.report import summarize
+    from gcnas.report.summary import NOT_COMPARABLE
 
     summary = summarize(run)
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -31,7 +32,7 @@ def status(run: RunArgument) -> None:
     facts = {
         "run": str(run),
         "result": summary.sentence,
-        "references": summary.comparison or "none evaluated yet",
+        "references": summary.comparison or ("none evaluated yet" if summary.comparable else NOT_COMPARABLE),
         "budget": f"{summary.budget or 'unknown'}, {summary.elapsed:.0f} s used",
         "trials": f"{summary.complete} complete, {summary.failed} failed, {summary.pending} pending",
         "cost": summary.effort,

@@ -26,7 +26,7 @@ def sample(
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Of the draws.")] = 0,
     space: SpaceOption = None,
 ) -> None:
-    """Draw networks from the policy that a run has learnt, with their probability."""
+    """Draw networks from the policy that a run has learnt, with the probability of their decisions."""
     import math
 
     import torch

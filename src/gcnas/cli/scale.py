@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gcnas.cli.display import PlainDisplay, StoppedError
+from gcnas.cli.display import Output, PlainDisplay, StoppedError
 from gcnas.cli.options import (
     ActivationsOption,
     DataOption,
@@ -86,7 +86,7 @@ def scale(
         max_activations=max_activations,
         threads=threads,
     )
-    observer = PlainDisplay(Console(stderr=True, highlight=False, soft_wrap=True))
+    observer = PlainDisplay(Output(stderr=True, highlight=False, soft_wrap=True))
     try:
         rows = scaling.scale(run, phi, data=data, space=space, observer=observer, **options)
     except KeyboardInterrupt as interrupt:

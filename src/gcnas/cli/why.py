@@ -69,7 +69,7 @@ def _print_choices(console: Console, importance: "Importance") -> None:
     console.print(table)
     console.print(
         "Importance: fall of R\u00b2 when the choice is shuffled. Correlation of ranks: above 0, more was better. "
-        "Medians of the best quarter of networks and of the others.",
+        "Medians of the best quarter of networks and of the others. Of choices that went together, those of the first.",
         style="dim",
     )
 
@@ -108,6 +108,10 @@ def _print_alternatives(console: Console, found: "Alternatives", soft: bool, epo
     )
     for each in found.shown:
         score = "not evaluated" if each.predicted is None else f"predicted {worded(each.predicted, soft)}"
+        if each.shorter is not None:
+            known = f"{worded(each.shorter.score, soft)} after {counted(each.shorter.fidelity.epochs, 'epoch')}"
+            known += f" (trial {each.shorter.number})"
+            score = known if each.predicted is None else f"{score}\n{known}"
         if each.score is not None:
             score = f"{worded(each.score, soft)} (trial {each.trial})"
         parameters, multiply_adds = each.change
@@ -119,6 +123,8 @@ def _print_alternatives(console: Console, found: "Alternatives", soft: bool, epo
         )
     console.print(table)
     after = "" if found.predicted is None else f" Predicted scores are those after {counted(epochs, 'epoch')}."
+    failed = f" {found.failed} of them failed, and are left out." if found.failed else ""
     console.print(
-        f"Of {found.found} networks looked at that one edit leads to within the limits.{after}", style="dim"
+        f"Of {found.found} networks looked at that one edit leads to within the limits.{failed}{after}",
+        style="dim",
     )

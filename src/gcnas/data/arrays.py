@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gcnas.data.decode import decode, upright
+from gcnas.data.decode import decode, eight_bits, upright
 from gcnas.data.pixels import to_pixels
 from gcnas.data.source import (
     MAX_CLASSES,
@@ -199,11 +199,11 @@ def _plain(values: Any) -> Any:
     if not isinstance(values, list | tuple) or not all(isinstance(value, Image.Image) for value in values):
         return values
     values = [upright(image) for image in values]  # as files are read, and predictions
-    modes = {image.mode for image in values}
-    if len(modes) == 1 and not modes & {"P", "PA", "LA", "La", "CMYK", "YCbCr", "LAB", "HSV"}:
+    modes, clear = {image.mode for image in values}, any(image.has_transparency_data for image in values)
+    if len(modes) == 1 and modes <= {"1", "L", "RGB", "RGBA"} and (not clear or modes == {"RGBA"}):
         return values
-    mode = "RGBA" if any(image.has_transparency_data for image in values) else "RGB"
-    return [image.convert(mode) for image in values]
+    mode = "RGBA" if clear else "RGB"
+    return [eight_bits(image).convert(mode) for image in values]
 
 
 def _labels(arrays: Mapping[str, Any], name: str) -> np.ndarray:
@@ -223,7 +223,15 @@ def _labels(arrays: Mapping[str, Any], name: str) -> np.ndarray:
         raise DataError(f"The labels in '{name}' are empty texts.")
     if values.dtype.kind not in "biuUS":
         raise DataError(f"Labels are integers or text; '{name}' holds {values.dtype}.")
-    return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
+    values = _text(values)
+    if values.dtype.kind == "U" and (np.char.strip(values) == "").any():
+        raise DataError(f"Some labels in '{name}' are empty texts.")
+    return values
+
+
+def _text(values: np.ndarray) -> np.ndarray:
+    """Bytes as text, in which different ones stay different."""
+    return np.char.decode(values, "utf-8", "backslashreplace") if values.dtype.kind == "S" else values
 
 
 def _names(arrays: Mapping[str, Any], name: str | None) -> tuple[str, ...]:
@@ -232,7 +240,7 @@ def _names(arrays: Mapping[str, Any], name: str | None) -> tuple[str, ...]:
     values = _array(arrays, name)
     if values.ndim != 1 or len(values) > MAX_CLASSES:
         raise DataError(f"Class names are a list of at most {MAX_CLASSES:,}; '{name}' has {values.shape}.")
-    names = tuple(map(str, values.tolist()))
+    names = tuple(map(str, _text(values).tolist()))
     if len(set(names)) != len(names):
         raise DataError(f"Class names differ from each other; '{name}' repeats one.")
     return names

@@ -128,7 +128,7 @@ def _convert(image: Image.Image, resolution: tuple[int, int], channels: int) -> 
     height, width = resolution
     image.load()
     turn = _TRANSPOSITIONS.get(_orientation(image))  # of a TIFF that Pillow has turned there is none left
-    image = _eight_bits(image)
+    image = eight_bits(image)
     mode = "L" if channels == 1 else "RGB"
     image = _on_white(image, mode) if image.has_transparency_data else image.convert(mode)
     if turn is not None:
@@ -159,7 +159,7 @@ def _room(image: Image.Image) -> Iterator[None]:
         yield
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def eight_bits(image: Image.Image) -> Image.Image:
     """Map 16-bit and float pixels to 0..255, strip by strip; other modes already have 8 bits per channel."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
@@ -171,11 +171,17 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         if NEARLY_ONE < (top := values.max()) <= BLACK:
             raise DataError(f"floats go from 0 to 1 or from 0 to 255, and its brightest pixel is {top:g}")
         factor = 255.0 if top <= NEARLY_ONE else 1.0
+        low, white = values.min(), 255.0 / factor
+        if low < -white / 2 or top > 2 * white:
+            raise DataError(f"floats go from 0 to 1 or from 0 to 255, and its pixels from {low:g} to {top:g}")
     else:
         if image.mode == "I" and image.format == "TIFF" and 0 < values.max() <= 255:
             raise DataError(
                 "32-bit integers up to 255 may be 8 bits, or 16 that are dark; save it with 8 or 16 bits"
             )
+        low, top = values.min(), values.max()
+        if low < 0 or top > 65_535:
+            raise DataError(f"integers go from 0 to 65,535, and its pixels from {low} to {top}")
         factor = 1 / 257
     pixels = np.empty(values.shape, np.uint8)
     for strip in strips:

@@ -6,7 +6,9 @@ from hashlib import blake2b
 
 import numpy as np
 
-from gcnas.data.source import SPLIT_NAMES
+from gcnas.data.source import SPLIT_NAMES, UNSPLIT
+
+UNSPLIT_NAME = "unsplit"
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class DuplicateCounts:
     """How many images repeat others, pixel by pixel at the final resolution.
 
     Attributes:
-        within: By split, images that repeat an earlier one of the same split.
+        within: By split, or for images without one, those that repeat an earlier one there.
         across: By pair of splits such as ``("train", "test")``, images of the second that the first has too.
         conflicting: Groups of equal images that carry different labels.
     """
@@ -42,7 +44,9 @@ def group(digests: np.ndarray) -> np.ndarray:
 def count_duplicates(groups: np.ndarray, codes: np.ndarray, labels: np.ndarray) -> DuplicateCounts:
     """Count repetitions, by group number, split code and label of each image (N,)."""
     of_split = {name: groups[codes == code] for code, name in enumerate(SPLIT_NAMES)}
-    within = {name: len(members) - len(np.unique(members)) for name, members in of_split.items()}
+    unsplit = groups[codes == UNSPLIT]
+    placed = of_split | ({UNSPLIT_NAME: unsplit} if len(unsplit) else {})
+    within = {name: len(members) - len(np.unique(members)) for name, members in placed.items()}
     across = {
         (first, second): int(np.isin(of_split[second], of_split[first]).sum())
         for place, first in enumerate(SPLIT_NAMES)

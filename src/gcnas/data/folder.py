@@ -51,6 +51,13 @@ def read_folder(root: Path) -> Source:
     splits = _split_folders(root)
     if splits:
         found = [_class_folders(root, folder, split) for split, folder in sorted(splits.items())]
+        for part in found:
+            if not part.paths:
+                unread = f" {left_out_words(part.other_files)}" if part.other_files else ""
+                raise DataError(
+                    f"{splits[part.split].name}/ in {root} has the name of a split, but no image in folders of "
+                    f"classes. Fill or remove it.{unread}"
+                )
         left_out = [d.name for d in _folders(root) if d not in splits.values()]
         beside = len(_images_in(root)[0])
     else:

@@ -304,6 +304,11 @@ def _none_readable(found: Source, broken: Mapping[int, str]) -> DataError:
 
 
 def _split(read: _Read, options: _Options) -> np.ndarray:
+    for code in (VALIDATION, TEST):
+        if (read.source.given == code).any() and not (read.given == code).any():
+            raise DataError(
+                f"The data has its own {SPLIT_NAMES[code]} split, but none of its images can be read."
+            )
     return split(
         read.labels,
         read.given,

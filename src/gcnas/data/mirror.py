@@ -38,7 +38,7 @@ def mirror_accuracies(train: Split, validation: Split) -> tuple[float, float]:
 def keeps_label(train: Split, validation: Split) -> bool:
     """Whether left-right mirroring may be used for augmentation."""
     plain, mirrored = mirror_accuracies(train, validation)
-    return mirrored >= SMALLEST_RATIO * plain
+    return plain > 0 and mirrored >= SMALLEST_RATIO * plain  # where nothing is told, nothing is mirrored
 
 
 def _sample(split: Split, size: int) -> tuple[np.ndarray, np.ndarray]:

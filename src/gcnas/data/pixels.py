@@ -20,7 +20,7 @@ BLACK = 2.0
 def to_pixels(arrays: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
     """Bring the images of all splits into one layout and to uint8, by one scale.
 
-    Booleans and numbers up to 1 become 0..255, but uint8 stays as it is; 16-bit integers keep their upper 8 bits.
+    Booleans and numbers up to 1 become 0..255, but uint8 stays as it is; 16-bit integers are divided by 257.
 
     Raises:
         DataError: An array is not of images, or the splits differ in shape.

@@ -49,7 +49,7 @@ def _bare(shape: ImageShape) -> ImageShape:
     """The shape of an image without an axis of a single channel."""
     if len(shape) == 3 and shape[-1] == 1:
         return shape[:-1]
-    return shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+    return shape[1:] if len(shape) == 3 and shape[0] == 1 and shape[-1] not in (3, 4) else shape
 
 
 def value_range(values: np.ndarray) -> Range:

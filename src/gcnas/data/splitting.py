@@ -27,7 +27,7 @@ def split(
         class_names: Names of the K classes, for messages.
         validation_fraction: Share of the images being cut that validation gets, if it is missing.
         test_fraction: Share of the images being cut that test gets, if it is missing; 0 makes no test split.
-        seed: Same seed, same splits.
+        seed: Same seed and same order of images, same splits.
 
     Returns:
         (N,) int8 codes of train, validation and test.

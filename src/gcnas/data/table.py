@@ -18,6 +18,8 @@ _PATH_WORDS = frozenset(
 )
 _LABEL_WORDS = frozenset({"label", "class", "target", "category", "class_name", "label_name"})
 _SPLIT_WORDS = frozenset({"split", "set", "subset", "partition"})
+MAX_BYTES = 2**30
+"""Of a table that is read: it is in memory, and its cells as well."""
 _END = "\0end"
 """A last row of our own: where a quote is still open, it is no row but part of one."""
 _EXPECTED = "Expected rows of path,label or path,label,split, with or without a header"
@@ -45,10 +47,13 @@ def read_table(path: Path) -> Source:
     body = rows[1:] if columns.header else rows
     if not body:
         raise DataError(f"{_EXPECTED}; {path} has no rows below its header.")
+    width = len(rows[0][1])
     needed = max(columns.path, columns.label, columns.split or 0) + 1
     for line, cells in body:
         if len(cells) < needed or not cells[columns.path].strip() or not cells[columns.label].strip():
             raise DataError(f"{_EXPECTED}; line {line} of {path} has an empty or missing cell.")
+        if any(cell.strip() for cell in cells[width:]):
+            raise DataError(f"{_EXPECTED}; line {line} of {path} has more cells than the first row.")
         if any("\n" in cells[column].strip() for column in (columns.path, columns.label)):
             raise DataError(
                 f"{_EXPECTED}; the row that ends in line {line} of {path} goes over several lines: is a quote never "
@@ -82,6 +87,8 @@ def read_table(path: Path) -> Source:
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """Line number and cells of every row that is not empty."""
     try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise DataError(f"{path} has {size:,} bytes; tables of at most {MAX_BYTES:,} are read.")
         text = path.read_text(encoding="utf-8-sig")
         first = next((line for line in text.splitlines() if line.strip()), "")
         delimiter = max(",;\t", key=first.count)

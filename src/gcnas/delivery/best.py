@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gcnas.data import Preprocessing
-from gcnas.errors import BuildError, DataError, ExportError, GCNASError, RuleError, RunFolderError
+from gcnas.errors import BuildError, DataError, ExportError, GCNASError, RuleError, RunFolderError, SpaceError
 from gcnas.export import check_size, load_weights, save_weights, write_model_source
 from gcnas.files import MAX_JSON, read_json
 from gcnas.network import Network, build
@@ -358,7 +358,10 @@ def _built(path: Path, space: SearchSpace) -> Model:
             f"The network in {path} is of another space than {space.name!r} (or the space was changed "
             "since); name the one of the search with --space FILE.py:NAME."
         )
-    architecture = Architecture.from_json(document)
+    try:
+        architecture = Architecture.from_json(document)
+    except SpaceError as error:
+        raise RunFolderError(f"{path} is damaged: {error} Make it anew with 'gcnas finalize'.") from error
     check_size(path / "weights.safetensors", fitted.cost(architecture).parameters)
     with torch.random.fork_rng(devices=[]):
         network = build(fitted, architecture, preprocessing.mean, preprocessing.std)

@@ -1,7 +1,7 @@
 """The networks next to a chosen one: what they would change and what they would cost."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -32,6 +32,7 @@ class Alternative:
         trial: The run's trial of it, if there is one.
         score: That trial's score.
         predicted: Score as the run's choices predict it; None where they predict nothing.
+        shorter: The trial with the most training among those that had less; None if there is none.
     """
 
     words: str
@@ -41,6 +42,7 @@ class Alternative:
     trial: int | None
     score: float | None
     predicted: float | None
+    shorter: Trial | None = None
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ class Alternatives:
         chosen: The chosen network's trial, with the mean score where the network was trained more than once.
         predicted: Its own score as the run's choices predict it, the one to compare predictions with.
         found: How many neighbours within the limits were looked at.
+        failed: How many of them failed when the run tried them; they are not shown.
         shown: Those worth a look: evaluated ones by score, then others by multiply-adds.
     """
 
     chosen: Trial
     predicted: float | None
     found: int
+    failed: int
     shown: tuple[Alternative, ...]
 
 
@@ -75,7 +79,9 @@ def alternatives(
         space: The run's fitted space, with its limits.
         predict: Predicts scores.
     """
-    networks = _networks(chosen, space)
+    tried = {t.proposal.fingerprint: t for t in sorted(trials, key=_training) if t.evaluation is not None}
+    near = _networks(chosen, space)
+    networks = [each for each in near if each.fingerprint not in tried or tried[each.fingerprint].complete]
     own = None if predict is None else float(predict([chosen.proposal.architecture])[0])
     predicted = [None] * len(networks) if predict is None or not networks else predict(networks).tolist()
     epochs = chosen.fidelity.epochs
@@ -84,14 +90,24 @@ def alternatives(
     if (mean := known.get(chosen.proposal.fingerprint)) is not None:
         chosen = with_score(chosen, mean.score)  # as its neighbours have it
     found = [
-        _alternative(chosen, network, space.cost(network), known.get(network.fingerprint), score)
+        replace(
+            _alternative(chosen, network, space.cost(network), known.get(network.fingerprint), score),
+            shorter=None if network.fingerprint in known else tried.get(network.fingerprint),
+        )
         for network, score in zip(networks, predicted, strict=True)
     ]
     evaluated = sorted(
         (each for each in found if each.score is not None), key=lambda each: -(each.score or 0.0)
     )
     others = [each for each in found if each.score is None]
-    return Alternatives(chosen, own, len(found), (*evaluated[:EVALUATED], *_worth_a_look(others)))
+    return Alternatives(
+        chosen, own, len(near), len(near) - len(found), (*evaluated[:EVALUATED], *_worth_a_look(others))
+    )
+
+
+def _training(trial: Trial) -> tuple[int, bool]:
+    """Of equal training a success counts."""
+    return trial.fidelity.epochs, trial.complete
 
 
 def _networks(chosen: Trial, space: SearchSpace) -> list[Architecture]:

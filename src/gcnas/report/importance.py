@@ -62,7 +62,7 @@ class Importance:
     epochs: int
     r2: float | None
     choices: tuple[Choice, ...] = ()
-    predict: Predictor | None = None
+    without: Callable[[Architecture | None], Predictor] | None = None
 
     @property
     def sentence(self) -> str:
@@ -142,18 +142,13 @@ def _ranks(scores: np.ndarray) -> np.ndarray:
 
 
 def _groups(table: np.ndarray) -> list[list[int]]:
-    """Columns that are correlated with the first of their group."""
+    """Columns that go together: each is correlated with another one of its group."""
+    from scipy.sparse.csgraph import connected_components
     from scipy.stats import rankdata
 
     correlations = np.abs(np.corrcoef(rankdata(table, axis=0).T).reshape(table.shape[1], -1))
-    groups: list[list[int]] = []
-    for column in range(table.shape[1]):
-        near = next((group for group in groups if correlations[group[0], column] >= ALIKE), None)
-        if near is None:
-            groups.append([column])
-        else:
-            near.append(column)
-    return groups
+    count, numbers = connected_components(correlations >= ALIKE, directed=False)
+    return [np.flatnonzero(numbers == number).tolist() for number in range(count)]
 
 
 def _losses(table: np.ndarray, ranks: np.ndarray, groups: list[list[int]]) -> tuple[float, np.ndarray]:
@@ -203,7 +198,12 @@ def _choice(
     best, others = (float(np.median(column[part])) if part.any() else float("nan") for part in (top, ~top))
     if name.startswith("log "):
         best, others = 10**best, 10**others
-    plain = tuple(names[index].removeprefix("log ") for index in group)
+    # What went the other way: correlation and medians are those of the first.
+    signs = [1.0, *(spearmanr(column, table[:, index])[0] for index in group[1:])]
+    plain = tuple(
+        f"{'less ' if sign < 0 else ''}{names[index].removeprefix('log ')}"
+        for index, sign in zip(group, signs, strict=True)
+    )
     return Choice(
         plain, float(loss.mean()), float(loss.std()), float(spearmanr(column, scores)[0]), best, others
     )
@@ -216,20 +216,30 @@ def _predictor(
     table: np.ndarray,
     ranks: np.ndarray,
     scores: np.ndarray,
-) -> Predictor:
-    """Predicts scores; those of the known networks by the trees that have not seen them, as of the others."""
-    forest = _forest(0).set_params(oob_score=True).fit(table, ranks)
-    seen = {network.fingerprint: index for index, network in enumerate(known)}
+) -> Callable[[Architecture | None], Predictor]:
+    """Makes what predicts scores; those of known networks by the trees that have not seen them, as of the others.
 
-    def predict(architectures: Sequence[Architecture]) -> np.ndarray:
-        # The known ones hold every column open that differs among them.
-        found, rows = choice_table(space, [*known, *architectures])
-        columns = [found.index(name) for name in names]
-        predicted = forest.predict(rows[len(known) :, columns])
-        for place, network in enumerate(architectures):
-            if (index := seen.get(network.fingerprint)) is not None:
-                predicted[place] = forest.oob_prediction_[index]
-        likely: np.ndarray = np.quantile(scores, predicted.clip(0, 1))
-        return likely
+    A network that others are compared with is left out: they are like it, and its own score would make them better.
+    """
 
-    return predict
+    def without(apart: Architecture | None) -> Predictor:
+        name = None if apart is None else apart.fingerprint
+        kept = [index for index, network in enumerate(known) if network.fingerprint != name]
+        forest = _forest(0).set_params(oob_score=True).fit(table[kept], ranks[kept])
+        seen = {known[index].fingerprint: place for place, index in enumerate(kept)}
+
+        def predict(architectures: Sequence[Architecture]) -> np.ndarray:
+            # The known ones hold every column open that differs among them.
+            found, rows = choice_table(space, [*known, *architectures])
+            columns = [found.index(name) for name in names]
+            predicted = forest.predict(rows[len(known) :, columns])
+            for place, network in enumerate(architectures):
+                if (index := seen.get(network.fingerprint)) is not None:
+                    predicted[place] = forest.oob_prediction_[index]
+            # The inverse of the ranks.
+            likely: np.ndarray = np.quantile(scores, predicted.clip(0, 1), method="hazen")
+            return likely
+
+        return predict
+
+    return without

@@ -77,10 +77,11 @@ def reasons_of(folder: RunRecord, chosen: Trial, space: SearchSpace) -> Reasons:
     limits = run_limits(folder.config)
     file_size = None if limits.size is None else weights_bytes
     limited = replace(space, limits=limits, latency_model=folder.latency, file_size=file_size)
-    beside = alternatives(chosen, folder.trials, limited, found.predict)
+    predict = None if found.without is None else found.without(chosen.proposal.architecture)
+    beside = alternatives(chosen, folder.trials, limited, predict)
     try:
         return Reasons(found, _preferences(folder, space), beside, "", folder.soft)
-    except ConfigurationError as error:
+    except (ConfigurationError, RunFolderError) as error:
         return Reasons(found, None, beside, _first_sentence(error), folder.soft)
 
 

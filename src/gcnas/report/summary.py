@@ -16,6 +16,11 @@ from gcnas.run.recommendation import BALANCED, REFERENCE, TRANSFERRED, best_desi
 from gcnas.run.trial import Event, Rejection, Trial, decisive
 from gcnas.space import SearchSpace
 
+NOT_COMPARABLE = (
+    "Networks and reference designs are not compared: which of them are within the limits on size or latency cannot be "
+    "told without the run's space and its latency model."
+)
+
 
 @dataclass(frozen=True)
 class FailureKind:
@@ -44,7 +49,10 @@ class RunSummary:
         name: Name of the run folder.
         state: ``empty`` (no network yet), ``search`` (best of the search so far) or ``final``.
         sentence: The result in one line.
-        comparison: The best searched network beside the best that nobody had to find; None while neither is there.
+        comparison: The best searched network beside the best that nobody had to find; None while neither is there, or
+            where ``comparable`` is false.
+        comparable: Whether it can be told which networks are within the limits; those on size and latency need the
+            space.
         reward: What the scores are, in words.
         soft: Whether they are soft rewards, not accuracies.
         trials: Number of trials, pending ones included.
@@ -76,6 +84,7 @@ class RunSummary:
     state: str
     sentence: str
     comparison: str | None
+    comparable: bool
     reward: str
     soft: bool
     trials: int
@@ -149,10 +158,10 @@ def summarize(
         name=folder.name,
         state="empty" if best is None and folder.delivered is None else _state(folder.delivered),
         sentence=_sentence(folder, delivered),
-        # Of networks whose sizes are not known nobody can say here which are within the limits.
         comparison=_comparison(folder, _with_mean(delivered, compared), reference, searched)
         if decided
         else None,
+        comparable=decided,
         reward=folder.reward,
         soft=folder.soft,
         trials=len(folder.trials),
@@ -166,7 +175,7 @@ def summarize(
         limits=_limits(folder.rejections),
         best=best,
         delivered=delivered,
-        best_reference=reference,
+        best_reference=reference if decided else None,
         curve=best_so_far(folder.trials),
         elapsed=_elapsed(folder),
         budget=None if budget is None else str(budget),
@@ -175,7 +184,7 @@ def summarize(
         other_curve=() if other is None else best_so_far(other.trials),
         other_expected=() if other is None else _expected_random(other),
         data_notices=tuple(str(notice) for notice in folder.data.get("notices") or ()),
-        notices=folder.missing + _mismatches(folder, other),
+        notices=folder.missing + _mismatches(folder, other) + (() if decided else (NOT_COMPARABLE,)),
     )
 
 
@@ -187,6 +196,8 @@ def _priced(folder: RunRecord, limits: Limits, given: SearchSpace | None) -> tup
     complete = [trial for trial in folder.trials if trial.complete]
     if limits.size is None and limits.latency is None:
         return complete, True
+    if limits.latency is not None and folder.latency is None:
+        return complete, False
     try:
         space = fitted_space(folder.config, folder.meta, given)
         size = None if limits.size is None else weights_bytes
@@ -426,9 +437,12 @@ def _expected_random(other: RunRecord) -> Curve:
     if len({trial.fidelity.epochs for trial in drawn}) > 1:
         return ()  # those with more training were no chance draws
     scores: dict[str, float] = {}
+    first: dict[str, int] = {}
     for trial in drawn:  # not the repeats
         scores.setdefault(trial.proposal.fingerprint, trial.score)
-    return expected_best(list(scores.values()))
+        first.setdefault(trial.proposal.fingerprint, trial.number)
+    numbers = [first[name] for name in scores]  # of the trials in which so many were known
+    return tuple((numbers[count - 1], best) for count, best in expected_best(list(scores.values())))
 
 
 def _training(folder: RunRecord) -> str:

@@ -1,5 +1,6 @@
 """Choosing how much training candidates and the delivered network get."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -130,7 +131,9 @@ def _amounts(
     if config.epochs is None:
         trainings = CANDIDATES_IN_TIME[fidelity]
         of_worker = trainings if workers == 1 else max(trainings / workers, TRAININGS_OF_WORKER[fidelity])
-        affordable = search_seconds / of_worker * speed / images
+        # As long as a limit of the user's own would follow from.
+        time = min(search_seconds, (config.candidate_seconds or math.inf) / LONGEST_CANDIDATE)
+        affordable = time / of_worker * speed / images
         epochs = min(epochs, max(1, int(affordable)))
     limit = config.candidate_seconds or search_seconds * LONGEST_CANDIDATE
     stretched = config.final_epochs is None

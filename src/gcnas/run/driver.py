@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from gcnas.errors import LimitsTooTightError, RunFolderError, SearchFailedError
+from gcnas.errors import LimitsTooTightError, RunFolderError, SearchFailedError, TimeLimitError
 from gcnas.execution import Executor, Job, Outcome
 from gcnas.execution.base import LEAST_SECONDS
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal
@@ -250,11 +250,16 @@ class Driver:
         return None
 
     def _late(self, trial: Trial) -> bool:
-        """Whether a trial of an earlier process would be stopped before its end, and called too slow for ever."""
+        """Whether a trial of an earlier process is not to be begun any more, as a new one of its length would not be.
+
+        Stopped before its end it would be called too slow for ever.
+        """
+        if self._stop.seconds is None or not self._history.complete:
+            return False
         epochs: float = trial.fidelity.epochs
         if self._checkpoints is not None:
             epochs = self._checkpoints.epochs_left(trial)
-        return bool(self._history.complete) and self._seconds_left() < self._history.usual_seconds(epochs)
+        return self._clock() + self._history.usual_seconds(epochs) > self._stop.seconds
 
     def _begin_waiting(self) -> None:
         """Start what an earlier process left, as much at once as there are places; here this process may die of it."""
@@ -316,7 +321,10 @@ class Driver:
         if problems:
             raise problems[0]
         self._check_first_failures()
+        aside = len(self._aside)
         self._begin_waiting()
+        if len(self._aside) > aside:  # their places are free
+            self._commit([], self._ask(), at_once=False)
 
     def _remember(self, trial: Trial) -> None:
         self._history.add(trial)
@@ -501,7 +509,14 @@ class Driver:
                 f"None of the {count} candidates is within the limits, which were changed. Raise "
                 "them, or give the search a larger budget."
             )
-        return f"All {count} candidates failed. The first failure was {first.error_kind}: {first.error}"
+        way_out = ""
+        if first.error_kind == TimeLimitError.kind:
+            way_out = (
+                " Give a larger --budget or --candidate-seconds, or fewer or smaller images (--resolution)."
+            )
+        return (
+            f"All {count} candidates failed. The first failure was {first.error_kind}: {first.error}{way_out}"
+        )
 
 
 @contextmanager

@@ -63,8 +63,13 @@ class RunFolder:
         Raises:
             RunFolderError: If something lies there that may not be deleted, or the folder cannot be made.
         """
-        if overwrite and path.is_symlink():  # a link stays one
-            path = path.resolve()
+        try:
+            if overwrite and path.is_symlink():  # a link stays one
+                path = path.resolve()
+        except (OSError, RuntimeError) as error:  # a name that is too long, a link to itself
+            raise RunFolderError(
+                f"The run folder {path} cannot be made: {error}. Name another one (--out)."
+            ) from error
         folder = cls(path)
         try:
             if overwrite and folder.ledger.is_file():

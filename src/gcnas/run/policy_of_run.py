@@ -34,6 +34,11 @@ def policy_of_run(ledger: LedgerReader, config: RunConfig, space: SearchSpace, s
         searcher = create_strategy(strategy, fitted, stream_seed(config.seed, "strategy"))
     elif not is_own(config.strategy):  # code is not executed because a run folder names it
         searcher = create_searcher(config, fitted)
+    else:
+        raise ConfigurationError(
+            f"The strategy {config.strategy} is code, which is not executed here, so that its policy is not known; "
+            "name one that has a policy with --untrained, for example --untrained reinforce."
+        )
     if not isinstance(searcher, ReinforceStrategy | GCNASStrategy):
         raise ConfigurationError(
             f"The strategy {strategy or config.strategy!r} has no policy; name one that has with --untrained, for "

@@ -47,6 +47,9 @@ DELIVERY = ("test-opened", "delivered", "scaled")
 SPEED_TRIES = 3
 """Random networks whose speed is measured until one of them can be trained."""
 
+CLOCK = "seconds"
+"""Fact of the ledger that holds the wall clock of a run with a budget of trials, where it has one."""
+
 
 def new_context(
     config: RunConfig,
@@ -71,10 +74,13 @@ def new_context(
     platform = Platform.probe(config.device, workers.threads, precision_of(config, space), min(height, width))
     draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
     images, alone = len(dataset.train_index), draft.final_platform
+    # One is measured alone: more processes than threads share these.
+    crowded = workers.cluster is None and platform.device == "cpu"
+    share = min(1.0, workers.all_threads / (workers.count * workers.threads)) if crowded else 1.0
     amounts = choose_amounts(
         config,
         images,
-        lambda: _reference_speed(draft),
+        lambda: share * _reference_speed(draft),
         workers.count,
         (lambda: _reference_speed(replace(draft, platform=alone))) if alone != platform else None,
     )
@@ -140,8 +146,8 @@ def known_context(
     if platform.device != known.platform.device and amounts.speed is not None:
         draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
         amounts = replace(amounts, speed=_reference_speed(draft), final_speed=None)
-    # Runs from before it was noted had no more than their share for the search.
-    speed = amounts.speed or 1.0
+    # Where nothing tells it, a search has no more than its share.
+    speed = amounts.speed or _speed_of(trials, len(dataset.train_index)) or 1.0
     final_speed = amounts.final_speed or speed
     stop = choose_amounts(
         config.changed(epochs=amounts.epochs),
@@ -150,9 +156,11 @@ def known_context(
         math.ceil(final_speed / speed),  # the most that the final training can be faster
         lambda: final_speed,
     )
+    # Under a wall clock it may be longer; that of a transfer holds until another budget is given.
+    timed = config.budget.seconds is not None or (meta.get(CLOCK) is not None and config.budget.trials == 1)
     amounts = Amounts(
         amounts.epochs,
-        config.final_epochs or amounts.final_epochs,
+        config.final_epochs or (amounts.final_epochs if amounts.stretched is timed else stop.final_epochs),
         stop.search_seconds,
         stop.candidate_seconds,
         amounts.speed or _speed_of(trials, len(dataset.train_index)),

@@ -30,7 +30,8 @@ class Choice:
             )
         if len(options) > MAX_OPTIONS:
             raise SpaceError(f"A choice has at most {MAX_OPTIONS} options, but got {len(options)}.")
-        self.options = options
+        # Numbers of NumPy are written as no others are.
+        self.options = tuple(float(option) if isinstance(option, float) else option for option in options)
 
     def __set_name__(self, owner: type, name: str) -> None:
         # The first name stays: a second one is an error that the layer type reports.

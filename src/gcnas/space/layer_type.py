@@ -136,12 +136,12 @@ def output_of(layer_type: LayerType, shape: Shape, values: Values) -> Shape:
     """What a type's rule for the shape of the output gives.
 
     Raises:
-        SpaceError: If the rule, which may be a user's own, fails or gives something else.
+        RuleError: If the rule, which may be a user's own, fails or gives something else.
     """
     with _Rule(layer_type, "output_shape"):
         output = layer_type.output_shape(shape, values)
     if not isinstance(output, Shape):
-        raise SpaceError(
+        raise RuleError(
             f"output_shape of the layer type {layer_type.name!r} must give a Shape, but gave {type(output).__name__}."
         )
     return output
@@ -151,12 +151,12 @@ def cost_of(layer_type: LayerType, shape: Shape, values: Values) -> Cost:
     """What a type's rule for the cost gives.
 
     Raises:
-        SpaceError: If the rule, which may be a user's own, fails or gives something else.
+        RuleError: If the rule, which may be a user's own, fails or gives something else.
     """
     with _Rule(layer_type, "cost"):
         cost = layer_type.cost(shape, values)
     if not isinstance(cost, Cost):
-        raise SpaceError(
+        raise RuleError(
             f"cost of the layer type {layer_type.name!r} must give a Cost, but gave {type(cost).__name__}."
         )
     return cost
@@ -166,12 +166,12 @@ def canonical_of(layer_type: LayerType, shape: Shape, values: Values) -> dict[st
     """What a type's rule for the canonical form gives.
 
     Raises:
-        SpaceError: If the rule, which may be a user's own, fails.
+        RuleError: If the rule, which may be a user's own, fails.
     """
     with _Rule(layer_type, "canonical"):
         form = layer_type.canonical(shape, values)
     if form is not None and not isinstance(form, dict):
-        raise SpaceError(
+        raise RuleError(
             f"canonical of the layer type {layer_type.name!r} must give a dict or None, but gave {type(form).__name__}."
         )
     return form
