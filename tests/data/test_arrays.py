@@ -130,6 +130,14 @@ def test_pictures_of_pillow() -> None:
     for others in (sixteen, [*sixteen[:3], pictures[3]]):
         found = pixels(read(images=others, labels=LABELS), channels=1)
         assert np.array_equal(found[:3, ..., 0], np.round(deep[:3] / 257))
+    low = np.random.default_rng(0).integers(0, 256, (4, 9, 10)).astype(np.int32)
+    assert np.array_equal(
+        pixels(read(images=[Image.fromarray(image) for image in low], labels=LABELS))[..., 0], low
+    )
+    with pytest.raises(DataError, match="go up to"):  # 12 bits
+        read(images=[Image.fromarray((image // 16).astype(np.uint16)) for image in deep], labels=LABELS)
+    with pytest.raises(DataError, match="Image 1 of 'images' has no scale: 32-bit integers up to 255"):
+        read(images=[pictures[0], Image.fromarray(low[0]), *pictures[2:]], labels=LABELS)
     keyed = Image.new("RGB", (10, 9), (5, 6, 7))
     keyed.info["transparency"] = (5, 6, 7)  # as PNG files say it
     assert (pixels(read(images=[keyed] * 4, labels=LABELS), channels=3) == 255).all()

@@ -222,9 +222,12 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "kind"), [(0, 65_000, "f4"), (-1, 1, "f4"), (0, 100_000, "i4"), (-300, 9_000, "i4")]
+    ("low", "high", "kind"),
+    [(0, 65_000, "f4"), (-1, 1, "f4"), (-2.1, 2.6, "f4"), (0, 100_000, "i4"), (-300, 9_000, "i4")],
 )
-def test_numbers_of_another_scale_are_no_white_images(tmp_path: Path, low: int, high: int, kind: str) -> None:
+def test_numbers_of_another_scale_are_no_white_images(
+    tmp_path: Path, low: float, high: float, kind: str
+) -> None:
     """Most of their pixels would be white, or black; in arrays they are an error, too."""
     pixels = np.linspace(low, high, 64).reshape(8, 8).astype(kind)
     Image.fromarray(pixels).save(tmp_path / "a.tiff")

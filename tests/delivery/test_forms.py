@@ -127,6 +127,7 @@ def test_script_of_the_zip_passes_over_what_is_no_image(
     Image.new("F", (8, 8), float("nan")).save(holes)
     Image.new("F", (8, 8), 1.5).save(tmp_path / "bright.tif")  # neither up to 1 nor up to 255
     Image.fromarray(np.linspace(0, 65_000, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / "far.tif")
+    Image.fromarray(np.linspace(-2.1, 2.6, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / "normal.tif")
     Image.fromarray(np.linspace(-300, 9_000, 64).astype(np.int32).reshape(8, 8)).save(tmp_path / "below.tif")
     Image.new("L", (16, 16)).save(icon)
     rotten = tmp_path / "rotten.png"  # whole, but for what is in it
@@ -141,6 +142,7 @@ def test_script_of_the_zip_passes_over_what_is_no_image(
         holes,
         tmp_path / "bright.tif",
         tmp_path / "far.tif",
+        tmp_path / "normal.tif",
         tmp_path / "below.tif",
         icon,
         rotten,

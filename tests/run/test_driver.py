@@ -202,7 +202,7 @@ def test_where_everything_is_too_slow_the_ways_out_are_said(tmp_path: Path) -> N
         raise TimeLimitError("The time limit was reached at step 1,100, 47% of the training.")
 
     with pytest.raises(SearchFailedError, match=r"training\. Give a larger --budget or --candidate-seconds"):
-        run_toy(tmp_path, "random", trials=9, score=slow)
+        run_toy(tmp_path, "random", trials=9, seconds=1_000, score=slow)
 
 
 def test_small_budget_of_failures(tmp_path: Path) -> None:
@@ -466,14 +466,9 @@ def test_places_of_what_has_no_time_left_are_for_others(
     left = [trial.number for trial in trials_in(tmp_path) if trial.evaluation is None]
     assert len(left) == 4
     clock.now = 985.0
-    with Ledger(tmp_path / "run.db", {"name": "toy"}) as ledger:
-        longer = [
-            replace(trial, fidelity=Fidelity(27, 7)) for trial in ledger.trials() if trial.number in left[1:]
-        ]
     monkeypatch.setattr(
         Driver, "_late", lambda self, trial: self._clock() + 10 * (3 if trial.number in left[1:] else 1) > 1_000
     )
-    assert len(longer) == 3
     alone = Simulated(1, clock)
     run_toy(tmp_path, "random", trials=50, seconds=1_000, clock=clock, executor=alone)
     assert [job.trial for _, job in alone.starts] == [left[0]]

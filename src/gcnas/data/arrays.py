@@ -179,7 +179,7 @@ def _meaning(name: str) -> tuple[int, bool, int] | None:
 
 def _array(arrays: Mapping[str, Any], name: str) -> np.ndarray:
     try:
-        array = np.asarray(_plain(arrays[name]))
+        array = np.asarray(_plain(arrays[name], name))
     except ValueError as error:
         raise DataError(f"'{name}' must be an array with equal rows; it is not: {error}.") from error
     except (TypeError, RuntimeError) as error:
@@ -194,16 +194,33 @@ def _array(arrays: Mapping[str, Any], name: str) -> np.ndarray:
     return array
 
 
-def _plain(values: Any) -> Any:
-    """Pictures of Pillow whose numbers are no brightnesses, or of several modes, as such that have them."""
+def _plain(values: Any, name: str) -> Any:
+    """Pictures of Pillow whose numbers are no brightnesses, or of several modes, as such that have them.
+
+    Those of one kind have one scale, as arrays do.
+
+    Raises:
+        DataError: If it cannot be told what is black and white in one of several kinds.
+    """
     if not isinstance(values, list | tuple) or not all(isinstance(value, Image.Image) for value in values):
         return values
     values = [upright(image) for image in values]  # as files are read, and predictions
     modes, clear = {image.mode for image in values}, any(image.has_transparency_data for image in values)
     if len(modes) == 1 and modes <= {"1", "L", "RGB", "RGBA"} and (not clear or modes == {"RGBA"}):
         return values
-    mode = "RGBA" if clear else "RGB"
-    return [eight_bits(image).convert(mode) for image in values]
+    if modes == {"F"}:
+        return [np.asarray(image) for image in values]
+    if all(mode.startswith("I") for mode in modes):
+        numbers = [np.asarray(image) for image in values]
+        fits = all(each.min() >= 0 and each.max() <= 65_535 for each in numbers)
+        return [each.astype(np.uint16) for each in numbers] if fits else numbers
+    mode, found = "RGBA" if clear else "RGB", []
+    for number, image in enumerate(values):
+        try:
+            found.append(eight_bits(image).convert(mode))
+        except DataError as error:
+            raise DataError(f"Image {number} of '{name}' has no scale: {error}.") from error
+    return found
 
 
 def _labels(arrays: Mapping[str, Any], name: str) -> np.ndarray:

@@ -172,10 +172,10 @@ def eight_bits(image: Image.Image) -> Image.Image:
             raise DataError(f"floats go from 0 to 1 or from 0 to 255, and its brightest pixel is {top:g}")
         factor = 255.0 if top <= NEARLY_ONE else 1.0
         low, white = values.min(), 255.0 / factor
-        if low < -white / 2 or top > 2 * white:
+        if low < -min(white, top) / 2 or top > 2 * white:
             raise DataError(f"floats go from 0 to 1 or from 0 to 255, and its pixels from {low:g} to {top:g}")
     else:
-        if image.mode == "I" and image.format == "TIFF" and 0 < values.max() <= 255:
+        if image.mode == "I" and image.format in ("TIFF", None) and 0 < values.max() <= 255:
             raise DataError(
                 "32-bit integers up to 255 may be 8 bits, or 16 that are dark; save it with 8 or 16 bits"
             )

@@ -79,14 +79,15 @@ def alternatives(
         space: The run's fitted space, with its limits.
         predict: Predicts scores.
     """
-    tried = {t.proposal.fingerprint: t for t in sorted(trials, key=_training) if t.evaluation is not None}
+    epochs = chosen.fidelity.epochs
+    equal = averaged(trial for trial in trials if trial.complete and trial.fidelity.epochs == epochs)
+    known = {trial.proposal.fingerprint: trial for trial in equal}
+    done = (t for t in trials if t.evaluation is not None and t.fidelity.epochs <= epochs)
+    tried = {t.proposal.fingerprint: t for t in sorted(done, key=_training)} | known
     near = _networks(chosen, space)
     networks = [each for each in near if each.fingerprint not in tried or tried[each.fingerprint].complete]
     own = None if predict is None else float(predict([chosen.proposal.architecture])[0])
     predicted = [None] * len(networks) if predict is None or not networks else predict(networks).tolist()
-    epochs = chosen.fidelity.epochs
-    equal = averaged(trial for trial in trials if trial.complete and trial.fidelity.epochs == epochs)
-    known = {trial.proposal.fingerprint: trial for trial in equal}
     if (mean := known.get(chosen.proposal.fingerprint)) is not None:
         chosen = with_score(chosen, mean.score)  # as its neighbours have it
     found = [

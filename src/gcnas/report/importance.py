@@ -55,7 +55,7 @@ class Importance:
         epochs: Training that each of them got.
         r2: Share of the order of scores that choices predict for networks not fitted on; None where too few.
         choices: The most important first; empty if nothing can be told.
-        predict: Predicts scores by the same choices; None if nothing can be told.
+        without: Makes what predicts scores by the same choices, one network left out; None if nothing can be told.
     """
 
     evaluations: int

@@ -259,7 +259,10 @@ class Driver:
         epochs: float = trial.fidelity.epochs
         if self._checkpoints is not None:
             epochs = self._checkpoints.epochs_left(trial)
-        return self._clock() + self._history.usual_seconds(epochs) > self._stop.seconds
+        seconds = self._history.usual_seconds(epochs)
+        if self._repeats is not None and self._repeats.is_repeat(trial):
+            return seconds > self._seconds_left()
+        return self._clock() + seconds > self._stop.seconds
 
     def _begin_waiting(self) -> None:
         """Start what an earlier process left, as much at once as there are places; here this process may die of it."""
@@ -324,7 +327,13 @@ class Driver:
         aside = len(self._aside)
         self._begin_waiting()
         if len(self._aside) > aside:  # their places are free
-            self._commit([], self._ask(), at_once=False)
+            self._flush()
+            self._ahead, more = True, list[Trial]()  # as above
+            with _noted(problems):
+                more = self._ask()
+            self._commit([], more, at_once=bool(problems))
+            if problems:
+                raise problems[0]
 
     def _remember(self, trial: Trial) -> None:
         self._history.add(trial)
@@ -510,7 +519,8 @@ class Driver:
                 "them, or give the search a larger budget."
             )
         way_out = ""
-        if first.error_kind == TimeLimitError.kind:
+        limited = self._stop.candidate_seconds is not None or self._stop.seconds is not None
+        if limited and first.error_kind == TimeLimitError.kind:
             way_out = (
                 " Give a larger --budget or --candidate-seconds, or fewer or smaller images (--resolution)."
             )

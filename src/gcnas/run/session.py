@@ -32,7 +32,7 @@ from gcnas.run.repeats import Repeats
 from gcnas.run.searcher import create_meter, create_searcher
 from gcnas.run.signal_clock import Meter, SignalClock
 from gcnas.run.trial import Rejection, Trial
-from gcnas.run.workers import plan_workers, settled
+from gcnas.run.workers import Workers, plan_workers, settled
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy, create_strategy, is_own
 from gcnas.training import ImageBatches, Platform
@@ -74,9 +74,7 @@ def new_context(
     platform = Platform.probe(config.device, workers.threads, precision_of(config, space), min(height, width))
     draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
     images, alone = len(dataset.train_index), draft.final_platform
-    # One is measured alone: more processes than threads share these.
-    crowded = workers.cluster is None and platform.device == "cpu"
-    share = min(1.0, workers.all_threads / (workers.count * workers.threads)) if crowded else 1.0
+    share = _share(workers, platform)
     amounts = choose_amounts(
         config,
         images,
@@ -84,10 +82,21 @@ def new_context(
         workers.count,
         (lambda: _reference_speed(replace(draft, platform=alone))) if alone != platform else None,
     )
+    if (
+        share < 1 and amounts.speed is not None and amounts.final_speed is None
+    ):  # the final training shares nothing
+        amounts = replace(amounts, final_speed=_reference_speed(replace(draft, platform=alone)))
     context = Context(config, folder, dataset, fitted, platform, amounts)
     check_setup(context)
     write_text(folder.config, config.to_yaml())
     return context
+
+
+def _share(workers: Workers, platform: Platform) -> float:
+    """How fast one of several processes is beside one alone, which is what is measured: they may share threads."""
+    if workers.cluster is not None or platform.device != "cpu":
+        return 1.0
+    return min(1.0, workers.all_threads / (workers.count * workers.threads))
 
 
 def _platform_here(
@@ -145,7 +154,8 @@ def known_context(
     amounts = known.amounts
     if platform.device != known.platform.device and amounts.speed is not None:
         draft = Context(config, folder, dataset, fitted, platform, Amounts(1, 1))
-        amounts = replace(amounts, speed=_reference_speed(draft), final_speed=None)
+        speed = _share(draft.workers, platform) * _reference_speed(draft)
+        amounts = replace(amounts, speed=speed, final_speed=None)
     # Where nothing tells it, a search has no more than its share.
     speed = amounts.speed or _speed_of(trials, len(dataset.train_index)) or 1.0
     final_speed = amounts.final_speed or speed

@@ -50,7 +50,11 @@ def _load(path: str, resolution: list[int], channels: int) -> np.ndarray:
         unclear = (whole_numbers and 0 < top <= 255) or (image.mode == "F" and 1.1 < top <= 2)
         factor = 1 / 257 if image.mode[0] == "I" else 255 if top <= 1.1 else 1
         low, white = float(values.min()), 255 / factor
-        far = (low < 0 or top > white) if image.mode[0] == "I" else (low < -white / 2 or top > 2 * white)
+        far = (
+            (low < 0 or top > white)
+            if image.mode[0] == "I"
+            else (low < -min(white, top) / 2 or top > 2 * white)
+        )
         if unclear or far or not np.isfinite(values).all():
             raise ValueError("what is black and what is white cannot be told")
         rows = np.array_split(values, len(values) // 256 + 1)  # all at once would take gigabytes
