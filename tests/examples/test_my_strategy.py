@@ -58,7 +58,7 @@ def test_a_search_with_the_strategy_goes_on_where_it_is_named_again(tmp_path: Pa
     assert set(sources) == {"random", "edit"}
     # What does not search needs no strategy.
     assert gcnas.finalize(folder, final_epochs=1).metrics["epochs"] == 1
-    with pytest.raises(ConfigurationError, match="has no policy"):
+    with pytest.raises(ConfigurationError, match="is code, which is not executed here"):
         gcnas.load(folder).policy()
 
 
