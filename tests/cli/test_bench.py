@@ -196,30 +196,28 @@ def test_seeds_and_batches_reach_the_bench(tmp_path: Path, monkeypatch: pytest.M
     assert (seen[0].first_seed, seen[0].batch, seen[0].seeds) == (7, 3, SEEDS)
 
 
-def test_what_is_there_is_written_though_runs_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def one_of_them_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run is done, all others fail."""
+
     def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
         yield tasks[0], processes._run(tasks[0])
         for task in tasks[1:]:
             yield task, processes.Failed("made up")
 
     monkeypatch.setattr(processes, "_results", results)
+
+
+@pytest.mark.usefixtures("one_of_them_works")
+def test_what_is_there_is_written_though_runs_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BenchError, match="3 of 4 runs failed"):
         app(_command(tmp_path), standalone_mode=False)
     assert [row["seeds"] for row in _read(tmp_path / "out" / "summary.csv")] == ["1"]
 
 
-def test_the_claims_that_are_there_are_written_though_runs_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, object]]:
-        yield tasks[0], processes._run(tasks[0])
-        for task in tasks[1:]:
-            yield task, processes.Failed("made up")
-
-    monkeypatch.setattr(processes, "_results", results)
+@pytest.mark.usefixtures("one_of_them_works")
+def test_the_claims_that_are_there_are_written_though_runs_failed(tmp_path: Path) -> None:
     command = [
         "bench",
         "claims",

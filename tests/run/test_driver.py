@@ -459,8 +459,16 @@ def test_places_of_what_has_no_time_left_are_for_others(
 ) -> None:
     """Four were under way, and one worker goes on: the first is trained, the others would take too long by then."""
     clock = FakeClock()
-    stopped = Simulated(4, clock)
-    stopped.wait = partial(interrupted_after, stopped.wait, 1)  # type: ignore[method-assign]
+
+    class Stopped(Simulated):
+        """One result, and then Ctrl-C twice."""
+
+        def wait(self, seconds: float | None = None) -> list[Outcome]:
+            if self.clock.now > 0:
+                raise KeyboardInterrupt
+            return super().wait(seconds)
+
+    stopped = Stopped(4, clock)
     with pytest.raises(KeyboardInterrupt):
         run_toy(tmp_path, "random", trials=50, seconds=1_000, clock=clock, executor=stopped)
     left = [trial.number for trial in trials_in(tmp_path) if trial.evaluation is None]
@@ -478,16 +486,6 @@ def test_places_of_what_has_no_time_left_are_for_others(
     begun = [job.trial for _, job in again.starts]
     assert not set(begun) & set(left[2:])
     assert max(begun) > max(left)
-
-
-def interrupted_after(
-    wait: Callable[..., list[Outcome]], times: int, seconds: float | None = None
-) -> list[Outcome]:
-    """Results some times, then the end."""
-    if (calls := interrupted_after.__dict__.setdefault("calls", {})).setdefault(id(wait), 0) >= times:
-        raise KeyboardInterrupt
-    calls[id(wait)] += 1
-    return wait(seconds)
 
 
 def stopped_at(number: int, score: Callable[[Job], Evaluated] = evaluate) -> Callable[[Job], Evaluated]:
