@@ -1,7 +1,7 @@
 """The whole way of the data, in a few calls: search, resume, finalize, load."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ from gcnas.run.session import (
     open_ledger,
     try_strategy,
 )
-from gcnas.run.trial import RESUMED, Trial, changed
+from gcnas.run.trial import RESUMED, Trial, changed, decisive
 from gcnas.space import SearchSpace
 from gcnas.strategy import find_constructor
 from gcnas.training import torch_as_it_was
@@ -236,7 +236,8 @@ def finalize(
             # What is measured after the training is held against these limits too.
             limits = context.space.limits.within(wanted.limits)
             limited = replace(context, space=replace(context.space, limits=limits))
-            lasting = trial is None and chosen.proposal.fingerprint in context.lasting(passes)
+            known = context.lasting(passes, chosen.fidelity.epochs)
+            lasting = trial is None and chosen.proposal.fingerprint in known
             clock = Clock(elapsed(ledger))
             _deliver(limited, ledger, clock, chosen, seconds, observer, refinement, lasting=lasting)
         write_tables(context, observer)
@@ -352,7 +353,7 @@ def run_to_the_end(
                     spent, again = clock() - earlier, changes is not None
                     left = _seconds_left(context, spent, seconds, again=again, stopped=driver.interrupted)
                     left = None if by_length else left
-                    lasting = chosen.proposal.fingerprint in context.lasting(passes)
+                    lasting = chosen.proposal.fingerprint in context.lasting(passes, chosen.fidelity.epochs)
                     searched = spare.get(chosen.proposal.fingerprint)
                     _deliver(context, ledger, clock, chosen, left, observer, lasting=lasting, searched=searched)
     finally:
@@ -465,12 +466,13 @@ def choose_trial(
         if within is not None and within != Limits():
             # A limit takes the place of a soft target: what the front shows is what it chooses from.
             trials = accuracies(trials, context.config.model_dump())
-        choose = partial(
-            recommend,
-            limits=limits,
-            validation_images=images_behind(context.dataset.validation().labels, context.config.reward),
-            lasting=context.lasting(passes),
-        )
+        images = images_behind(context.dataset.validation().labels, context.config.reward)
+
+        def choose(trials: Sequence[Trial]) -> Trial | None:
+            epochs = next((trial.fidelity.epochs for trial in decisive(trials, limits)), None)
+            known = context.lasting(passes, epochs)
+            return recommend(trials, limits, validation_images=images, lasting=known)
+
         if limits.latency is None:
             best = choose(trials)
         else:

@@ -116,6 +116,17 @@ class Result:
         with LedgerReader(self._folder.ledger) as ledger:
             return policy_of_run(ledger, config, self._space, untrained)
 
+    @property
+    def strategy(self) -> str:
+        """Name of the strategy that the run has."""
+        return str(RunConfig.from_yaml(self._folder.config)["strategy"])
+
+    @property
+    def policy_has_learnt(self) -> bool:
+        """Whether the run's policy, if it has one, has learnt from anything so far."""
+        with LedgerReader(self._folder.ledger) as ledger:
+            return bool(ledger.learning())
+
     def front(self, against: str = "params") -> tuple[FrontPoint, ...]:
         """The networks that none of the run beats in accuracy at as low a cost, the lowest cost first.
 

@@ -194,7 +194,7 @@ def test_status_says_what_is_odd_about_the_data(run_gcnas: RunGcnas, photos: Pat
 def test_why(finished: Path, run_gcnas: RunGcnas) -> None:
     said = run_gcnas("why", finished).stdout
     assert "Too few evaluations of equal training to tell: 4" in said
-    assert "STOP" in said
+    assert "The policy of 'gcnas' has not learnt from any network yet." in said
     assert "as it is" in said
     assert max(map(len, said.splitlines())) <= 80
     refused = run_gcnas("why", finished, "--trial", "9", check=False)
@@ -408,6 +408,7 @@ def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Pat
     explained = run_gcnas("explain", "policy", "--trial", "1").stdout
     layers = 6  # trial 1 is the ResNet-9
     assert explained.count("composition graph") == layers
+    assert "has learnt nothing yet" in explained
     assert f"{layers + 1}. STOP" in explained
     assert run_gcnas("explain", "policy", "--trial", "1", "--html", "one.html").stdout == "one.html\n"
     assert (tmp_path / "one.html").read_text(encoding="utf-8").count("<h3>Composition graph</h3>") == layers + 1

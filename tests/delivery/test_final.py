@@ -291,18 +291,6 @@ def test_passes_go_on_while_the_wall_clock_has_time(
     assert most[1:] == [passes, min(passes, 300)]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "with_onnx", "without"), [(5, 3, 3), (30, 6, 3), (60, 8, 3.6), (600, 36, 36)]
-)
-def test_time_is_kept_for_the_onnx_file(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, with_onnx: float, without: float
-) -> None:
-    assert final._reserve(seconds, onnx=True) == pytest.approx(with_onnx)
-    assert final._reserve(seconds, onnx=False) == pytest.approx(without)
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    assert final._reserve(seconds, onnx=True) == pytest.approx(without)
-
-
 def test_what_decides_a_training_cannot_change(result: Result) -> None:
     with pytest.raises(ConfigurationError, match="cannot change seed"):
         gcnas.finalize(result.run, seed=3)

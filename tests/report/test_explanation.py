@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from gcnas.policy.beliefs import beliefs
 from gcnas.records import Cost, Fidelity, Limits, Proposal, Trajectory
 from gcnas.report.explanation import write_explanation
 from gcnas.report.graph_pictures import WIDTH
-from gcnas.report.graphs import graphs, reading
+from gcnas.report.graphs import chooser, graphs, reading
 from gcnas.run.trial import Trial
 from gcnas.space import Choice, InputShape, LayerType, SearchSpace, Shape
 from gcnas.strategy import RandomStrategy
@@ -48,6 +49,28 @@ def write(path: Path, policy: Policy, trajectory: Trajectory, run: str = "run") 
     assert found.references == []
     assert found.handlers == []
     return text
+
+
+@pytest.mark.parametrize(
+    ("source", "strategy", "words"),
+    [
+        ("policy", "reinforce", ""),
+        ("policy", "gcnas", "the critics of the strategy chose it"),
+        ("edit", "gcnas", "Not the blocks but 'edit' chose this network"),
+        ("reference", "reinforce", "Not the blocks but 'reference' chose this network"),
+    ],
+)
+def test_who_chose_the_network_is_said(tmp_path: Path, source: str, strategy: str, words: str) -> None:
+    assert words in chooser(source, strategy)
+    assert bool(chooser(source, strategy)) is bool(words)
+    torch.manual_seed(0)
+    policy = GCNPolicy(TOY, SMALL)
+    proposal = Proposal(TOY.decode(DEEP.actions), DEEP, source)
+    trial = Trial(3, proposal, Cost(1_234), Fidelity(1))
+    page = write_explanation(tmp_path / "page.html", policy, trial, "run", "the policy", strategy)
+    text = unescape(page.read_text(encoding="utf-8"))
+    assert words in text
+    assert ("chose this network" in text or "chose it" in text) is bool(words)
 
 
 def redrawn() -> tuple[RedrawPolicy, list[Trajectory]]:

@@ -1,11 +1,14 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.report.conftest import MakeRun
 from tests.report.test_html import page
+from typer.testing import CliRunner
 
 import gcnas
+from gcnas.cli import app
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.network import weights_bytes
 from gcnas.report import reasons
@@ -27,14 +30,24 @@ def test_of_a_run_without_a_policy(make_run: MakeRun) -> None:
 
 @pytest.mark.slow
 def test_of_a_run_with_a_policy(tmp_path: Path) -> None:
-    options = {"budget": 1, "epochs": 1, "final_epochs": 1, "threads": 1}
-    result = gcnas.search("digits", out=tmp_path / "run", **options)
+    """The first update of ``reinforce`` comes after some networks of its own."""
+    options = {"strategy": "reinforce", "epochs": 1, "final_epochs": 1, "threads": 1, "onnx": False}
+    result = gcnas.search("digits", out=tmp_path / "run", budget=1, **options)
+    assert not result.policy_has_learnt
+    assert result.why().preferences is None
+    assert result.why().no_policy == "The policy of 'reinforce' has not learnt from any network yet."
+    text = (result.run / "report.html").read_text()
+    assert "has not learnt from any network yet." in text
+    assert "Type probabilities by position" not in text
+    assert "Too few evaluations of equal training to tell" in text
+    result = gcnas.resume(tmp_path / "run", budget=14)
+    assert result.policy_has_learnt
     found = result.why()
     assert found.preferences is not None
     assert found.preferences.reached[0] == 1
-    text = (result.run / "report.html").read_text()
-    assert "Type probabilities by position" in text
-    assert "Too few evaluations of equal training to tell" in text
+    said = CliRunner().invoke(app, ["why", str(result.run)], env={"COLUMNS": "80"}).output
+    assert re.search(r"^STOP +\d\.\d\d", said, re.MULTILINE)
+    assert "Type probabilities by position" in (result.run / "report.html").read_text()
 
 
 def test_what_is_not_there_is_said(make_run: MakeRun, tmp_path: Path) -> None:

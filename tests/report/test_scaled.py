@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gcnas.report.plots import accuracy_against_multiply_adds
+from gcnas.report.plots import accuracy_against_multiply_adds, grown_alike
 from gcnas.report.scaled import ScaledNetwork, scaled_networks
 
 GOOD: dict[str, Any] = {
@@ -70,3 +70,13 @@ def test_the_plot_names_every_size(tmp_path: Path) -> None:
     assert plot is not None
     for text in ("phi 0", "phi 1", "phi 2", "multiply-adds", "validation accuracy"):
         assert text in plot
+
+
+def test_a_line_joins_what_grew_alike() -> None:
+    def network(phi: int, growth: str, epochs: int = 3, trial: int = 2) -> ScaledNetwork:
+        return ScaledNetwork(phi, trial, growth, "8\u00d78", 5, 1_000, 10_000 * 2**phi, epochs, 0.5, None)
+
+    first, same, other = network(0, ""), [network(1, "deep"), network(3, "deep")], network(2, "wide")
+    longer, elsewhere = network(4, "deep", epochs=9), network(0, "", trial=7)
+    lines = grown_alike([first, same[0], other, same[1], longer, elsewhere])
+    assert lines == [[first, *same], [first, other], [longer], [elsewhere]]

@@ -25,14 +25,16 @@ from gcnas.execution import Evaluated, Executor, Job, Outcome, SerialExecutor
 from gcnas.execution.serial import attempt
 from gcnas.records import Evaluation, EvaluationState, Fidelity, LayerAction, Limits, Proposal
 from gcnas.run import driver as driving
+from gcnas.run.amounts import GRACE
 from gcnas.run.checkpoints import Checkpoints
-from gcnas.run.driver import FIRST_FAILURES, GRACE, Clock, Driver, Stop
+from gcnas.run.driver import FIRST_FAILURES, Clock, Driver, Stop
 from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.middleware import MAX_REJECTIONS, ReferencesFirst, Unique, WithinLimits
 from gcnas.run.observer import Observer
 from gcnas.run.recommendation import time_limit
 from gcnas.run.repeats import Repeats
+from gcnas.run.session import delivery_seconds, elapsed
 from gcnas.run.trial import Rejection, Trial
 from gcnas.strategy import RandomStrategy
 
@@ -741,6 +743,77 @@ def test_candidates_get_the_time_that_is_left(tmp_path: Path, monkeypatch: pytes
     use_clock(monkeypatch, clock)
     run_toy(tmp_path, trials=99, seconds=50, clock=clock, score=timed(clock, lambda _: 20, jobs))
     assert [job.seconds for job in jobs] == pytest.approx([(1 + GRACE) * 50, (1 + GRACE) * 50 - 20])
+
+
+def ending(clock: FakeClock, seconds: Callable[[Job], float]) -> Callable[[Job], Evaluated]:
+    """Candidates that take so long, if they have the time."""
+
+    def score(job: Job) -> Evaluated:
+        assert job.seconds is not None
+        clock.now += min(seconds(job), job.seconds)
+        if seconds(job) > job.seconds:
+            raise TimeLimitError("The time limit was reached.")
+        return luck(job.proposal.architecture), {}, None
+
+    return score
+
+
+def test_what_the_end_of_the_search_stops_waits_for_a_larger_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fifth candidate takes 100 s and has 20: it is no failure, loses no attempt, and is taken up again."""
+    clock, witness = FakeClock(), Witness()
+    use_clock(monkeypatch, clock)
+    score = ending(clock, lambda job: 100.0 if job.trial == 5 else 10.0)
+    run_toy(tmp_path, "random", trials=99, seconds=55, clock=clock, score=score, observer=witness)
+    assert clock.now == pytest.approx((1 + GRACE) * 55)
+    stopped = trials_in(tmp_path)[-1]
+    assert (stopped.number, stopped.evaluation, stopped.attempts) == (5, None, 0)
+    assert ["Trial 5" in note and "larger budget" in note for note in witness.notes] == [True]
+    # A process that goes on knows of the time, and of the delivery that followed; nothing happens without more of it.
+    with Ledger(tmp_path / "run.db") as ledger:
+        assert elapsed(ledger) == clock.now
+        ledger.event(100.5, "delivered", "trial 1")
+        assert (elapsed(ledger), delivery_seconds(ledger)) == (100.5, pytest.approx(40.0))
+    for _ in range(2):
+        later = FakeClock(100.5)
+        run_toy(tmp_path, "random", trials=99, seconds=95, clock=later, score=ending(later, lambda _: 100.0))
+        assert trials_in(tmp_path)[-1] == stopped
+    clock = FakeClock(100.5)
+    score = ending(clock, lambda job: 100.0 if job.trial == 5 else 10.0)
+    use_clock(monkeypatch, clock)
+    run_toy(tmp_path, "random", trials=99, seconds=240, clock=clock, score=score)
+    found = trials_in(tmp_path)[4].evaluation
+    assert found is not None
+    assert (found.state, found.seconds) == (EvaluationState.COMPLETE, 100)
+    assert len(trials_in(tmp_path)) > 5
+
+
+def test_who_takes_longer_than_a_candidate_may_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    use_clock(monkeypatch, clock)
+
+    def limited(driver: Driver) -> None:
+        driver._stop = replace(driver._stop, candidate_seconds=15.0)
+
+    score = ending(clock, lambda job: 100.0 if job.trial == 4 else 10.0)
+    run_toy(tmp_path, "random", trials=99, seconds=90, clock=clock, score=score, prepare=limited)
+    found = trials_in(tmp_path)[3].evaluation
+    assert found is not None
+    assert (found.state, found.error_kind, found.seconds) == (EvaluationState.FAILED, "time-out", 15)
+
+
+def test_where_nothing_else_is_there_the_end_of_the_search_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what the error is about."""
+    clock = FakeClock()
+    use_clock(monkeypatch, clock)
+    with pytest.raises(SearchFailedError, match="The first failure was time-out"):
+        run_toy(tmp_path, trials=99, seconds=55, clock=clock, score=ending(clock, lambda _: 100.0))
+    assert [trial.evaluation is None for trial in trials_in(tmp_path)] == [False]
 
 
 def test_designs_by_people_get_twice_the_time_limit(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """The model of how long a candidate takes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gcnas.records import Architecture
+from gcnas.errors import TimeLimitError
+from gcnas.records import Architecture, Evaluation, EvaluationState, Fidelity, Proposal
+from gcnas.records.evaluation import SIGNAL_SECONDS
 from gcnas.run.duration import MIN_OBSERVATIONS, DurationModel
 from gcnas.space import InputShape, SearchSpace
 from gcnas.space.presets import CNN
@@ -81,3 +84,44 @@ def test_later_observations_count(architectures: list[Architecture]) -> None:
     for architecture in architectures[:10]:
         model.observe(architecture, 2.0)
     assert 1.1 < (model.predict(architectures[20]) or 0) < 2
+
+
+def test_a_time_out_teaches_the_least_that_a_network_takes(architectures: list[Architecture]) -> None:
+    """It had 60 s for three epochs; where a network is known to take longer than that anyway, nothing is learnt."""
+    slow = Evaluation(
+        Proposal(architectures[9], SPACE.encode(architectures[9]), "random"),
+        EvaluationState.FAILED,
+        fidelity=Fidelity(3, 7),
+        error_kind=TimeLimitError.kind,
+        error="The time limit was reached.",
+        seconds=60.0,
+    )
+    for usual, grows in ((1.0, True), (30.0, False)):
+        model = DurationModel(SPACE)
+        for architecture in architectures[:8]:
+            model.observe(architecture, usual)
+        before = model.predict(architectures[9])
+        assert before == pytest.approx(usual)
+        model.learn(slow)
+        after = model.predict(architectures[9])
+        assert after is not None
+        assert (after > before) is grows
+        assert after >= before
+    model.learn(replace(slow, seconds=100.0, metrics={SIGNAL_SECONDS: 40.0}))
+    assert model.predict(architectures[9]) == after  # 60 s were training
+    fresh = DurationModel(SPACE)
+    for count in range(1, MIN_OBSERVATIONS + 1):
+        fresh.learn(replace(slow, seconds=60.0 * count))
+    assert (fresh.predict(architectures[9]) or 0.0) > 20.0
+
+
+@pytest.mark.parametrize("kind", ["crash", "out-of-memory", None])
+def test_other_failures_teach_nothing_about_time(architectures: list[Architecture], kind: str | None) -> None:
+    model = DurationModel(SPACE)
+    proposal = Proposal(architectures[0], SPACE.encode(architectures[0]), "random")
+    failed = Evaluation(
+        proposal, EvaluationState.FAILED, fidelity=Fidelity(3, 7), error_kind=kind, seconds=60.0
+    )
+    for _ in range(MIN_OBSERVATIONS):
+        model.learn(failed)
+    assert model.predict(architectures[0]) is None

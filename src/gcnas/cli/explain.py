@@ -57,11 +57,14 @@ def explain(
         )
     if chosen is None:
         raise ConfigurationError(f"There is no such trial; the run has {len(trials)}, see trials.csv.")
+    learnt, strategy = untrained is not None or result.policy_has_learnt, result.strategy
     if html is not None:
-        whose = (
-            f"an untrained policy of {untrained}" if untrained else "the policy that the run has learnt by now"
-        )
-        typer.echo(write_explanation(html, policy, chosen, run.resolve().name, whose))
+        whose = "the policy that the run has learnt by now"
+        if untrained is not None:
+            whose = f"an untrained policy of {untrained}"
+        elif not learnt:
+            whose = "the policy of the run, which has learnt nothing yet"
+        typer.echo(write_explanation(html, policy, chosen, run.resolve().name, whose, strategy))
         return
     trajectory = chosen.proposal.trajectory
     drawn = graphs(policy, trajectory)
@@ -69,8 +72,10 @@ def explain(
     console.print(
         f"trial {chosen.number} ({escape(chosen.proposal.source)}), decision by decision; node 0 is the input"
     )
-    if whose := chooser(chosen.proposal.source):
+    if whose := chooser(chosen.proposal.source, strategy):
         console.print(escape(whose))
+    if not learnt:
+        console.print("The policy of the run has learnt nothing yet: it believes what it did from the start.")
     console.print(reading(policy))
     if drawn:
         console.print(

@@ -21,6 +21,7 @@ from gcnas.export import onnx_bytes
 from gcnas.export.onnx_extra import INSTALL, missing_packages
 from gcnas.files import read_json
 from gcnas.network import Network
+from gcnas.run.amounts import reserve
 from gcnas.run.context import Context
 from gcnas.run.observer import Observer
 from gcnas.run.trial import Trial
@@ -39,18 +40,6 @@ from gcnas.training import (
 )
 from gcnas.training.candidate import build_seeded
 from gcnas.training.failure import as_candidate_error
-
-RESERVE_SHARE = 0.06
-"""Share of the wall clock left, when the final training begins, that is kept for test, files and report."""
-
-RESERVE_SECONDS = 3.0
-"""The least of it."""
-
-ONNX_SECONDS = 5.0
-"""What it takes besides to import the packages of the extra ``onnx`` and to write the ONNX file."""
-
-ONNX_SHARE = 0.2
-"""Share of a short wall clock that may be kept for that; a longer training is worth more than punctuality."""
 
 TRAINING_FACTS = ("mixed", "distillation", "inheritance")
 """What ``metrics.json`` says of the training behind the weights, beside its epochs."""
@@ -297,7 +286,7 @@ def _train(
     teacher: Known | ToTrain | None,
 ) -> _Trained:
     seed = stream_seed(context.config.seed, "final") % 2**31
-    clock = _Clock(None if seconds is None else seconds - _reserve(seconds, onnx=context.config.onnx))
+    clock = _Clock(None if seconds is None else seconds - reserve(seconds, onnx=context.config.onnx))
     recipe, heritage, distillation = context.final_recipe, refinement.heritage, None
     facts: dict[str, Any] = {}
     behind = 0.0
@@ -396,11 +385,3 @@ class _Clock:
         """Some passes, within a share of the time left."""
         left = self.left
         return EpochSchedule(epochs) if left is None else TimedSchedule(left * share, epochs)
-
-
-def _reserve(seconds: float, *, onnx: bool) -> float:
-    """Seconds of a wall clock that are not for training."""
-    plain = max(RESERVE_SECONDS, RESERVE_SHARE * seconds)
-    if not onnx or missing_packages():
-        return plain
-    return max(plain, min(RESERVE_SECONDS + ONNX_SECONDS, ONNX_SHARE * seconds))

@@ -48,7 +48,7 @@ class Outcome:
     """What came of a job.
 
     Attributes:
-        job: The job; its time limit may be the shorter one with which it began.
+        job: The job as it began: its time limit is the shorter one if the search had less time left by then.
         evaluation: Its result, complete or failed.
         weights: Trained weights by name (tensors on the CPU), where there are any.
     """

@@ -25,7 +25,7 @@ from gcnas.errors import (
     TimeLimitError,
     WorkerError,
 )
-from gcnas.execution.base import LEAST_SECONDS, Executor, Job, Outcome
+from gcnas.execution.base import Executor, Job, Outcome
 from gcnas.execution.cluster_worker import SETTING_UP, Board, Result, Sent, Shipment, evaluate
 from gcnas.execution.packing import pack
 from gcnas.execution.processes import Setup, TellProgress
@@ -211,10 +211,14 @@ class _Task:
     @property
     def limit(self) -> float | None:
         """Seconds that it may take since it began: no more than the search had left then."""
-        if self.end is None or self.since is None:
-            return self.job.seconds
-        left = max(self.end - self.since, LEAST_SECONDS)
-        return left if self.job.seconds is None else min(left, self.job.seconds)
+        return self.job.seconds if self.since is None else self.begun(self.since).seconds
+
+    def begun(self, now: float) -> Job:
+        """The job as it began, or as it is now where it did not: with no more time than the search had left."""
+        if self.end is None:
+            return self.job
+        left = self.end - (now if self.since is None else self.since)
+        return replace(self.job, left=left).after(0.0)
 
 
 class RayExecutor(Executor):
@@ -361,9 +365,7 @@ class RayExecutor(Executor):
             ) from error
 
     def _send(self, task: _Task) -> None:
-        job, start = task.job, None
-        if job.left is not None and task.end is not None:
-            job = job.after(job.left - (task.end - time.monotonic()))
+        job, start = task.begun(time.monotonic()), None
         if task.job.start is not None:
             with suppress(OSError):  # without it the training begins anew
                 start = task.job.start.read_bytes()
@@ -406,7 +408,7 @@ class RayExecutor(Executor):
             with suppress(OSError):
                 task.job.keep.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(task.job.keep, result.kept)
-        return replace(result.message.outcome, job=task.job)
+        return replace(result.message.outcome, job=task.begun(time.monotonic()))
 
     def _fallen(self, task: _Task, error: Exception) -> Outcome | None:
         raised = self._ray.exceptions
@@ -429,7 +431,7 @@ class RayExecutor(Executor):
 
     def _failed(self, task: _Task, error: CandidateError) -> Outcome:
         seconds = 0.0 if task.since is None else time.monotonic() - task.since
-        return Outcome(task.job, failure(task.job, error, seconds))
+        return Outcome(task.begun(time.monotonic()), failure(task.job, error, seconds))
 
     def _look(self) -> None:
         """Read the board, and cancel what is beyond its bounds."""

@@ -31,7 +31,9 @@ class _Decision:
     closed: str
 
 
-def write_explanation(path: Path, policy: Policy, trial: Trial, run: str, whose: str) -> Path:
+def write_explanation(
+    path: Path, policy: Policy, trial: Trial, run: str, whose: str, strategy: str = ""
+) -> Path:
     """Write one HTML file without scripts and network access.
 
     Args:
@@ -40,6 +42,7 @@ def write_explanation(path: Path, policy: Policy, trial: Trial, run: str, whose:
         trial: The network.
         run: Name of the run.
         whose: The policy in words.
+        strategy: Name of the run's strategy.
 
     Raises:
         RunFolderError: If the file cannot be written.
@@ -53,7 +56,7 @@ def write_explanation(path: Path, policy: Policy, trial: Trial, run: str, whose:
         "decided": len(steps) - 1,
         "network": describe(trial.proposal.architecture),
         "reading": reading(policy),
-        "chooser": chooser(trial.proposal.source),
+        "chooser": chooser(trial.proposal.source, strategy),
         "window": space.window,
         "heat_map": markup(_heat_map(space, steps)),
         "steps": [

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gcnas.policy import GCNPolicy, Policy, RedrawPolicy, SkeletonFirstPolicy
 from gcnas.records import STOP, Draw, LayerAction, Trajectory
 from gcnas.space import SearchSpace
+from gcnas.strategy import JUDGED
 from gcnas.strategy.reinforce import SOURCE
 
 Edge = tuple[int, int]
@@ -62,11 +63,21 @@ def reading(policy: Policy) -> str:
     return sentence
 
 
-def chooser(source: str) -> str:
-    """One sentence on who chose a network, where it was not the policy."""
-    if source == SOURCE:
-        return ""
-    return f"Not the blocks but {source!r} chose this network: what is shown is what they believe of it."
+def chooser(source: str, strategy: str) -> str:
+    """One sentence on who chose a network, where it was not the policy alone.
+
+    Args:
+        source: Of the proposal.
+        strategy: Name of the run's strategy.
+    """
+    if source != SOURCE:
+        return f"Not the blocks but {source!r} chose this network: what is shown is what they believe of it."
+    if strategy in JUDGED:
+        return (
+            "The blocks drew this network, or one that it is an edit or two away from, among others, and the critics "
+            "of the strategy chose it."
+        )
+    return ""
 
 
 def graphs(policy: Policy, trajectory: Trajectory) -> list[Graphs]:

@@ -135,10 +135,7 @@ def accuracy_against_multiply_adds(trials: Sequence[Trial], networks: Sequence[S
             [trial.cost.multiply_adds for trial in candidates], [trial.score for trial in candidates],
             s=20, color=GREY, alpha=0.5, linewidths=0, label="candidates of the search",
         )  # fmt: skip
-        # Those of one network with equal training are joined.
-        kinds = dict.fromkeys((n.trial, n.epochs) for n in networks)
-        for number, kind in enumerate(kinds):
-            alike = [n for n in networks if (n.trial, n.epochs) == kind]
+        for number, alike in enumerate(grown_alike(networks)):
             axes.plot(
                 [n.multiply_adds for n in alike], [n.accuracy for n in alike], "o-", color=BLUE, linewidth=1.6,
                 markersize=7, label="_" if number else "grown", zorder=4,
@@ -154,6 +151,17 @@ def accuracy_against_multiply_adds(trials: Sequence[Trial], networks: Sequence[S
         axes.set_xlabel("multiply-adds")
         _finish(axes, "validation accuracy")
         return _svg(figure, "Validation accuracy of grown networks against multiply-adds")
+
+
+def grown_alike(networks: Sequence[ScaledNetwork]) -> list[list[ScaledNetwork]]:
+    """Those of one network with equal training and coefficients, each time with the network itself."""
+    kinds = dict.fromkeys((n.trial, n.epochs, n.growth) for n in networks if n.growth)
+    joined = {kind[:2] for kind in kinds}
+    kinds |= dict.fromkeys((n.trial, n.epochs, "") for n in networks if (n.trial, n.epochs) not in joined)
+    return [
+        [n for n in networks if (n.trial, n.epochs) == (trial, epochs) and n.growth in ("", growth)]
+        for trial, epochs, growth in kinds
+    ]
 
 
 def _figure() -> "tuple[Figure, Axes]":

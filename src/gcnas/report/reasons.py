@@ -88,7 +88,10 @@ def reasons_of(folder: RunRecord, chosen: Trial, space: SearchSpace) -> Reasons:
 def _preferences(folder: RunRecord, space: SearchSpace) -> Preferences:
     config = RunConfig.create(**folder.config)
     with LedgerReader(folder.path / "run.db") as ledger:
-        return preferences(policy_of_run(ledger, config, space, None))
+        policy = policy_of_run(ledger, config, space, None)
+        if not ledger.learning():
+            raise ConfigurationError(f"The policy of {config.strategy!r} has not learnt from any network yet.")
+    return preferences(policy)
 
 
 def _first_sentence(error: GCNASError) -> str:

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from gcnas.config import RunConfig
+from gcnas.export.onnx_extra import missing_packages
 from gcnas.records import Fidelity
 from gcnas.run.rungs import rungs
 
@@ -46,6 +47,21 @@ the search-train images: it sees the validation images as well, and the network 
 
 LONGEST_CANDIDATE = 1 / 4
 """No candidate takes more than this share of the search's wall clock."""
+
+GRACE = 0.1
+"""A candidate under way may run past the end of the search by this share of it."""
+
+RESERVE_SHARE = 0.06
+"""Share of the wall clock left, when the final training begins, that is kept for test, files and report."""
+
+RESERVE_SECONDS = 3.0
+"""The least of it."""
+
+ONNX_SECONDS = 5.0
+"""What it takes besides to import the packages of the extra ``onnx`` and to write the ONNX file."""
+
+ONNX_SHARE = 0.2
+"""Share of a short wall clock that may be kept for that; a longer training is worth more than punctuality."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +138,12 @@ def _amounts(
         return Amounts(epochs, final_epochs, candidate_seconds=config.candidate_seconds)
     speed = images_per_second()
     # What the final training cannot use, the search can.
-    final_seconds, needed = config.final_share * config.budget.seconds, LEEWAY * final_epochs * images
+    budget, seen = config.budget.seconds, LEEWAY * final_epochs * images
+    share, needed = config.final_share * budget, partial(_needed, budget=budget, onnx=config.onnx)
     final_speed = None
-    if final_images_per_second is not None and needed / (speed * workers) < final_seconds:
+    if final_images_per_second is not None and needed(seen / (speed * workers)) < share:
         final_speed = final_images_per_second()
-    final_seconds = min(final_seconds, needed / (final_speed or speed))
-    search_seconds = config.budget.seconds - final_seconds
+    search_seconds = budget - min(share, needed(seen / (final_speed or speed)))
     if config.epochs is None:
         trainings = CANDIDATES_IN_TIME[fidelity]
         of_worker = trainings if workers == 1 else max(trainings / workers, TRAININGS_OF_WORKER[fidelity])
@@ -138,6 +154,38 @@ def _amounts(
     limit = config.candidate_seconds or search_seconds * LONGEST_CANDIDATE
     stretched = config.final_epochs is None
     return Amounts(epochs, final_epochs, search_seconds, limit, speed, final_speed, stretched)
+
+
+def _needed(training: float, *, budget: float, onnx: bool) -> float:
+    """Seconds of a budget that leave a final training its own, however late a candidate of the search ends.
+
+    Args:
+        training: Seconds of training.
+        budget: Seconds of the run.
+        onnx: Whether an ONNX file is asked for.
+    """
+    # The least of which :func:`reserve` leaves as much.
+    whole = max(training + RESERVE_SECONDS, training / (1 - RESERVE_SHARE))
+    if _writes_onnx(onnx=onnx):
+        whole = max(whole, min(training + RESERVE_SECONDS + ONNX_SECONDS, training / (1 - ONNX_SHARE)))
+    return (whole + GRACE * budget) / (1 + GRACE)
+
+
+def reserve(seconds: float, *, onnx: bool) -> float:
+    """Seconds of the wall clock of a final training that are not for training.
+
+    Args:
+        seconds: What is left when it begins.
+        onnx: Whether an ONNX file is asked for.
+    """
+    plain = max(RESERVE_SECONDS, RESERVE_SHARE * seconds)
+    if not _writes_onnx(onnx=onnx):
+        return plain
+    return max(plain, min(RESERVE_SECONDS + ONNX_SECONDS, ONNX_SHARE * seconds))
+
+
+def _writes_onnx(*, onnx: bool) -> bool:
+    return onnx and not missing_packages()
 
 
 def _clamp(value: float, bounds: tuple[int, int]) -> int:

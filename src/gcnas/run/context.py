@@ -8,7 +8,7 @@ from gcnas.config import RunConfig, stream_seed
 from gcnas.data import Dataset
 from gcnas.errors import SpaceError
 from gcnas.records import Fidelity
-from gcnas.run.amounts import Amounts
+from gcnas.run.amounts import GRACE, Amounts, reserve
 from gcnas.run.folder import RunFolder
 from gcnas.run.recommendation import images_behind
 from gcnas.run.rungs import rungs
@@ -63,14 +63,15 @@ class Context:
         """The platform of the final training, which has all threads to itself."""
         return replace(self.platform, threads=self.workers.all_threads)
 
-    def lasting(self, passes: float | None = None) -> list[str]:
+    def lasting(self, passes: float | None = None, epochs: int | None = None) -> list[str]:
         """Fingerprints of the designs that are known to last, if a long final training follows on short ones.
 
         Args:
             passes: Of the final training; those expected of the run's own by default.
+            epochs: Of the trainings that decide; those of a candidate's full training by default.
         """
         passes = self.expected_passes if passes is None else passes
-        if self.amounts.epochs >= SHORT_BELOW or passes < LONG_FROM:
+        if (self.amounts.epochs if epochs is None else epochs) >= SHORT_BELOW or passes < LONG_FROM:
             return []
         found: list[str] = []
         for design in self.space.lasting:
@@ -83,7 +84,10 @@ class Context:
     def expected_passes(self) -> float:
         """Passes that the first reference would at least make in the final training within the budget of the run."""
         budget, search = self.config.budget.seconds, self.amounts.search_seconds
-        return self.passes_in(None if budget is None or search is None else budget - search)
+        if budget is None or search is None:
+            return self.passes_in(None)
+        left = budget - (1 + GRACE) * search
+        return self.passes_in(left - reserve(left, onnx=self.config.onnx))
 
     def passes_in(self, seconds: float | None) -> float:
         """Passes that the first reference would at least make in a final training.

@@ -13,6 +13,7 @@ from gcnas.errors import LimitsTooTightError, RunFolderError, SearchFailedError,
 from gcnas.execution import Executor, Job, Outcome
 from gcnas.execution.base import LEAST_SECONDS
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Proposal
+from gcnas.run.amounts import GRACE
 from gcnas.run.checkpoints import Checkpoints
 from gcnas.run.costs import priced
 from gcnas.run.group import Group
@@ -22,7 +23,7 @@ from gcnas.run.observer import Observer
 from gcnas.run.recommendation import is_given, time_limit
 from gcnas.run.repeats import Repeats
 from gcnas.run.signal_clock import SignalClock
-from gcnas.run.trial import Rejection, Trial
+from gcnas.run.trial import STOPPED, Rejection, Trial
 from gcnas.space import SearchSpace
 from gcnas.strategy import Strategy
 
@@ -31,9 +32,6 @@ FIRST_FAILURES = 5
 
 SLOW_START = 10
 """Time limits that may pass until the first design has a worker."""
-
-GRACE = 0.1
-"""A candidate under way may run past the end of the search by this share of it."""
 
 PRUNE = 0.01
 """Checkpoints are looked through after so many more trials, as a share of those that are finished."""
@@ -234,7 +232,7 @@ class Driver:
         return list(self._pending.values())
 
     def _set_aside(self, trial: Trial, why: str) -> None:
-        """Leave a trial of an earlier process in the ledger, for a process that can take it up."""
+        """Leave a trial in the ledger, for a process that can take it up."""
         self._aside.append(self._pending.pop(trial.number))
         if self._repeats is not None:
             self._repeats.miss(trial)
@@ -293,6 +291,9 @@ class Driver:
     def _take_in(self, outcome: Outcome) -> None:
         """Tell the strategy, keep the network if it is the best, ask for more, and commit all of it at once."""
         evaluation = outcome.evaluation
+        if self._ended_by_the_search(outcome):
+            self._put_back(self._pending[outcome.job.trial])
+            return
         if evaluation.state is EvaluationState.INFEASIBLE:  # found out by the executor: it had its trial
             evaluation = replace(evaluation, state=EvaluationState.FAILED)
         if self._signals is not None:
@@ -334,6 +335,23 @@ class Driver:
             self._commit([], more, at_once=bool(problems))
             if problems:
                 raise problems[0]
+
+    def _ended_by_the_search(self, outcome: Outcome) -> bool:
+        """Whether what stopped a candidate is the end of the search, and not that it took longer than one may."""
+        job, evaluation = outcome.job, outcome.evaluation
+        late = evaluation.state is EvaluationState.FAILED and evaluation.error_kind == TimeLimitError.kind
+        return late and job.left is not None and job.seconds == job.left and self._history.complete > 0
+
+    def _put_back(self, trial: Trial) -> None:
+        """Leave a trial that was stopped in the ledger, with the time that it took; it loses no attempt."""
+        self._set_aside(
+            trial, "was stopped by the end of the search; with a larger budget it is taken up again"
+        )
+        self._flush()  # it may have been asked for since
+        self._ledger.event(self._clock(), STOPPED, f"trial {trial.number}")
+        self._ledger.take_back_attempts(self._started & {trial.number})
+        self._started.discard(trial.number)
+        self._begin_waiting()
 
     def _remember(self, trial: Trial) -> None:
         self._history.add(trial)

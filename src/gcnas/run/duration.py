@@ -4,6 +4,7 @@ from bisect import insort
 
 import numpy as np
 
+from gcnas.errors import TimeLimitError
 from gcnas.records import Architecture, Evaluation, EvaluationState
 from gcnas.space import SearchSpace
 
@@ -51,10 +52,18 @@ class DurationModel:
         self._fitted = 0
 
     def learn(self, evaluation: Evaluation) -> None:
-        """Learn the seconds of an epoch from an evaluation, if it is complete."""
+        """Learn the seconds of an epoch from an evaluation.
+
+        One that was stopped at its time limit takes at least as long as it had for each of its epochs; that is an
+        observation where less is predicted.
+        """
+        architecture, fidelity = evaluation.proposal.architecture, evaluation.fidelity
         if evaluation.state is EvaluationState.COMPLETE and evaluation.trained_epochs > 0:
-            seconds = evaluation.training_seconds / evaluation.trained_epochs
-            self.observe(evaluation.proposal.architecture, seconds)
+            self.observe(architecture, evaluation.training_seconds / evaluation.trained_epochs)
+        elif evaluation.error_kind == TimeLimitError.kind and fidelity is not None:
+            least = evaluation.training_seconds / fidelity.epochs
+            if (self.predict(architecture) or 0.0) < least:
+                self.observe(architecture, least)
 
     def observe(self, architecture: Architecture, seconds: float) -> None:
         """Learn from an evaluation."""

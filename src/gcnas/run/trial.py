@@ -81,6 +81,9 @@ class Event:
 RESUMED = "resumed"
 """Kind of the event that says which options were changed when a run goes on."""
 
+STOPPED = "stopped"
+"""Kind of the event that says which trial was under way when the time of the search was over."""
+
 
 def changed(options: Mapping[str, Any]) -> str:
     """The detail of a :data:`RESUMED` event."""

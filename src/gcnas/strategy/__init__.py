@@ -120,6 +120,9 @@ STRATEGIES: dict[str, Callable[[SearchSpace, int], Strategy]] = {
 """Constructors by name; each takes a fitted space and a seed. Those of policies import torch when they are called."""
 
 
+JUDGED = frozenset({"gcnas"})
+"""Names of those whose critics choose among what a policy draws."""
+
 WARM: dict[str, Callable[[SearchSpace, int, Sequence["PastRun"]], Strategy]] = {"gcnas": _gcnas}
 """Constructors of those that can start from earlier runs."""
 
@@ -224,6 +227,7 @@ def check_warm(name: str) -> None:
 
 
 __all__ = [
+    "JUDGED",
     "STRATEGIES",
     "RandomStrategy",
     "SignalSource",
