@@ -378,13 +378,14 @@ def test_a_delivered_network_stays_until_the_next_is_delivered(
     assert written
 
 
+@pytest.mark.parametrize("same", [False, True])
 def test_a_final_training_that_fails_leaves_what_the_search_has_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
 ) -> None:
-    """Also where best/ holds what was delivered before."""
+    """Also where best/ holds what was delivered before, but if that is the same network after a final training."""
     run, open_driver = tmp_path / "run", api.open_driver
     first = gcnas.search("digits", out=run, budget=2, **SMALL)
-    other = next(trial for trial in first.trials if trial.number != first.metrics["trial"])
+    other = next(trial for trial in first.trials if (trial.number == first.metrics["trial"]) is same)
 
     def improved(context: Any, ledger: Any, clock: Any, keep_best: Any, observer: Any) -> Any:
         design = other.proposal.architecture
@@ -399,8 +400,9 @@ def test_a_final_training_that_fails_leaves_what_the_search_has_trained(
     monkeypatch.setattr(final, "_train", fail)
     assert first.metrics["epochs"] == 1
     again = gcnas.resume(run, final_epochs=2).metrics
-    assert (again["trial"], again["state"], again["epochs"]) == (other.number, "final", None)
+    assert (again["trial"], again["state"], again["epochs"]) == (other.number, "final", 1 if same else None)
     assert again["test_accuracy"] is not None
+    assert (again["test_accuracy"] == first.metrics["test_accuracy"]) or not same
 
 
 def test_why_a_design_that_lasts_was_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from sklearn.datasets import load_digits
 from tests.delivery.test_final import Notes
 
 import gcnas
 from gcnas import api
-from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.errors import ConfigurationError, GCNASError, RunFolderError
 from gcnas.execution import worker
 from gcnas.result import Result
 from gcnas.run.ledger import LedgerReader
@@ -213,6 +214,30 @@ def test_a_network_for_tiny_images_is_moved_to_tiny_images(tmp_path: Path) -> No
     first = gcnas.search(data, out=tmp_path / "r", budget=1, threads=1, **FAST)
     assert first.model.preprocessing.resolution == (6, 6)
     assert gcnas.transfer(first.run, data, out=tmp_path / "s", **FAST).model.preprocessing.resolution == (6, 6)
+
+
+def test_what_is_odd_about_the_new_images_is_told(run: Result, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    random = np.random.default_rng(0)
+    for number, name in enumerate(["dark", "light"] * 12):
+        (images / name).mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 120, (8, 8)) + 120 * (name == "light")
+        Image.fromarray(pixels.astype(np.uint8)).save(images / name / f"{number}.png")
+    (images / "dark" / "phone.heic").write_bytes(b"x")
+    notes = Notes()
+    gcnas.transfer(run.run, images, out=tmp_path / "moved", observer=notes, **FAST)
+    assert any("1 file is left out by its name: 1 .heic" in note for note in notes.notes)
+
+
+@pytest.mark.parametrize("wrong", [{"warm_start": ["other"]}, {"strategy": "luck"}, {"max_params": 10}])
+def test_what_is_refused_replaces_no_run(
+    run: Result, turned: Mapping[str, np.ndarray], tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    old = Path(shutil.copytree(run.run, tmp_path / "old"))
+    with pytest.raises(GCNASError):
+        gcnas.transfer(run.run, turned, out=old, overwrite=True, **FAST, **wrong)
+    assert gcnas.load(old).metrics == run.metrics
+    assert len(gcnas.load(old).trials) == 3
 
 
 def test_what_cannot_be_transferred_is_said(run: Result, tmp_path: Path) -> None:

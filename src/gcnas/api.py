@@ -32,6 +32,7 @@ from gcnas.opening import (
     reopen,
     saved_config,
     space_name,
+    tell_notices,
 )
 from gcnas.records import METRICS, Limits
 from gcnas.report import write_report, write_trials_csv
@@ -59,9 +60,6 @@ from gcnas.run.trial import RESUMED, Trial, changed, decisive
 from gcnas.space import SearchSpace
 from gcnas.strategy import find_constructor
 from gcnas.training import torch_as_it_was
-
-TOLD = 5
-"""Most notices about the data that a search tells; ``gcnas data check`` tells all."""
 
 
 @torch_as_it_was()
@@ -103,10 +101,7 @@ def search(
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.begun():
         dataset = load_data(config, data, folder)
-        for notice in dataset.notices[:TOLD]:
-            observer.note(notice)
-        if (more := len(dataset.notices) - TOLD) > 0:
-            observer.note(f"Of the data there is more to tell ({more}): gcnas data check.")
+        tell_notices(dataset, observer)
         context = replace(new_context(config, dataset, found_space, folder, observer), donor=donor, past=past)
         if donor is not None:
             keep_donor(folder, donor)
@@ -476,7 +471,10 @@ def choose_trial(
         if limits.latency is None:
             best = choose(trials)
         else:
-            best = choose_measured(context, ledger, trials, choose, limits.latency, observer or Observer())
+            # A limit of a delivery alone is no matter of the run.
+            command = "resume" if limits.latency == context.space.limits.latency else "finalize"
+            told = observer or Observer()
+            best = choose_measured(context, ledger, trials, choose, limits.latency, told, command)
         if best is None:
             raise nothing_within(trials, context.space.limits, within or Limits())
         return best

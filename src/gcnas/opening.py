@@ -216,6 +216,18 @@ def past_runs(config: RunConfig, space: SearchSpace) -> tuple[PastRun, ...]:
     return read_past(config.warm_start, space)
 
 
+TOLD = 5
+"""Most notices about the data that are told where a run begins; ``gcnas data check`` tells all."""
+
+
+def tell_notices(dataset: Dataset, observer: Observer) -> None:
+    """Tell what is odd about the data of a new run."""
+    for notice in dataset.notices[:TOLD]:
+        observer.note(notice)
+    if (more := len(dataset.notices) - TOLD) > 0:
+        observer.note(f"Of the data there is more to tell ({more}): gcnas data check.")
+
+
 def load_data(
     config: RunConfig, data: DataSource, folder: RunFolder, resolution: tuple[int, int] | None = None
 ) -> Dataset:

@@ -11,16 +11,17 @@ from gcnas.data.loading import MIN_SIDE
 from gcnas.delivery import Model, inherited_from, keep_donor, load_best, tell_seen, transferable
 from gcnas.errors import ConfigurationError
 from gcnas.execution.worker import refuse_in_worker
-from gcnas.opening import DataSource, find_space, load_data, name_of, saved_config
+from gcnas.opening import DataSource, find_space, load_data, name_of, saved_config, tell_notices
 from gcnas.result import Result
 from gcnas.run.amounts import Amounts
 from gcnas.run.context import Context
 from gcnas.run.driver import Clock
 from gcnas.run.folder import RunFolder, default_path, write_text
+from gcnas.run.ledger import check_sqlite
 from gcnas.run.observer import Observer
-from gcnas.run.session import new_context
+from gcnas.run.session import new_context, references
 from gcnas.space import SearchSpace
-from gcnas.strategy import is_own
+from gcnas.strategy import find_constructor, is_own
 from gcnas.training import torch_as_it_was
 from gcnas.training.platform import choose_device
 
@@ -68,7 +69,8 @@ def transfer(
         out: The new run folder; by default the first free ``runs/<data>-<n>``.
         overwrite: Whether a run that lies there is replaced; it is deleted once the new one has begun.
         seconds: Wall clock for everything in seconds, or such as ``"10m"``; by default the number of final epochs
-            rules.
+            rules. The first training is about a sixteenth of it, but one epoch, or the epochs given, at least; what
+            it leaves is for the final training, which has no less than its share.
         freeze: Epochs of the final training in which only what was not taken over is trained; 0 by default.
         fine_tune_rate: Peak of the learning rate afterwards, as a share of the run's; 0.3 by default.
         space: The run's space; needed only if it is not a preset, since it is code.
@@ -94,10 +96,13 @@ def transfer(
             f"The strategy of {run} is code ({saved.strategy}): what searches on from here is another one."
         )
     config = _config(saved, model, str(run), name_of(data), options | tuning)
+    find_constructor(config.strategy)
+    check_sqlite()
     found_space = transferable(model.architecture, found_space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
     with folder.begun():
         dataset = load_data(config, data, folder)
+        tell_notices(dataset, observer)
         context = _begun(config, dataset, found_space, folder, seconds)
         context = replace(context, donor=heritage.donor)
         keep_donor(folder, heritage.donor, model.architecture)
@@ -123,12 +128,14 @@ def _begun(
     context = new_context(
         config if seconds is None else config.changed(budget=f"{seconds}s"), dataset, space, folder
     )
+    references(context)  # a network that is beyond limits is refused before anything is written
     # A search that goes on from here has as many workers as any other.
     write_text(folder.config, config.changed(workers=None).to_yaml())
     if seconds is None:
         return context
     amounts = context.amounts
-    kept = Amounts(amounts.epochs, amounts.final_epochs, stretched=amounts.stretched)
+    limit = config.candidate_seconds
+    kept = Amounts(amounts.epochs, amounts.final_epochs, candidate_seconds=limit, stretched=amounts.stretched)
     return replace(context, config=config, amounts=kept)
 
 
@@ -140,6 +147,7 @@ def _config(saved: RunConfig, model: Model, run: str, data: str, options: dict[s
         "budget": 1,
         "workers": 1,
         "references": True,
+        "warm_start": (),
     }
     if wrong := fixed.keys() & options.keys():
         raise ConfigurationError(f"A transfer decides {', '.join(sorted(wrong))} itself; leave it out.")

@@ -210,6 +210,10 @@ def test_scale(run_copy: Path, run_gcnas: RunGcnas) -> None:
     assert "phi 1: 14x14 pixels" in done.stderr
     assert (run_copy / "scaled" / "phi-1" / "model.py").is_file()
     assert "phi 1 is there already" in run_gcnas("scale", run_copy, "--phi", "1", *growth).stderr
+    nothing = run_gcnas("scale", run_copy, "--phi", "2", *growth, "--max-params", "10", check=False)
+    assert nothing.returncode == 3
+    assert "No size that was asked for was trained (phi 2: beyond the limit on parameters" in nothing.stderr
+    assert "networks:" not in nothing.stdout
     image = run_copy / "image.png"
     Image.fromarray(np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)).save(image)
     own, grown = (run_gcnas("predict", run_copy, image, *phi).stdout for phi in ((), ("--phi", "1")))

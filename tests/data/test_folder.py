@@ -78,10 +78,15 @@ def test_suffixes_in_any_case_and_nested_folders(folder, picture) -> None:
     assert np.bincount(read_folder(root).labels).tolist() == [3, 1]
 
 
-def test_folders_within_a_class_are_one_class_which_is_said(folder) -> None:
+def test_folders_within_a_class_are_one_class_which_is_said(folder, tmp_path: Path) -> None:
     source = read_folder(folder({"cat/grey": 2, "cat/colour": 1, "dog/grey": 2}))
     assert source.class_names == ("cat", "dog")
-    assert source.notices == ("Class folders with images in several folders are one class each: 1, first cat.",)
+    said = "Class folders with images in folders of their own are one class each: 2, first cat."
+    assert source.notices == (said,)
+    years = read_folder(folder({"2021/cat": 2, "2022/dog": 1}, tmp_path / "years"))
+    assert years.class_names == ("2021", "2022")
+    assert years.notices == (said.replace("cat", "2021"),)
+    assert not read_folder(folder({"cat": 2, "dog": 1}, tmp_path / "plain")).notices
 
 
 @pytest.mark.parametrize(
@@ -93,6 +98,10 @@ def test_folders_within_a_class_are_one_class_which_is_said(folder) -> None:
         ),
         (("training_set/cat", "training_set/dog", "test_set/cat"), "look like splits"),
         (("cat/train", "cat/test", "dog/train", "dog/test"), "cat has test, train in it"),
+        (("train", "test"), "without folders of classes in .*: test, train"),
+        (("Training", "val", "other"), "without folders of classes in .*: Training, val"),
+        (("train", "test1"), "without folders of classes in .*: test1, train"),
+        (("train", "test/cat", "test/dog"), "without folders of classes in .*: train"),
     ],
 )
 def test_splits_in_other_places_or_by_other_names_are_no_classes(
@@ -102,10 +111,14 @@ def test_splits_in_other_places_or_by_other_names_are_no_classes(
         read_folder(folder(dict.fromkeys(folders, 2)))
 
 
-def test_classes_that_only_sound_like_splits(folder) -> None:
+def test_classes_that_only_sound_like_splits(folder, tmp_path: Path) -> None:
     """The pictures lie in the folders themselves, and no splits have any folders."""
     source = read_folder(folder({"bullet_train": 2, "crash_test": 2, "cat/train": 1}))
     assert source.class_names == ("bullet_train", "cat", "crash_test")
+    assert read_folder(folder({"train": 2, "test_tube": 2}, tmp_path / "toys")).class_names == (
+        "test_tube",
+        "train",
+    )
 
 
 def test_both_forms_of_a_letter_are_one_class(folder) -> None:

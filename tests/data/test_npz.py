@@ -190,6 +190,39 @@ def test_a_million_members_are_refused_before_they_are_listed(
         read_npz(path)
 
 
+@pytest.mark.parametrize("decoy", [b"", b"PK\6\6" + bytes(52)])
+def test_a_list_of_members_that_lies_elsewhere_is_refused(
+    tmp_path: Path, decoy: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record with four bytes more, as newer readers take it, and with a harmless one where older readers look."""
+    path = tmp_path / "many.npz"
+    entry, count = b"PK\1\2" + bytes(42), 1_000_000
+    size = count * len(entry)
+    large = (
+        b"PK\6\6" + struct.pack("<QHHIIQQQQ", 48 + len(decoy), 45, 45, 0, 0, count, count, size, 0) + bytes(4)
+    )
+    locator = b"PK\6\7" + struct.pack("<IQI", 0, size, 1)
+    end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, 100, 0xFFFFFFFF, 0)
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(large + decoy + locator + end)
+    monkeypatch.setattr(npz.zipfile, "ZipFile", lambda _: pytest.fail("it was opened"))
+    with pytest.raises(DataError, match="64-bit record is not where it belongs"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("comment", [b"", b"said by nobody"])
+def test_an_archive_of_64_bits_is_read(tmp_path: Path, comment: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python writes them where there are many members, or large ones."""
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    path = save(tmp_path / "a.npz", {"images": npy(np.zeros((4, 8, 8))), "labels": LABELS})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = comment
+    assert b"PK\6\6" in path.read_bytes()
+    assert len(read_npz(path).images) == 4
+
+
 def test_many_members_are_no_reason_to_refuse(tmp_path: Path) -> None:
     images = npy(np.zeros((4, 8, 8)))
     extra = {f"extra{number}": LABELS for number in range(1_000)}

@@ -311,27 +311,69 @@ def test_a_module_in_a_users_file_teaches(run: Path, tmp_path: Path) -> None:
         finalized(run, distill=f"{tmp_path / 'none.py'}:TEACHER")
 
 
+def foreign(file: Path, shape: tuple[str | int, ...], kind: str = "FLOAT", labels: str = "") -> Path:
+    """An ONNX file of another tool: a linear layer on all pixels."""
+    onnx = pytest.importorskip("onnx")
+    make, floats = onnx.helper, onnx.TensorProto.FLOAT
+    numbers = prod(8 if isinstance(side, str) else side for side in shape[1:])
+    weight = make.make_tensor("w", floats, (numbers, 10), torch.zeros(10 * numbers).tolist())
+    graph = make.make_graph(
+        [
+            make.make_node("Cast", ["x"], ["numbers"], to=floats),
+            make.make_node("Flatten", ["numbers"], ["flat"]),
+            make.make_node("MatMul", ["flat", "w"], ["logits"]),
+        ],
+        "other",
+        [make.make_tensor_value_info("x", getattr(onnx.TensorProto, kind), shape)],
+        [make.make_tensor_value_info("logits", floats, (shape[0], 10))],
+        [weight],
+    )
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+    if labels:
+        make.set_model_props(model, {"labels": labels})
+    onnx.save(model, file)
+    return file
+
+
 @pytest.mark.parametrize("shape", [("n", 1, 8, 8), (1, 3, 12, 10)])
 def test_a_float_onnx_file_of_another_tool_teaches(
     run: Path, tmp_path: Path, shape: tuple[str | int, ...]
 ) -> None:
     """It may take one image at a time, of another size and with other channels than the run's."""
-    onnx = pytest.importorskip("onnx")
-    make, floats = onnx.helper, onnx.TensorProto.FLOAT
-    numbers = prod(map(int, shape[1:]))
-    weight = make.make_tensor("w", floats, (numbers, 10), torch.zeros(10 * numbers).tolist())
-    graph = make.make_graph(
-        [make.make_node("Flatten", ["x"], ["flat"]), make.make_node("MatMul", ["flat", "w"], ["logits"])],
-        "other",
-        [make.make_tensor_value_info("x", floats, shape)],
-        [make.make_tensor_value_info("logits", floats, (shape[0], 10))],
-        [weight],
-    )
-    opset = [make.make_opsetid("", 17)]
-    file = tmp_path / "other.onnx"
-    onnx.save(make.make_model(graph, opset_imports=opset, ir_version=8), file)
+    file = foreign(tmp_path / "other.onnx", shape)
     metrics = finalized(run, distill=file, temperature=2.0, distill_weight=0.5)
     assert metrics["distillation"]["teacher"] == str(file)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        (("n", 8, 8, 1), "FLOAT"),
+        (("n", "h", "w", 3), "FLOAT"),
+        (("n", 1, 8, 8), "UINT8"),
+        (("n", 3, "h", "w"), "UINT8"),
+        (("n", 4, 8, 8), "FLOAT"),
+    ],
+)
+def test_an_onnx_file_with_its_channels_elsewhere_is_refused(
+    run: Path, tmp_path: Path, shape: tuple[str | int, ...], kind: str
+) -> None:
+    """It would be shown something else than the images."""
+    file = foreign(tmp_path / "other.onnx", shape, kind)
+    with pytest.raises(ConfigurationError, match="images of 1 or 3 channels"):
+        finalized(run, distill=file)
+
+
+@pytest.mark.parametrize("labels", ["cat,dog", '{"0": "cat"}', '"0123456789"', "[[1], [2]]"])
+def test_labels_in_another_form_are_no_reason_to_refuse_a_file(run: Path, tmp_path: Path, labels: str) -> None:
+    file = foreign(tmp_path / "other.onnx", ("n", 1, 8, 8), labels=labels)
+    assert finalized(run, distill=file)["distillation"]["teacher"] == str(file)
+
+
+def test_labels_of_other_classes_are(run: Path, tmp_path: Path) -> None:
+    file = foreign(tmp_path / "other.onnx", ("n", 1, 8, 8), labels='["cat", "dog"]')
+    with pytest.raises(ConfigurationError, match="the same classes in the same order"):
+        finalized(run, distill=file)
 
 
 @pytest.mark.parametrize(

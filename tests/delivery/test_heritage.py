@@ -1,15 +1,19 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.delivery.test_distilling import Bar
 from tests.delivery.test_final import Notes
+from torch import nn
 
 import gcnas
+from gcnas.delivery import final
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.result import Result
+from gcnas.training import Recipe
 
 
 @pytest.fixture
@@ -183,3 +187,22 @@ def test_a_search_fine_tunes_what_it_delivers(run: Path, result: Result, tmp_pat
         gcnas.finalize(result.run, fine_tune_rate=0.2)
     with pytest.raises(ConfigurationError, match="name init_from"):
         gcnas.search("digits", out=tmp_path / "s", freeze=2, **options)
+
+
+def test_what_a_layer_type_fixes_is_never_trained() -> None:
+    """A parameter that is made without a gradient: not as a new part, and not afterwards."""
+    network: Any = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network[0].bias.requires_grad_(False)
+    trained: list[set[str]] = []
+
+    def learn(**_: Any) -> Any:
+        trained.append({name for name, parameter in network.named_parameters() if parameter.requires_grad})
+        return SimpleNamespace(epochs=2)
+
+    for fresh in ({"1.weight", "0.bias"}, {"0.bias"}):
+        inherited: Any = SimpleNamespace(fresh=fresh)
+        passes = final._frozen(learn, Recipe(), network, 2, inherited, final._Clock(None), 0)
+        assert passes == (2 if "1.weight" in fresh else 0)
+        now = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+        assert now == {"0.weight", "1.weight", "1.bias"}
+    assert trained == [{"1.weight"}]

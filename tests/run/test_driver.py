@@ -764,11 +764,16 @@ def test_what_the_end_of_the_search_stops_waits_for_a_larger_budget(
     """The fifth candidate takes 100 s and has 20: it is no failure, loses no attempt, and is taken up again."""
     clock, witness = FakeClock(), Witness()
     use_clock(monkeypatch, clock)
+    aside: list[Proposal] = []
+    monkeypatch.setattr(RandomStrategy, "set_aside", lambda _, proposals: aside.extend(proposals))
     score = ending(clock, lambda job: 100.0 if job.trial == 5 else 10.0)
     run_toy(tmp_path, "random", trials=99, seconds=55, clock=clock, score=score, observer=witness)
     assert clock.now == pytest.approx((1 + GRACE) * 55)
     stopped = trials_in(tmp_path)[-1]
     assert (stopped.number, stopped.evaluation, stopped.attempts) == (5, None, 0)
+    assert [proposal.fingerprint for proposal in aside] == [
+        stopped.proposal.fingerprint
+    ]  # through the middlewares
     assert ["Trial 5" in note and "larger budget" in note for note in witness.notes] == [True]
     # A process that goes on knows of the time, and of the delivery that followed; nothing happens without more of it.
     with Ledger(tmp_path / "run.db") as ledger:

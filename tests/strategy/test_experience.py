@@ -203,3 +203,29 @@ def test_what_fails_with_more_training_is_neither_good_nor_a_parent() -> None:
     assert experience.targets[7] == pytest.approx(low[4])
     experience.add(complete(proposals[5], 0.9, epochs=3))  # tried again after a resume
     assert experience.best(2).tolist() == [8, 7]
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_the_best_are_within_limits_that_are_tighter_now(loaded: bool) -> None:
+    """Those of an earlier process that the limits leave out; all where fewer than two are left."""
+    free = CNN.fit(InputShape(1, 8, 8, 2))
+    proposals = RandomStrategy(free, 0).ask(40)
+    sizes = np.array([free.cost(proposal.architecture).parameters for proposal in proposals])
+    whole = Experience(free, Tokens(free))
+    for proposal, size in zip(proposals, sizes, strict=True):
+        whole.add(complete(proposal, float(size)))
+    order = np.argsort(-sizes, kind="stable")
+    assert whole.best(40).tolist() == order.tolist()
+    for left in (40, 20, 2, 1, 0):
+        bound = int(sizes[order[-left]]) if left else int(sizes.min()) - 1
+        assert (sizes <= bound).sum() == left
+        space = CNN.fit(free.fitted, Limits(parameters=bound))
+        tight = Experience(space, Tokens(space))
+        if loaded:
+            tight.load(whole.arrays())
+        else:
+            for proposal, size in zip(proposals, sizes, strict=True):
+                tight.add(complete(proposal, float(size)))
+        found = tight.best(40).tolist()
+        assert found == [row for row in order.tolist() if sizes[row] <= bound or left < 2]
+        assert tight.best(1).tolist() == found[:1]

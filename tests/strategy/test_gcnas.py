@@ -189,6 +189,19 @@ def test_failures_are_avoided() -> None:
     assert crashed <= 4
 
 
+def test_edits_of_the_best_design_do_not_wait_for_one_that_is_set_aside() -> None:
+    designs = RandomStrategy(CELL, 5).ask(2)
+    for aside in (True, False):
+        strategy = GCNASStrategy(CELL, 0)
+        strategy.expect(designs)
+        first = strategy.ask(4)
+        assert {proposal.source for proposal in first} == {"start"}
+        strategy.tell([complete(designs[0], 1.0)])
+        if aside:
+            strategy.set_aside(designs[1:])
+        assert ("edit" in {proposal.source for proposal in strategy.ask(4)}) is aside
+
+
 def test_what_broke_a_limit_may_come_again_when_limits_are_others() -> None:
     strategy = GCNASStrategy(CELL, 0, QUICK)
     rejected, crashed = set(), set()

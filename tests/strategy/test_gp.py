@@ -98,3 +98,13 @@ def test_the_best_and_the_newest_are_kept() -> None:
     assert observed.scores.tolist() == [0.9, 0.7, 0.3, 0.3]
     assert observed.rows.ravel().tolist() == [1, 3, 5, 6]
     assert observed.total == 7
+
+
+def test_what_is_set_aside_is_under_way_no_longer() -> None:
+    strategy = GPStrategy(CELL, 0)
+    asked = strategy.ask(3)
+    strategy.set_aside(asked[:1])
+    (row,) = {tuple(row) for row in strategy._row(asked[0]).reshape(1, -1).tolist()}
+    left = {tuple(pending) for pending in strategy.state_dict().tensors["pending"].tolist()}
+    assert len(left) == 2
+    assert row not in left

@@ -90,7 +90,7 @@ def main() -> None:
     try:
         _run()
     except StoppedError as stopped:
-        _complain(str(stopped) or "Stopped. Nothing that was finished is lost; 'gcnas resume RUN' goes on.")
+        _complain(str(stopped) or "Stopped.")
         sys.exit(EXIT_INTERRUPTED)
     except (SearchFailedError, LimitsTooTightError) as error:
         _complain(str(error))

@@ -1,6 +1,7 @@
 """Progress: a live table with bars and the time left on a terminal, plain lines in a pipe."""
 
 import os
+import shlex
 import sys
 import time
 from collections import deque
@@ -35,7 +36,7 @@ def create_display(stopped: str = "") -> Iterator["PlainDisplay"]:
     """The display that fits standard output.
 
     Args:
-        stopped: What an interrupt leaves, if it is not a run that :func:`gcnas.resume` goes on with.
+        stopped: What an interrupt leaves, if it is not a run that :func:`gcnas.resume` goes on with, which is named.
 
     Raises:
         StoppedError: In place of KeyboardInterrupt.
@@ -51,8 +52,11 @@ def create_display(stopped: str = "") -> Iterator["PlainDisplay"]:
             display = PlainDisplay(Output(highlight=False, soft_wrap=True))
             yield display
     except KeyboardInterrupt as interrupt:
-        if not stopped and display is not None and not display.begun:
+        if not stopped and display is not None:
             stopped = "Stopped before anything began; call the same command again."
+            if display.run is not None:
+                again = f"gcnas resume {shlex.quote(str(display.run))}"
+                stopped = f"Stopped. Nothing that was finished is lost; '{again}' goes on."
         raise StoppedError(stopped) from interrupt
 
 
@@ -95,7 +99,8 @@ class PlainDisplay(Observer):
     """A line for each thing that happens."""
 
     def __init__(self, console: Console) -> None:
-        self.console, self.begun = console, False
+        self.console = console
+        self.run: Path | None = None
         self._total: int | None = None
         self._done = 0
         self._workers = 1
@@ -106,7 +111,7 @@ class PlainDisplay(Observer):
 
     def started(self, run: Path, done: int, total: int | None, seconds: float | None, workers: int = 1) -> None:
         """Say where everything lands."""
-        self.begun = True
+        self.run = run
         self._total, self._done, self._workers = total, done, workers
         self._deadline = None if seconds is None else time.monotonic() + seconds
         already = f", {done} trials done already" if done else ""

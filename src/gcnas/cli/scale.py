@@ -17,6 +17,7 @@ from gcnas.cli.options import (
     ThreadsOption,
     given,
 )
+from gcnas.errors import SearchFailedError
 from gcnas.files import is_file
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ def scale(
             "Stopped. Sizes that were finished are kept; the same command goes on."
         ) from interrupt
     _print(rows)
+    if not any(row.path is not None for row in rows if row.phi):
+        reasons = (f"phi {row.phi}: {row.reason}" for row in rows if row.phi)
+        raise SearchFailedError(f"No size that was asked for was trained ({'; '.join(reasons)}).")
     typer.echo(f"networks: {run / 'scaled'}")
     if is_file(run / "report.html"):
         typer.echo(f"report:   {run / 'report.html'}")

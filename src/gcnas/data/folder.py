@@ -109,26 +109,45 @@ def _split_folders(root: Path) -> dict[int, Path]:
     if not splits:
         _refuse_like_splits(root)
     if splits and TRAIN not in splits:
+        flat = [folder.name for folder in _folders(root) if SPLIT_WORDS.get(folder.name.lower()) == TRAIN]
+        if flat:
+            raise _without_classes(root, flat)
         names = _listed([folder.name for folder in splits.values()])
         raise DataError(f"{_LAYOUT}; found {names} but no folder 'train' in {root}.")
     return splits
 
 
 def _refuse_like_splits(root: Path) -> None:
-    """Folders such as ``seg_train`` and ``seg_test`` would pass for classes.
+    """Folders such as ``seg_train`` and ``seg_test`` would pass for classes, and so would splits without classes.
 
     Raises:
         DataError: If some are called so.
     """
     found: dict[int, str] = {}
+    flat: dict[int, str] = {}
     for folder in _folders(root):
-        for word in re.split(r"[^a-z]+", folder.name.lower()):
-            if word in SPLIT_WORDS and _folders(folder):
+        name = folder.name.lower()
+        if not _folders(folder):
+            split = SPLIT_WORDS.get(name.rstrip("0123456789_-"))  # such as test1, where train is train
+            if split is not None and (split != TRAIN or name in SPLIT_WORDS):
+                flat.setdefault(split, folder.name)
+            continue
+        for word in re.split(r"[^a-z]+", name):
+            if word in SPLIT_WORDS:
                 found.setdefault(SPLIT_WORDS[word], folder.name)
     if TRAIN in found and len(found) > 1:
         raise DataError(
             f"{_LAYOUT}; {_listed(found.values())} in {root} look like splits. Rename them to train, val and test."
         )
+    if TRAIN in flat and len(flat) > 1:
+        raise _without_classes(root, flat.values())
+
+
+def _without_classes(root: Path, names: Iterable[str]) -> DataError:
+    return DataError(
+        f"{_LAYOUT}; without folders of classes in {root}: {_listed(names)}. Put the images into such folders, or name "
+        "their classes in a CSV file."
+    )
 
 
 def _class_folders(root: Path, folder: Path, split: int) -> _Found:
@@ -153,7 +172,7 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
     merged: list[Path] = []
     for class_folder in classes:
         images: list[Path] = []
-        places = 0
+        below = False
         for at, subfolders, _ in os.walk(class_folder, onerror=_refuse):
             subfolders[:] = sorted(name for name in subfolders if visible(name))
             if Path(at) == class_folder:
@@ -162,10 +181,10 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
             here, more = _images_in(Path(at))
             images += here
             others += more
-            places += bool(here)
+            below = below or bool(here and Path(at) != class_folder)
         if not images:
             notices.append(f"{in_utf8(str(class_folder.relative_to(root)))}/ has no images and was left out.")
-        elif places > 1:
+        elif below:
             merged.append(class_folder)
         paths += images
         # The same letters have several forms in Unicode, and systems differ in which they write.
@@ -173,7 +192,7 @@ def _class_folders(root: Path, folder: Path, split: int) -> _Found:
     if merged:
         first = in_utf8(str(merged[0].relative_to(root)))
         notices.append(
-            f"Class folders with images in several folders are one class each: {len(merged):,}, first {first}."
+            f"Class folders with images in folders of their own are one class each: {len(merged):,}, first {first}."
         )
     if links:
         first = in_utf8(str(links[0].relative_to(root)))

@@ -79,14 +79,19 @@ def checked_archive(file: BinaryIO, path: Path) -> zipfile.ZipFile:
         DataError: If the list is too long.
         zipfile.BadZipFile: If it is no archive.
     """
-    file.seek(max(0, file.seek(0, io.SEEK_END) - _END_BYTES))
+    whole = file.seek(0, io.SEEK_END)
+    file.seek(max(0, whole - _END_BYTES))
     end = file.read()
     plain = end[-_RECORD:-18] == b"PK\5\6" and end[-2:] == b"\0\0"
     place = len(end) - _RECORD if plain else end.rfind(b"PK\5\6")
     if not 0 <= place <= len(end) - _RECORD:
         return zipfile.ZipFile(file)  # no archive, as this will say
     size = int.from_bytes(end[place + 12 : place + 16], "little")
-    if end[place - 20 : place - 16] == b"PK\6\7" and end[place - 76 : place - 72] == b"PK\6\6":
+    if end[place - 20 : place - 16] == b"PK\6\7":
+        # Readers look for the long record where they are told, or just here: only what is the same to all is read.
+        told, here = int.from_bytes(end[place - 12 : place - 4], "little"), whole - len(end) + place - 76
+        if told != here or end[place - 76 : place - 72] != b"PK\6\6":
+            raise zipfile.BadZipFile("its 64-bit record is not where it belongs")
         size = int.from_bytes(end[place - 36 : place - 28], "little")
     if size > MAX_DIRECTORY:
         raise DataError(

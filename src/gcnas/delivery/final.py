@@ -16,7 +16,7 @@ from gcnas.delivery.distilling import Lesson, prepare
 from gcnas.delivery.heritage import Heritage, seen_words
 from gcnas.delivery.latency import measure_latency
 from gcnas.delivery.teachers import Known, ToTrain, find_teacher
-from gcnas.errors import CandidateError, ExportError, RunFolderError, SearchFailedError
+from gcnas.errors import CandidateError, ExportError, GCNASError, RunFolderError, SearchFailedError
 from gcnas.export import onnx_bytes
 from gcnas.export.onnx_extra import INSTALL, missing_packages
 from gcnas.files import read_json
@@ -241,17 +241,29 @@ def _onnx(context: Context, network: Network, target: Path, observer: Observer) 
     return content
 
 
+def _finally_trained(context: Context, trial: Trial) -> bool:
+    """Whether ``best`` holds the network of a trial after a final training."""
+    path = context.folder.best
+    try:
+        metrics = read_json(path / "metrics.json")
+        same = load_best(context.folder, context.space).architecture == trial.proposal.architecture
+        return same and metrics.get("state") == "final" and bool(metrics.get("epochs"))
+    except (GCNASError, AttributeError):
+        return False
+
+
 def _there(
     context: Context, trial: Trial, grown: Grown | None, searched: Mapping[str, Tensor] | None
 ) -> _Trained:
     """The network as it was trained before, from ``best`` or the folder of a grown one, and what is known of that.
 
-    Weights that the search has trained, and that are not in ``best``, come first.
+    Weights that the search has trained, and that are not in ``best``, come first, unless that holds those of a final
+    training of the same network.
 
     Raises:
         SearchFailedError: If ``best`` holds another network.
     """
-    if searched is not None:
+    if searched is not None and not _finally_trained(context, trial):
         network = build_trained(context, trial.proposal.architecture, searched)
         return _Trained(network.to(context.platform.device), facts=_begun_with(context))
     path = context.folder.best if grown is None else grown.path
@@ -356,14 +368,17 @@ def _frozen(
     Returns:
         Passes made; 0 where there are none to make, or nothing is new.
     """
-    if not epochs or not inheritance.fresh:
+    # A layer type may fix some for good.
+    trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    if not epochs or trained.keys().isdisjoint(inheritance.fresh):
         return 0.0
-    for name, parameter in network.named_parameters():
+    for name, parameter in trained.items():
         parameter.requires_grad_(name in inheritance.fresh)
     try:
         return float(learn(recipe=recipe, schedule=clock.schedule(epochs, FREEZE_SHARE), seed=seed).epochs)
     finally:
-        network.requires_grad_(True)
+        for parameter in trained.values():
+            parameter.requires_grad_(True)
 
 
 class _Clock:

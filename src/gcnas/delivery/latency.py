@@ -27,6 +27,7 @@ def choose_measured(
     choose: Callable[[Sequence[Trial]], Trial | None],
     limit: float,
     observer: Observer,
+    command: str = "resume",
 ) -> Trial | None:
     """The first choice whose network is measured within a limit on latency.
 
@@ -41,6 +42,7 @@ def choose_measured(
         choose: Chooses among trials, by their costs too.
         limit: Milliseconds.
         observer: Told what is passed over, and why.
+        command: Which one takes such a limit.
 
     Returns:
         The trial, as it was given; None if none is within all limits even as predicted.
@@ -62,8 +64,8 @@ def choose_measured(
             least = min(slow.values())
             raise LimitsTooTightError(
                 f"None of this run's networks is measured within {limit:g} ms: the fastest that was measured takes "
-                f"{least:.4g} ms. Allow more (gcnas resume RUN --max-latency {1.05 * least:.3g}), search on within the "
-                "limit with a larger --budget, or try again on an idle machine."
+                f"{least:.4g} ms. Allow more (gcnas {command} RUN --max-latency {1.05 * least:.3g}), search on within "
+                "the limit with a larger --budget, or try again on an idle machine."
             )
         if best is None:
             return None

@@ -14,7 +14,7 @@ from torch.nn import functional
 from gcnas.config import RunConfig
 from gcnas.delivery.best import Model, load_best, load_model
 from gcnas.delivery.heritage import data_of
-from gcnas.errors import ConfigurationError, GCNASError, RunFolderError, SpaceError
+from gcnas.errors import ConfigurationError, GCNASError, SpaceError
 from gcnas.export.onnx_teacher import OnnxTeacher
 from gcnas.files import is_file, is_folder
 from gcnas.records import Architecture, Limits
@@ -36,6 +36,9 @@ are, since they are those of the network that learns."""
 
 MEMBERS = 3
 """Networks of an ensemble."""
+
+COLOURS = (1, 3)
+"""Channels that images may have."""
 
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue, as Pillow's when it makes an image grey."""
@@ -224,13 +227,27 @@ def _model(model: Model, path: Path, context: Context) -> Teacher:
 
 def _onnx(path: Path, context: Context) -> Teacher:
     teacher = OnnxTeacher(path, context.platform.threads)
-    if labels := teacher.metadata.get("labels"):
-        try:
-            names = tuple(map(str, json.loads(labels)))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise RunFolderError(f"The labels in the metadata of {path} are no list: {error}.") from error
+    if (names := _labels(teacher.metadata.get("labels", ""))) is not None:
         _same_classes(names, str(path), context)
+    channels, *sides = teacher.image_shape
+    # A side of one or three pixels is one of channels, where another file has them.
+    if channels not in (None, *COLOURS) or (channels is None and set(sides) & {*COLOURS}):
+        raise ConfigurationError(
+            f"A teacher takes images of 1 or 3 channels: (batch, channels, height, width) if they are floats, (batch, "
+            f"height, width, channels) if they are bytes. {path} takes {teacher.wanted}; write it with such an "
+            "input."
+        )
     return _Resized(teacher, teacher.image_shape)
+
+
+def _labels(text: str) -> tuple[str, ...] | None:
+    """The names of classes in the metadata of an ONNX file, as the files have them that are written here; else None."""
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(names, list) and all(isinstance(name, str | int) for name in names)
+    return tuple(map(str, names)) if known else None
 
 
 def _same_classes(names: tuple[str, ...], teacher: str, context: Context) -> None:

@@ -79,6 +79,11 @@ class OnnxTeacher:
         return tuple(side if isinstance(side, int) and side > 0 else None for side in shape)
 
     @property
+    def wanted(self) -> str:
+        """Type and shape of the input in the words of the file."""
+        return f"{self._input.type} of the shape {self._input.shape}"
+
+    @property
     def metadata(self) -> dict[str, str]:
         """What the file says about itself."""
         return dict(self._session.get_modelmeta().custom_metadata_map)

@@ -234,6 +234,7 @@ class Driver:
     def _set_aside(self, trial: Trial, why: str) -> None:
         """Leave a trial in the ledger, for a process that can take it up."""
         self._aside.append(self._pending.pop(trial.number))
+        self._strategy.set_aside([trial.proposal])
         if self._repeats is not None:
             self._repeats.miss(trial)
         self._observer.note(f"Trial {trial.number}, which was under way, {why}.")

@@ -78,7 +78,9 @@ class RunFolder:
             if path.exists() and not (path.is_dir() and _is_free(path)):
                 is_run = folder.ledger.is_file()
                 hint = (
-                    f"go on with 'gcnas resume {shlex.quote(str(path))}', or start anew with --overwrite"
+                    f"go on with 'gcnas resume {shlex.quote(str(path))}', or start anew with --overwrite (in Python "
+                    "gcnas.resume, with data= if it was arrays, and overwrite=True; each fit of a classifier needs an "
+                    "out= of its own)"
                     if is_run
                     else "choose another folder with --out"
                 )
@@ -196,7 +198,7 @@ class RunFolder:
         if phi is None:
             raise RunFolderError(f"{self.path} has no best network yet; let the search finish a candidate.")
         raise RunFolderError(
-            f"There is no {path} yet; make it with 'gcnas scale {shlex.quote(str(self.path))} --phi {phi}'."
+            f"There is no {path} yet; make it with 'gcnas scale {shlex.quote(str(self.path))} --phi {max(phi, 1)}'."
         )
 
     @contextmanager

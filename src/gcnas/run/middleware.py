@@ -38,6 +38,10 @@ class Middleware(Strategy):
         """Pass them on."""
         self._inner.expect(proposals)
 
+    def set_aside(self, proposals: Sequence[Proposal]) -> None:
+        """Pass them on."""
+        self._inner.set_aside(proposals)
+
     def reconsider(self) -> None:
         """Pass it on."""
         self._inner.reconsider()

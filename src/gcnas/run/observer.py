@@ -40,7 +40,11 @@ class Observer:
         """An evaluation ended; ``best`` is the best complete trial so far."""
 
     def stopping(self) -> None:
-        """An interrupt was received: what runs is finished, then the best is delivered."""
+        """An interrupt was received: what runs is finished, then the best is delivered; here it is noted."""
+        self.note(
+            "Stopping: what runs is finished, and the best network is trained and delivered. Another interrupt stops "
+            "now; nothing finished is lost."
+        )
 
     def final_started(self, trial: Trial, seconds: float | None) -> None:
         """The final training of a trial's network begins, with a wall clock if there is one."""

@@ -32,7 +32,8 @@ class Strategy(ABC):
     Contract:
         - ``ask(n)`` gives up to ``n`` proposals; fewer, even none, only if there is nothing left to propose.
         - Every proposal is told once, in any order, with any number of others asked meanwhile. Those that
-          broke a limit or repeat an earlier one are told as well, with that state.
+          broke a limit or repeat an earlier one are told as well, with that state. One for which a run has no time
+          left, or no room within limits that are tighter now, is set aside.
         - ``state_dict`` right after any call, given to ``load_state_dict`` of a new strategy of the same space
           and settings, leads to the same later proposals. Proposals asked and not yet told survive this.
         - Nothing else in the process is touched: no global random state, no files.
@@ -54,6 +55,12 @@ class Strategy(ABC):
 
     def expect(self, proposals: Sequence[Proposal]) -> None:  # noqa: B027
         """Hear of proposals by others that are under way and will be told; nothing by default."""
+
+    def set_aside(self, proposals: Sequence[Proposal]) -> None:  # noqa: B027
+        """Hear of proposals that nobody evaluates for now, so that none is waited for; nothing by default.
+
+        They may be told later all the same.
+        """
 
     def reconsider(self) -> None:  # noqa: B027
         """Hear that limits are others now, so that what broke one may be allowed; nothing by default."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gcnas.records import Architecture, Evaluation, EvaluationState, LayerAction, Trajectory
+from gcnas.records import Architecture, Evaluation, EvaluationState, LayerAction, Limits, Trajectory
 from gcnas.records.signals import FACTS, USUAL_FACTS
 from gcnas.space import SearchSpace
+from gcnas.strategy.edits import architecture_of
 from gcnas.strategy.signals import Signals, from_state, to_state
 from gcnas.strategy.targets import normal_scores_by_group
 from gcnas.strategy.tokens import Rows, Tokens
@@ -60,6 +61,8 @@ class Experience:
         self._keys = np.zeros(64, np.uint64)
         self._targets: Floats | None = None
         self._ranking: NDArray[np.int64] | None = None
+        self._limited = space.limits != Limits()
+        self._within: dict[int, bool] = {}
 
     @property
     def width(self) -> int:
@@ -136,6 +139,8 @@ class Experience:
         self._epochs[row] = evaluation.fidelity.epochs if evaluation.fidelity else self._lowest()
         self._tokens[row] = self._row(architecture)
         self._keys[row] = key = _key(self._tokens[row])
+        if self._limited:
+            self._within[key] = self._space.violation(architecture) is None
         if architecture.depth < self._space.min_depth:
             self._decided[key] = self._columns.encode(evaluation.proposal.trajectory.actions)
         self._facts[row] = self._stored([architecture], int(self._epochs[row]))[0]
@@ -248,15 +253,30 @@ class Experience:
     def best(self, count: int) -> NDArray[np.int64]:
         """Rows of the best networks, each with its most training, the best first: by training, then by score.
 
-        What failed with its most training is none of them, however good it was with less.
+        What failed with its most training is none of them, however good it was with less. Nor is what breaks a limit
+        that is tighter than it was, if two others are left.
         """
         if self._ranking is None:
             rows = np.lexsort((-self._scores[: self._count], -self.epochs))
             if self._several():
                 _, first = np.unique(self._keys[rows], return_index=True)
                 rows = rows[np.sort(first)]
-            self._ranking = rows[np.isfinite(self._scores[rows])]
+            self._ranking = self._allowed(rows[np.isfinite(self._scores[rows])])
         return self._ranking[:count]
+
+    def _allowed(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some rows whose networks are within the limits; all where fewer than two are."""
+        if not self._limited:
+            return rows
+        within = rows[np.array([self._is_within(row) for row in rows.tolist()], np.bool_)]
+        return within if len(within) > 1 else rows
+
+    def _is_within(self, row: int) -> bool:
+        key = int(self._keys[row])
+        if key not in self._within:
+            architecture = architecture_of(self._space, self.decisions(row))
+            self._within[key] = self._space.violation(architecture) is None
+        return self._within[key]
 
     def _several(self) -> bool:
         return len(np.unique(self.epochs)) > 1

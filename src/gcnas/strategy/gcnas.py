@@ -222,6 +222,10 @@ class GCNASStrategy(Strategy):
         self._expected |= fingerprints
         self._proposed |= fingerprints
 
+    def set_aside(self, proposals: Sequence[Proposal]) -> None:
+        """Wait no longer for designs by people that are among them."""
+        self._expected -= {proposal.fingerprint for proposal in proposals}
+
     def reconsider(self) -> None:
         """Forget what broke a limit: it may be proposed again."""
         self._experience.forget_rejected()

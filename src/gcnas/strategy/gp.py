@@ -114,6 +114,11 @@ class GPStrategy(Strategy):
             if score is not None or evaluation.state is EvaluationState.FAILED:
                 self._observed.add(row, score)
 
+    def set_aside(self, proposals: Sequence[Proposal]) -> None:
+        """They are under way no longer."""
+        for proposal in proposals:
+            self._pending.pop(self._close(self._row(proposal)), None)
+
     def _row(self, proposal: Proposal) -> Rows:
         if isinstance(self._space, SequenceSpace):
             return self._tokens.encode(proposal.trajectory.actions)

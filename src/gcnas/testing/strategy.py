@@ -232,14 +232,18 @@ class StrategyTestCase:
                 assert len(_rounds(strategy, 1)) == 3, space.name
 
     def test_news_of_others(self) -> None:
-        """It may hear that proposals by others are under way, and that limits are others now, between any two calls."""
+        """It may hear of proposals by others, of some that are set aside, and of other limits, at any time."""
         for space in self.spaces:
             strategy = self._new(space)
             others = [replace(proposal, source="reference") for proposal in _random_proposals(space, 3)]
             strategy.expect(others)
-            assert len(strategy.ask(2)) == 2, space.name
+            asked = strategy.ask(2)
+            assert len(asked) == 2, space.name
+            strategy.set_aside([*asked[:1], *others[:1]])
             strategy.reconsider()
-            strategy.tell([made_up(proposal) for proposal in others])
+            strategy.tell([made_up(proposal) for proposal in [*others[1:], *asked[1:]]])
+            assert len(_rounds(strategy, 2)) == 6, space.name
+            strategy.tell([made_up(proposal) for proposal in [*others[:1], *asked[:1]]])
             assert len(_rounds(strategy, 2)) == 6, space.name
             strategy.reconsider()
             assert len(_rounds(self._resumed(strategy, space), 2)) == 6, space.name
