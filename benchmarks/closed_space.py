@@ -9,7 +9,6 @@ modules. A row of the result is one kind of check on one kind of images; `failur
 """
 
 import argparse
-import csv
 import json
 import multiprocessing
 import sys
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jobs import replace_rows
 
 from gcnas.network import build, count_multiply_adds, count_parameters
 from gcnas.records import Architecture, Limits, Proposal, Trajectory
@@ -34,6 +34,7 @@ SPACES = {
     "1x28x28 within 78k, 9.4M": CNN.fit(InputShape(1, 28, 28, 10), Limits(78_000, 9_400_000)),
 }
 CHUNK = 50
+COLUMNS = ["check", "images", "seed", "architectures", "failures", "seconds", "first_failure"]
 
 
 @dataclass(frozen=True)
@@ -156,16 +157,13 @@ def main() -> int:
                 left = seconds / number * (len(todo) - number)
                 print(f"{number}/{len(todo)} chunks, {failures} failures, {seconds:.0f} s, {left:.0f} s left")
                 sys.stdout.flush()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["check", "images", "seed", "architectures", "failures", "seconds", "first_failure"])
-        for (check, space), found in sorted(outcomes.items()):
-            messages = [message for outcome in found for message in outcome.failures]
-            count = sum(outcome.task.architectures for outcome in found)
-            spent = f"{sum(outcome.seconds for outcome in found):.1f}"
-            first = min(messages, default="")
-            writer.writerow([check, space, arguments.seed, count, len(messages), spent, first])
+    lines: list[list[object]] = []
+    for (check, space), found in sorted(outcomes.items()):
+        messages = [message for outcome in found for message in outcome.failures]
+        count = sum(outcome.task.architectures for outcome in found)
+        spent = f"{sum(outcome.seconds for outcome in found):.1f}"
+        lines.append([check, space, arguments.seed, count, len(messages), spent, min(messages, default="")])
+    replace_rows(arguments.out, COLUMNS, lines)
     return 1 if failures else 0
 
 

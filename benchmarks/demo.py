@@ -6,13 +6,14 @@ images.
 """
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from jobs import replace_rows
 
 RESULTS = Path(__file__).resolve().parent / "results" / "demo.csv"
 COLUMNS = (
@@ -41,10 +42,7 @@ def main() -> None:
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(run_one(seed, arguments.budget, Path(folder)))
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    replace_rows(arguments.out, COLUMNS, rows)
     accuracies = [float(str(row["test_accuracy"])) for row in rows]
     print(f"mean test accuracy {sum(accuracies) / len(accuracies):.4f}, each {accuracies}")
 

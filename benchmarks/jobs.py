@@ -46,17 +46,24 @@ def append_rows(path: Path, columns: Sequence[str], added: Iterable[Row]) -> Non
     """
     lines = [_values(columns, row) for row in added]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", newline="", encoding="utf-8") as file:
+    with path.open("ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
         content = path.read_bytes()
-        file.truncate(content.rfind(b"\n") + 1)  # a last line that is no whole one
-        file.seek(0)
-        header = file.readline()
+        size = content.rfind(b"\n") + 1
+        file.truncate(size)  # a last line that is no whole one
+        header = content[:size].partition(b"\n")[0].decode()
         if header:
             _check(path, next(csv.reader([header])), columns)
-        file.seek(0, os.SEEK_END)
-        ending = "\r\n" if header.endswith("\r\n") else "\n"
-        csv.writer(file, lineterminator=ending).writerows(lines if header else [columns, *lines])
+        text = io.StringIO(newline="")
+        ending = "\r\n" if header.endswith("\r") else "\n"
+        csv.writer(text, lineterminator=ending).writerows(lines if header else [columns, *lines])
+        left = text.getvalue().encode()
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except BaseException:
+            file.truncate(size)  # some of the rows would pass for all of them
+            raise
 
 
 def replace_rows(path: Path, columns: Sequence[str], new: Iterable[Row]) -> None:

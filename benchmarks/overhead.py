@@ -10,7 +10,6 @@ of 8x8 pixels, after every 50. The strategy is `random`; what others take is in 
 """
 
 import argparse
-import csv
 import gc
 import resource
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from jobs import replace_rows
 
 from gcnas import api
 from gcnas.records import Architecture, Fidelity
@@ -182,10 +182,7 @@ def main() -> None:
     for seed in arguments.seeds:
         rows += measure_time("time", Instant, arguments.candidates, seed)
     rows += measure_time("time, all improvements", Rising, arguments.candidates, arguments.seeds[0])
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
+    replace_rows(arguments.out, COLUMNS, rows)
     for row in rows:
         print(*row, sep=", ")
 

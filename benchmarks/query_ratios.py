@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jobs import replace_rows
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FOLDER = RESULTS / "recurrent_on_tables"
@@ -40,10 +41,7 @@ def read(path: Path) -> list[Run]:
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    replace_rows(path, list(rows[0]), rows)
 
 
 def last_queries(raw: Path) -> list[dict[str, Any]]:

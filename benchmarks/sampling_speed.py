@@ -12,7 +12,6 @@ repeat. The times of all repeats go to ``benchmarks/results/sampling_speed.csv``
 """
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jobs import replace_rows
 
 from gcnas.graph import encode
 from gcnas.policy import GCNPolicy, GCNSettings, Policy, RNNPolicy, RNNSettings, SkeletonFirstPolicy
@@ -115,10 +115,7 @@ def main() -> None:
     for depth in arguments.depths:
         for batch in arguments.batches:
             rows += measure(depth, batch, arguments.repeats)
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    replace_rows(arguments.out, COLUMNS, rows)
     summarise(rows)
 
 

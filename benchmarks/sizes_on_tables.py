@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from jobs import replace_rows
 from scipy.stats import wilcoxon
 
 from gcnas.bench.raw import read_raw
@@ -42,10 +43,7 @@ def row(run: Run) -> list[object]:
 def pack(folder: Path, target: Path) -> None:
     """Write the rows of a bench folder, and copy its summary."""
     target.mkdir(exist_ok=True)
-    with (target / "runs.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(sorted(row(run) for run in read_raw(folder / "raw.csv")))
+    replace_rows(target / "runs.csv", COLUMNS, sorted(row(run) for run in read_raw(folder / "raw.csv")))
     shutil.copy(folder / "summary.csv", target)
 
 

@@ -7,12 +7,12 @@ and ``tell`` over the next 30 proposals, one at a time, on one thread. One row f
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from jobs import replace_rows
 
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Limits, Proposal
 from gcnas.space import InputShape
@@ -70,10 +70,7 @@ def main() -> None:
             for count in options.evaluations:
                 rows.append(measure(name, known[:count], seed))
                 print(*rows[-1].values(), flush=True)
-    with options.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    replace_rows(options.out, COLUMNS, rows)
 
 
 if __name__ == "__main__":

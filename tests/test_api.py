@@ -34,7 +34,7 @@ from gcnas.errors import (
 from gcnas.network import weights_bytes
 from gcnas.opening import reopen, space_name
 from gcnas.report.record import read_run
-from gcnas.run import costs, recommendation
+from gcnas.run import costs, recommendation, session
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
@@ -403,6 +403,20 @@ def test_a_final_training_that_fails_leaves_what_the_search_has_trained(
     assert (again["trial"], again["state"], again["epochs"]) == (other.number, "final", 1 if same else None)
     assert again["test_accuracy"] is not None
     assert (again["test_accuracy"] == first.metrics["test_accuracy"]) or not same
+
+
+def test_what_only_delivers_makes_no_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cluster may be gone by then, or there may be no room for images that workers share."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("nothing is evaluated")
+
+    run = tmp_path / "run"
+    gcnas.search("digits", out=run, budget=2, **SMALL)
+    monkeypatch.setattr(session, "create_executor", fail)
+    assert gcnas.resume(run, final_epochs=2).metrics["epochs"] == 2
+    with pytest.raises(AssertionError, match="nothing is evaluated"):
+        gcnas.resume(run, budget=3)
 
 
 def test_why_a_design_that_lasts_was_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

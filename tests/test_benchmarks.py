@@ -2,6 +2,7 @@
 
 import ast
 import re
+import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -105,6 +106,15 @@ def test_rows_follow_whole_lines(tmp_path: Path) -> None:
     assert jobs.rows(path, columns) == [{"a": "1", "b": "\u00e9"}]
     jobs.append_rows(path, columns, [(3, 4)])
     assert path.read_text() == "a,b\n1,\u00e9\n3,4\n"
+    # Rows that belong together are there as a whole or not at all.
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="large"):
+            jobs.append_rows(path, columns, [(number, 0) for number in range(9)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
     path.write_text("a,")
     assert jobs.rows(path, columns) == []
     jobs.append_rows(path, columns, [(5, 6)])

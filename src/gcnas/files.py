@@ -13,6 +13,14 @@ MAX_JSON = 10_000_000
 """Bytes of a JSON file that are read."""
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+
+
+def printable(text: str) -> str:
+    """A text whose control characters, but for tabs and ends of lines, are spelt out: a terminal would follow them."""
+    return text.translate(_CONTROLS)
+
+
 def is_file(path: Path) -> bool:
     """Whether there is such a file; one that may not be looked at, or whose name is too long, is not there."""
     return os.path.isfile(path)  # noqa: PTH113 - that of pathlib raises

@@ -13,6 +13,7 @@ from tests.tabular import tiny
 from gcnas.bench import Bench, TableReference, find_tables, processes, run_bench, write_report
 from gcnas.bench.processes import Task
 from gcnas.bench.raw import file_name
+from gcnas.bench.search import Run
 from gcnas.errors import BenchError, ConfigurationError, DataError
 from gcnas.strategy import STRATEGIES
 
@@ -277,3 +278,29 @@ def test_results_without_their_runs_are_not_replaced(
     with pytest.raises(ConfigurationError, match="without the runs behind them"):
         run_bench(_bench(tiny_reference, "reinforce"), tmp_path / "kept")
     assert {row["strategy"] for row in write_report(tmp_path / "kept", plots=False)} == {"random"}
+    # As a bench is left whose many files were deleted.
+    shutil.rmtree(tmp_path / "all" / "runs")
+    with pytest.raises(ConfigurationError, match="without the runs behind them"):
+        run_bench(_bench(tiny_reference, "reinforce"), tmp_path / "all")
+    assert {row["strategy"] for row in write_report(tmp_path / "all", plots=False)} == {"random"}
+
+
+def test_a_strategy_whose_file_is_changed_meanwhile_is_not_kept(
+    tiny_reference: TableReference, in_process: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(shutil.copy(Path(__file__).parents[2] / "examples" / "my_strategy.py", tmp_path))
+    name, out = f"{file}:Climber", tmp_path / "out"
+    keep, whole = Task.keep, file.read_text()
+
+    def edit(self: Task, folder: Path, result: Run) -> None:
+        keep(self, folder, result)
+        file.write_text(f"{whole}\n# another one\n")
+
+    monkeypatch.setattr(Task, "keep", edit)
+    with pytest.raises(BenchError, match="was changed while the bench goes on"):
+        run_bench(_bench(tiny_reference, name, seeds=3), out)
+    assert len(list((out / "runs").rglob("*.json"))) == 1
+    monkeypatch.setattr(Task, "keep", keep)
+    file.write_text(whole)
+    run_bench(_bench(tiny_reference, name, seeds=3), out)
+    assert len(list((out / "runs").rglob("*.json"))) == 3

@@ -429,6 +429,18 @@ def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Pat
         assert untrained.count("layers, ") == 2
 
 
+def test_names_of_files_cannot_drive_the_terminal(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    """What clears a screen, sets a title or writes into the clipboard is spelt out."""
+    folder = Path(shutil.copytree(photos, tmp_path / "mine"))
+    hostile = (folder / "above").rename(folder / "x\x1b[2J\x9b1m")
+    (hostile / "bad\x1b]0;t\x07.jpg").write_bytes(b"\xff\xd8 cut short")
+    done = run_gcnas("data", "check", folder)
+    said = done.stdout + done.stderr
+    assert "x\\x1b[2J\\x9b1m" in said
+    assert "bad\\x1b]0;t\\x07.jpg" in said
+    assert not [sign for sign in said if (ord(sign) < 32 and sign not in "\n\t") or 127 <= ord(sign) < 160]
+
+
 def test_data_check(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(photos, tmp_path / "mine"))
     (folder / "above" / "bad.jpg").write_bytes(b"\xff\xd8 cut short")

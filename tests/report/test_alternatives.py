@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from tests.report.conftest import MakeRun
 
-from gcnas.records import Architecture, EvaluationState
-from gcnas.report.alternatives import EVALUATED, LARGER, OTHERS, alternatives
+from gcnas.records import Architecture, EvaluationState, Limits
+from gcnas.report.alternatives import EVALUATED, LARGER, OTHERS, _networks, alternatives
 from gcnas.report.difference import difference
 from gcnas.report.record import read_run
 from gcnas.space import SearchSpace
+from gcnas.space.presets import CNN
 from gcnas.strategy.edits import architecture_of, neighbours
 
 
@@ -40,6 +41,17 @@ def test_evaluated_neighbours_come_first_with_their_scores(make_run: MakeRun, sp
     scores = [each.score for each in found.shown if each.score is not None]
     assert scores == sorted((trial.score for trial in trials[1:]), reverse=True)
     assert [each.trial is None for each in found.shown][:4] == [False, False, False, True]
+
+
+def test_neighbours_are_those_of_the_limits_of_today(make_run: MakeRun, space: SearchSpace) -> None:
+    """The trial was proposed within 80,000 parameters; a run that goes on may have wider limits, or tighter ones."""
+    chosen = max(read_run(make_run(trials=12)).trials, key=lambda trial: trial.cost.parameters)
+    sizes = {}
+    for bound in (20_000_000, 80_000, chosen.cost.parameters):
+        today = CNN.fit(space.fitted, Limits(parameters=bound))
+        sizes[bound] = [today.cost(each).parameters for each in _networks(chosen, today)]
+        assert max(sizes[bound]) <= bound
+    assert max(sizes[20_000_000]) > 80_000
 
 
 def test_neighbours_that_failed_or_had_less_training_are_told(make_run: MakeRun, space: SearchSpace) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.report.conftest import MakeRun
 
 from gcnas.errors import RunFolderError
-from gcnas.report import write_report
+from gcnas.report import summarize, write_report
 from gcnas.report.record import read_run
 
 
@@ -45,6 +45,16 @@ def test_damaged_parts_are_named(make_run: MakeRun, content: bytes) -> None:
     folder = read_run(run)
     assert len(folder.missing) == 3
     assert (folder.delivered, folder.architecture, folder.config) == (None, None, {})
+
+
+@pytest.mark.parametrize("name", ["epochs", "seconds", "test_accuracy", "multiply_adds", "parameters", "trial"])
+def test_huge_numbers_are_no_figures(make_run: MakeRun, name: str) -> None:
+    run = make_run()
+    path = run / "best/metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: 10**400}))
+    assert read_run(run).delivered is not None
+    summarize(run)
+    write_report(run)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,28 @@ def test_run(run: RunFolder) -> None:
     assert not run.path.exists()
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_run_that_was_killed_before_its_first_evaluation(tmp_path: Path, whole: bool) -> None:
+    """While it decoded its images, which may take gigabytes."""
+    folder = RunFolder.create(tmp_path / "run")
+    with folder.locked():
+        (folder.path / "cache").mkdir()
+        (folder.path / "cache" / "images.npy").write_bytes(b"x" * 1000)
+        with pytest.raises(RunFolderError, match="Another process"):
+            delete_leftovers(folder.path)
+    if whole:
+        delete_run(folder.path)
+        assert not folder.path.exists()
+    else:
+        assert delete_leftovers(folder.path) == 1000
+        assert not (folder.path / "cache").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".lock").touch()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(RunFolderError):
+        delete_run(tmp_path / "mine")
+
+
 def test_a_link_to_a_run_goes_with_it(run: RunFolder) -> None:
     link = run.path.with_name("latest")
     link.symlink_to(run.path, target_is_directory=True)

@@ -11,6 +11,7 @@ from gcnas.errors import ConfigurationError
 from gcnas.run import costs
 from gcnas.run.costs import priced, read_latency, with_costs
 from gcnas.run.folder import RunFolder
+from gcnas.run.ledger import Ledger
 from gcnas.run.observer import Observer
 from gcnas.space import LatencyModel
 
@@ -56,6 +57,21 @@ def test_damaged_model(folder: RunFolder, content: str) -> None:
     folder.latency.write_text(content)
     with pytest.raises(ConfigurationError, match="Delete it"):
         read_latency(folder.path)
+
+
+def test_scores_by_one_model_are_not_followed_by_those_of_another(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, make_trial: MakeTrial
+) -> None:
+    monkeypatch.setattr(costs, "calibrate", lambda *_, **__: MODEL)
+    soft = RunConfig.create(data="digits", soft="latency=1.5")
+    with Ledger(folder.ledger, {"name": "toy"}) as ledger:
+        ledger.commit(pending=[make_trial(1)])
+        assert with_costs(TOY, soft.costs, soft, folder).latency_model == MODEL
+        folder.latency.unlink()
+        ledger.commit(finished=[make_trial(1, 0.5)])
+    with pytest.raises(ConfigurationError, match=r"latency\.json is gone, by which the scores"):
+        with_costs(TOY, soft.costs, soft, folder)
+    assert with_costs(TOY, CONFIG.costs, CONFIG, folder).latency_model == MODEL  # a limit alone weighs no score
 
 
 def test_run_stopped_while_it_measured_can_be_begun_anew(folder: RunFolder) -> None:

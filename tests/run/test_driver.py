@@ -499,6 +499,17 @@ def stopped_at(number: int, score: Callable[[Job], Evaluated] = evaluate) -> Cal
     return stop
 
 
+def test_a_limit_that_leaves_nothing_deletes_no_checkpoint(tmp_path: Path) -> None:
+    """It may be a slip of the pen; with the limit of before the run goes on from them."""
+    run_toy(tmp_path, trials=12, ladder=True)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept
+    tight = replace(TOY, limits=replace(TOY.limits, parameters=1))
+    with pytest.raises(LimitsTooTightError):
+        run_toy(tmp_path, trials=20, space=tight, ladder=True)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == kept
+
+
 def test_limits_tightened_later_hold_for_what_was_under_way(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_toy(tmp_path, "random", trials=6, score=stopped_at(5))

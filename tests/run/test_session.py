@@ -421,6 +421,8 @@ def test_amounts_stay_even_where_they_were_chosen(begin: Callable[..., Context],
 
     for found, seconds in ((context, 30), (again, 300)):
         assert found.amounts.search_seconds == pytest.approx(seconds - kept(LEEWAY * passes, seconds), rel=2e-3)
+    fewer = known_context(longer.changed(final_epochs=1), dataset, CNN, context.folder, meta).amounts
+    assert (fewer.search_seconds, fewer.final_epochs) == (again.amounts.search_seconds, 1)
     faster = meta | {"amounts": meta["amounts"] | {"final_speed": 2.5 * context.amounts.speed}}
     found = known_context(longer, dataset, CNN, context.folder, faster).amounts
     assert found.search_seconds == pytest.approx(300 - kept(LEEWAY * passes / 2.5, 300), rel=2e-3)

@@ -11,6 +11,7 @@ from tests.tabular import tiny
 
 from gcnas.errors import DataError, SpaceError
 from gcnas.tabular import Description, Table, load_table, make_space
+from gcnas.tabular.columns import read_columns
 from gcnas.tabular.description import CostColumn
 
 DESCRIPTION = Description.parse(
@@ -141,6 +142,18 @@ def test_archives_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest
     ):
         with pytest.raises(DataError, match=message):
             load_table(tmp_path / f"{name}.npz", DESCRIPTION)
+
+
+def test_the_columns_of_an_archive_are_bounded_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has 160 bytes; others in the archive are not read."""
+    path = tmp_path / "t.npz"
+    np.savez(path, **{name: np.zeros(4) for name in "abcd"})
+    monkeypatch.setattr("gcnas.tabular.columns.MAX_BYTES", 400)
+    assert read_columns(path.read_bytes(), ["a", "b"], path)["b"] == ["0.0"] * 4
+    with pytest.raises(DataError, match="take more than 400 bytes"):
+        read_columns(path.read_bytes(), ["a", "b", "c"], path)
 
 
 def test_texts_of_bytes_are_texts(tmp_path: Path) -> None:

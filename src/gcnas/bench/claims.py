@@ -123,8 +123,9 @@ def run_claims(claims: Claims, folder: Path, jobs: int = 1, progress: Progress |
     """
     check_numbers(jobs=jobs)
     tables = {name: problem.identity() for name, problem in claims.problems.items()}
-    take_folder(folder, {"format": 1, "queries": claims.queries, "batch": 1, "tables": tables})
     searches, memory = claims.tasks(), claims.memory_tasks()
+    kept = ({RUNS_TABLE: RUNS} if searches else {}) | ({MEMORY_TABLE: MEMORY} if memory else {})
+    take_folder(folder, {"format": 1, "queries": claims.queries, "batch": 1, "tables": tables}, kept)
     missing: list[Work[Any]] = [
         task for task in searches if not run_file(folder, task.table.name, task.strategy, task.seed).exists()
     ]

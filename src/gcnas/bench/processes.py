@@ -6,18 +6,19 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gcnas.bench.arms import create_arm
 from gcnas.bench.problem import ProblemReference
-from gcnas.bench.raw import RAW, run_file, write_run, writing
+from gcnas.bench.raw import RAW, RUNS, run_file, write_run, writing
 from gcnas.bench.search import MAX_QUERIES, Run, search_table, signals_of
 from gcnas.errors import BenchError, ConfigurationError, GCNASError
 from gcnas.execution.worker_process import THREAD_VARIABLES
@@ -65,8 +66,9 @@ class Bench:
 
     def tasks(self, folder: Path) -> list["Task"]:
         """The runs that are not finished; all runs of a seed follow one another, so that pairs are complete."""
+        digests = self._digests()
         return [
-            Task(table, strategy, seed, self.queries, self.batch)
+            Task(table, strategy, seed, self.queries, self.batch, digests.get(strategy))
             for seed in range(self.first_seed, self.first_seed + self.seeds)
             for table in self.tables
             for strategy in self.strategies
@@ -76,8 +78,11 @@ class Bench:
     def settings(self) -> dict[str, Any]:
         """What all runs of a folder share; tables by name, files of strategies by their digests."""
         tables = {table.name: table.identity() for table in self.tables}
-        files = {name: _digest(name) for name in self.strategies if is_own(name)}
+        files = self._digests()
         return {"format": 1, "queries": self.queries, "batch": self.batch, "tables": tables, "files": files}
+
+    def _digests(self) -> dict[str, str]:
+        return {name: _digest(name) for name in self.strategies if is_own(name)}
 
 
 def _digest(strategy: str) -> str:
@@ -114,13 +119,23 @@ class Failed:
 
 @dataclass(frozen=True)
 class Task:
-    """One search to do."""
+    """One search to do.
+
+    Attributes:
+        table: Where.
+        strategy: Its name.
+        seed: Its seed.
+        queries: Its budget.
+        batch: Proposals asked for at once.
+        digest: Of the file of a user's own strategy as the bench began with it; None for others.
+    """
 
     table: ProblemReference
     strategy: str
     seed: int
     queries: int
     batch: int
+    digest: str | None = None
 
     @property
     def name(self) -> str:
@@ -128,8 +143,17 @@ class Task:
         return f"{self.table.name} {self.strategy} seed {self.seed}"
 
     def run(self) -> Run:
-        """Search."""
-        return search_table(self.table.load(), self.strategy, self.seed, self.queries, self.batch)
+        """Search.
+
+        Raises:
+            ConfigurationError: If the file of the strategy is another one by now.
+        """
+        found = search_table(self.table.load(), self.strategy, self.seed, self.queries, self.batch)
+        if self.digest is not None and _digest(self.strategy) != self.digest:
+            raise ConfigurationError(
+                f"The file of {self.strategy} was changed while the bench goes on; undo that, or give another --out."
+            )
+        return found
 
     def keep(self, folder: Path, result: Run) -> None:
         """Write all queries."""
@@ -238,15 +262,28 @@ def run_tasks(
         )
 
 
-def take_folder(folder: Path, settings: dict[str, Any]) -> None:
+def take_folder(
+    folder: Path, settings: dict[str, Any], kept: Mapping[str, str] = MappingProxyType({RAW: RUNS})
+) -> None:
     """Note the settings of a new folder; hold those of an old one against them.
 
+    Args:
+        folder: The folder.
+        settings: What all of its runs share.
+        kept: Tables that new runs replace, and the folders of the runs that are in them.
+
     Raises:
-        ConfigurationError: If they differ, or the folder cannot be written.
+        ConfigurationError: If they differ, the folder cannot be written, or has such tables without the runs.
     """
     path = folder / SETTINGS
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name, runs in kept.items():
+            if (folder / name).exists() and not (folder / runs).is_dir():
+                raise ConfigurationError(
+                    f"{folder} holds results ({name}) without the runs behind them, which new runs would replace; give "
+                    "another --out."
+                )
         if path.exists():
             known = json.loads(path.read_text(encoding="utf-8"))
             for name in ("format", "queries", "batch"):
@@ -266,11 +303,6 @@ def take_folder(folder: Path, settings: dict[str, Any]) -> None:
                         f"{folder} holds runs of {name} from before its file was changed; give another --out."
                     )
             settings = known
-        elif (folder / RAW).exists():
-            raise ConfigurationError(
-                f"{folder} holds results ({RAW}) without the runs behind them, which new runs would replace; give "
-                "another --out."
-            )
         write_atomically(path, json.dumps(settings, indent=1).encode())
     except OSError as error:
         raise ConfigurationError(f"The folder {folder} cannot be written: {error.strerror}.") from None

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from gcnas._version import __version__
 from gcnas.cli import (
@@ -28,6 +27,7 @@ from gcnas.cli import (
     why,
 )
 from gcnas.cli.display import StoppedError, drop
+from gcnas.cli.text import escape
 from gcnas.errors import GCNASError, LimitsTooTightError, SearchFailedError
 
 EXIT_ERROR, EXIT_NOTHING_FOUND, EXIT_INTERRUPTED = 1, 3, 130

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from gcnas.cli.text import escape
 from gcnas.errors import BenchError, ConfigurationError, DataError
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from gcnas.cli.options import ChannelsOption, ResolutionOption, TestOption, ValidationOption, given
+from gcnas.cli.text import escape
 from gcnas.errors import DataError
 
 if TYPE_CHECKING:

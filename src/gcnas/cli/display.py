@@ -12,11 +12,12 @@ from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from gcnas.cli.text import escape
+from gcnas.files import printable
 from gcnas.run.observer import Observer
 from gcnas.run.trial import Trial
 
@@ -259,7 +260,7 @@ class LiveDisplay(PlainDisplay):
                 f"{trial.cost.multiply_adds / 1e6:.2f}M",
                 str(trial.proposal.architecture.depth),
                 _seconds(trial),
-                Text(source),
+                Text(printable(source)),
                 style=style,
             )
         return table

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from gcnas.cli.options import RunArgument, SpaceOption
+from gcnas.cli.text import escape
 from gcnas.errors import ConfigurationError
 
 if TYPE_CHECKING:

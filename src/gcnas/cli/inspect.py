@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcnas.cli.options import RunArgument, SpaceOption
+from gcnas.files import printable
 
 SHOWN_NOTICES = 5
 """Most notices about the data; the report and ``gcnas data check`` have more."""
@@ -42,13 +43,13 @@ def status(run: RunArgument) -> None:
     for failure in summary.failures:
         facts[f"failed: {failure.kind}"] = f"{failure.count}, first trial {failure.trial}: {failure.message}"
     for name, fact in facts.items():
-        table.add_row(Text(name), Text(fact))
+        table.add_row(Text(name), Text(printable(fact)))
     for notice in summary.data_notices[:SHOWN_NOTICES]:
-        table.add_row("data", Text(notice))
+        table.add_row("data", Text(printable(notice)))
     if (more := len(summary.data_notices) - SHOWN_NOTICES) > 0:
         table.add_row("data", Text(f"{more} more in report.html"))
     for notice in summary.notices:
-        table.add_row("note", Text(notice))
+        table.add_row("note", Text(printable(notice)))
     Console(highlight=False).print(table)
 
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from gcnas.cli.options import RunArgument, SpaceOption
+from gcnas.cli.text import escape
 
 
 def register(app: typer.Typer) -> None:

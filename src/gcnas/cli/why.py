@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from gcnas.cli.options import RunArgument, SpaceOption
+from gcnas.cli.text import escape
 
 if TYPE_CHECKING:
     from gcnas.report.alternatives import Alternatives

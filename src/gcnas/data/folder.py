@@ -16,7 +16,7 @@ from gcnas.data.decode import SUFFIXES
 from gcnas.data.files import FileImages
 from gcnas.data.source import SPLIT_WORDS, TRAIN, UNSPLIT, Source, number_classes
 from gcnas.errors import DataError
-from gcnas.files import is_file, is_folder
+from gcnas.files import is_file, is_folder, printable
 
 _LAYOUT = (
     "Expected one folder per class (flowers/rose/1.jpg, flowers/tulip/2.jpg), "
@@ -275,8 +275,8 @@ def visible(name: str) -> bool:
 
 
 def in_utf8(name: str) -> str:
-    """A name that can be written anywhere: bytes of it that are not UTF-8 are spelt out in hexadecimal."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A name that can be written anywhere: bytes that are not UTF-8, and control characters, are spelt out."""
+    return printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def _contents(root: Path) -> str:

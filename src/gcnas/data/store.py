@@ -133,7 +133,8 @@ def _cache_folder(cache: Path | None, size: int) -> Path:
     if free < 2 * size:
         raise DataError(
             f"Decoding these images takes {2 * size / 2**30:.1f} GiB of disk; {cache} has "
-            f"{free / 2**30:.1f} GiB free. Give another cache folder, or a smaller resolution."
+            f"{free / 2**30:.1f} GiB free. Give another cache folder, or a smaller resolution; for a run that has "
+            "decoded them before, 'gcnas clean RUN' makes room."
         )
     return cache
 

@@ -74,6 +74,9 @@ class Executor(ABC):
     isolated: bool = False
     """Whether a candidate that takes its process with it leaves the driver alive."""
 
+    def prepare(self) -> None:  # noqa: B027 - most are ready when they are made
+        """Get ready for jobs, so that what cannot be is found out before any is written down."""
+
     @abstractmethod
     def submit(self, job: Job) -> None:
         """Take a job."""

@@ -6,13 +6,13 @@ from itertools import islice
 
 import numpy as np
 
-from gcnas.records import Architecture, Cost
+from gcnas.records import Architecture, Cost, Trajectory
 from gcnas.report.curves import averaged, with_score
 from gcnas.report.difference import difference
 from gcnas.report.importance import Predictor
 from gcnas.run.trial import Trial
 from gcnas.space import SearchSpace
-from gcnas.strategy.edits import architecture_of, neighbours
+from gcnas.strategy.edits import allowed, architecture_of, neighbours
 
 MOST = 400
 """Neighbours that are looked at, drawn at random from more."""
@@ -113,10 +113,22 @@ def _training(trial: Trial) -> tuple[int, bool]:
 
 def _networks(chosen: Trial, space: SearchSpace) -> list[Architecture]:
     random = np.random.default_rng(0)
-    edited = islice(neighbours(space, chosen.proposal.trajectory, random), MOST)
+    edited = islice(neighbours(space, _as_now(space, chosen.proposal.trajectory), random), MOST)
     networks = {network.fingerprint: network for network in (architecture_of(space, each) for each in edited)}
     networks.pop(chosen.proposal.fingerprint, None)
     return [each for each in networks.values() if space.limits.violation(space.cost(each)) is None]
+
+
+def _as_now(space: SearchSpace, trajectory: Trajectory) -> Trajectory:
+    """Decisions with the masks of today: limits may have been others when they were made.
+
+    Decisions that these forbid keep those of then.
+    """
+    growth = space.start()
+    for action in trajectory.actions[:-1]:
+        growth = growth.add(action)
+    now = growth.stop()
+    return now if allowed(now) else trajectory
 
 
 def _alternative(

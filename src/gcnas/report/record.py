@@ -1,6 +1,5 @@
 """Reading a run folder, whole or in parts, as whoever killed the run left it."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
 from gcnas.files import read_json
 from gcnas.records import METRICS as COSTS
 from gcnas.records import Architecture, Limits
+from gcnas.report.scaled import MOST
 from gcnas.run.costs import read_latency
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.trial import Event, Rejection, Trial
@@ -289,7 +289,7 @@ def _seen(facts: Any) -> str | None:
 
 
 def _whole(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= MOST else None
 
 
 def _text(value: Any) -> str | None:
@@ -297,7 +297,7 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST
     return float(value) if usable else None
 
 

@@ -24,7 +24,7 @@ def delete_leftovers(path: Path) -> int:
     Raises:
         RunFolderError: If it is no run folder, a process works on it, or the system keeps a file.
     """
-    folder = RunFolder.open(path)
+    folder = RunFolder.open(path, unbegun=True)
     freed = 0
     with folder.locked(), _deleting(path):
         for item in (folder.path / "cache", folder.checkpoints, *_temporary(folder.path)):
@@ -46,7 +46,7 @@ def delete_run(path: Path) -> None:
     Raises:
         RunFolderError: If it is none, a process works on it, or the system keeps a file.
     """
-    folder = RunFolder.open(path)
+    folder = RunFolder.open(path, unbegun=True)
     with folder.locked(), _deleting(path):
         shutil.rmtree(path.resolve())
         if path.is_symlink():

@@ -11,6 +11,7 @@ from gcnas.export.timing import processor_name
 from gcnas.network import weights_bytes
 from gcnas.run.calibration import calibrate, calibration_seconds
 from gcnas.run.folder import RunFolder, write_text
+from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
 from gcnas.run.trial import Trial
 from gcnas.space import LatencyModel, SearchSpace
@@ -44,11 +45,31 @@ def with_costs(
     if "size" in costs:
         space = replace(space, file_size=weights_bytes)
     if "latency" in costs:
-        model = read_latency(folder.path) or _fitted(space, config, folder, observer or Observer())
+        model = read_latency(folder.path)
+        if model is None:
+            _refuse_other_scores(config, folder)
+            model = _fitted(space, config, folder, observer or Observer())
         if observer is not None and model.device != processor_name():
             observer.note(f"The latency model is that of another processor ({model.device}), not of this one.")
         space = replace(space, latency_model=model)
     return space
+
+
+def _refuse_other_scores(config: RunConfig, folder: RunFolder) -> None:
+    """See to it that scores which the latencies of a model are part of are not followed by those of another.
+
+    Raises:
+        ConfigurationError: If there are such scores.
+    """
+    soft = config.soft
+    if soft is None or soft.metric != "latency" or not folder.ledger.is_file():
+        return
+    with LedgerReader(folder.ledger) as ledger:
+        if any(trial.complete for trial in ledger.trials()):
+            raise ConfigurationError(
+                f"{folder.latency} is gone, by which the scores of this run were weighed (--soft {soft}): others would "
+                "not compare with them. Put it back, or start a new run."
+            )
 
 
 def with_meters(space: SearchSpace, run: Path) -> SearchSpace:
@@ -91,7 +112,8 @@ def read_latency(run: Path) -> LatencyModel | None:
         return LatencyModel.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError, ConfigurationError) as error:
         raise ConfigurationError(
-            f"{path} cannot be read ({error}). Delete it; a run with a limit on latency measures anew."
+            f"{path} cannot be read ({error}). Delete it; a run with a limit on latency measures anew (one with a soft "
+            "target needs it as it was)."
         ) from error
 
 

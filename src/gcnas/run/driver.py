@@ -153,7 +153,9 @@ class Driver:
             RunFolderError: If the ledger or ``best`` cannot be written.
         """
         try:
-            self._prune()
+            # Limits that leave nothing may be a slip: what they would delete is not deleted yet.
+            if self.best is not None or not self._history.complete:
+                self._prune()
             self._take_up()
             while len(self._pending) > len(self._waiting):
                 self._settle_all(self._wait())
@@ -455,6 +457,8 @@ class Driver:
         """Put what finished and what was asked into the group for the ledger, and start what was asked."""
         figures: list[dict[str, float]] = []
         problems: list[BaseException] = []
+        if asked and not self._history.count:
+            self._executor.prepare()  # a search that cannot begin leaves nothing
         with _noted(problems):
             figures = self._strategy.figures()
         learning = [(self._history.count, each) for each in figures]

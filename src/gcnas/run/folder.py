@@ -98,13 +98,19 @@ class RunFolder:
         return folder
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls, path: Path, *, unbegun: bool = False) -> "RunFolder":
         """An existing run folder; swaps of ``best`` and of grown networks that were cut short are undone.
+
+        Args:
+            path: Where.
+            unbegun: Whether one of a search that was stopped before it had a ledger will do.
 
         Raises:
             RunFolderError: If there is no run.
         """
         folder = cls(path)
+        if unbegun and not folder.ledger.is_file() and (path / ".lock").is_file() and _is_free(path):
+            return folder
         folder.require()
         folder._mend()
         return folder

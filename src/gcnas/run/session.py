@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ from gcnas._version import __version__
 from gcnas.config import RunConfig, stream_seed
 from gcnas.data import Dataset
 from gcnas.errors import CandidateError, ConfigurationError, GCNASError, RunFolderError, SearchFailedError
+from gcnas.execution import LateExecutor
 from gcnas.records import Architecture
 from gcnas.run.amounts import Amounts, choose_amounts
 from gcnas.run.checkpoints import Checkpoints
@@ -21,7 +23,7 @@ from gcnas.run.context import Context, fit_space, precision_of
 from gcnas.run.costs import with_costs
 from gcnas.run.driver import Clock, Driver, Stop
 from gcnas.run.duration import DurationModel
-from gcnas.run.evaluating import check_setup, create_executor
+from gcnas.run.evaluating import check_setup, create_executor, runs_apart
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.run.ledger import Ledger, damage
@@ -159,8 +161,11 @@ def known_context(
     # Where nothing tells it, a search has no more than its share.
     speed = amounts.speed or _speed_of(trials, len(dataset.train_index)) or 1.0
     final_speed = amounts.final_speed or speed
+    asked = config.changed(epochs=amounts.epochs)
+    if config.final_epochs is not None:  # fewer give a search that is over no time to go on
+        asked = asked.changed(final_epochs=max(config.final_epochs, amounts.final_epochs))
     stop = choose_amounts(
-        config.changed(epochs=amounts.epochs),
+        asked,
         len(dataset.train_index),
         lambda: speed,
         math.ceil(final_speed / speed),  # the most that the final training can be faster
@@ -257,7 +262,11 @@ def open_driver(context: Context, ledger: Ledger, clock: Clock, keep_best: Any, 
         space=context.space,
         strategy=_strategy(context, ledger, rejections, ladder, repeats, meter, seconds_left, over),
         rejections=rejections,
-        executor=create_executor(context, observer),
+        executor=LateExecutor(
+            partial(create_executor, context, observer),
+            capacity=context.workers.count,
+            isolated=runs_apart(context),
+        ),
         fidelity=context.fidelity,
         stop=Stop(
             context.config.budget.trials,

@@ -122,6 +122,9 @@ def _npz_columns(content: bytes, names: Sequence[str], path: Path) -> dict[str, 
         columns = {}
         for name in names:
             _position(list(members), name, path)
+        if sum(members[name].file_size for name in names) > MAX_BYTES:
+            raise DataError(f"The columns of {path} take more than {MAX_BYTES:,} bytes, the most of a table.")
+        for name in names:
             columns[name] = _member(archive, members[name], path)
     if len({len(column) for column in columns.values()}) > 1:
         lengths = {name: len(column) for name, column in columns.items()}
