@@ -104,7 +104,7 @@ def measured_parts(watch: Stopwatch) -> Iterator[None]:
         ("propose", Unique, "ask"),
         ("ledger", Ledger, "commit"),
         ("best", api, "write_searched"),
-        ("tables and report", api, "_write_tables"),
+        ("tables and report", api, "write_tables"),
         ("final training", api, "_deliver"),
         ("driver", Driver, "run"),
         ("evaluation", Instant, "__call__"),

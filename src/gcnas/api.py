@@ -21,6 +21,7 @@ from gcnas.delivery import finalize as deliver
 from gcnas.delivery.best import delivered_trial
 from gcnas.delivery.latency import choose_measured
 from gcnas.errors import ConfigurationError, RunFolderError
+from gcnas.execution.cluster import disconnect
 from gcnas.execution.worker import refuse_in_worker
 from gcnas.opening import (
     ARRAYS,
@@ -352,6 +353,8 @@ def run_to_the_end(
                     searched = spare.get(chosen.proposal.fingerprint)
                     _deliver(context, ledger, clock, chosen, left, observer, lasting=lasting, searched=searched)
     finally:
+        if context.workers.cluster is not None:
+            disconnect()  # which may be there although nothing was evaluated
         write_tables(context, observer)
     observer.finished(folder.path)
     return Result(folder.path, space=context.space)

@@ -174,7 +174,10 @@ def reopen(
     if config.init_from is not None and not trials and (transferred := kept_transfer(folder)) is not None:
         # Stopped before its first training, a transfer goes on as one.
         found_space = transferable(transferred, found_space)
-    context = known_context(config, dataset, found_space, folder, meta, observer, trials)
+    other_time = bool({"budget", "final_share"} & changes.keys())
+    context = known_context(
+        config, dataset, found_space, folder, meta, observer, trials, searching=lasting, other_time=other_time
+    )
     if config.init_from is not None:
         context = replace(context, donor=kept_donor(folder))
     if config.warm_start:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.tabular import tiny
@@ -301,6 +302,23 @@ def test_a_strategy_whose_file_is_changed_meanwhile_is_not_kept(
         run_bench(_bench(tiny_reference, name, seeds=3), out)
     assert len(list((out / "runs").rglob("*.json"))) == 1
     monkeypatch.setattr(Task, "keep", keep)
+    file.write_text(whole)
+    # One that has read another content than is there when it ends.
+    search = processes.search_table
+    task = Task(tiny_reference, name, 5, 8, 1, processes._digest(name))
+
+    def undone(*given: Any) -> Run:
+        file.write_text(f"{whole}\n# another one\n")
+        try:
+            return search(*given)
+        finally:
+            file.write_text(whole)
+
+    file.write_text(f"{whole}\n# another one\n")
+    monkeypatch.setattr(processes, "search_table", undone)
+    with pytest.raises(ConfigurationError, match="was changed while the bench goes on"):
+        task.run()
+    monkeypatch.setattr(processes, "search_table", search)
     file.write_text(whole)
     run_bench(_bench(tiny_reference, name, seeds=3), out)
     assert len(list((out / "runs").rglob("*.json"))) == 3

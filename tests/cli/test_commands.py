@@ -21,6 +21,7 @@ from tests.cli.conftest import RunGcnas
 from typer.main import get_command
 
 from gcnas.cli.app import app
+from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import LedgerReader
 
 SMALL = ("--budget", "4", "--epochs", "1", "--final-epochs", "1", "--threads", "1")
@@ -427,6 +428,22 @@ def test_sample_from_a_policy(run_gcnas: RunGcnas, finished: Path, tmp_path: Pat
     for strategy in ("reinforce-rnn", "gcnas"):
         untrained = run_gcnas("sample", finished, "--untrained", strategy, "-n", "2").stdout
         assert untrained.count("layers, ") == 2
+
+
+def test_clean_frees_what_a_search_left_that_never_began(run_gcnas: RunGcnas, tmp_path: Path) -> None:
+    """It was killed while it decoded its images."""
+    for name in ("some", "all"):
+        folder = RunFolder.create(tmp_path / name)
+        with folder.locked():
+            (folder.path / "cache").mkdir()
+            (folder.path / "cache" / "images.npy").write_bytes(b"x" * 2_000_000)
+    assert run_gcnas("clean", tmp_path / "some").stdout.startswith("freed 2.0 MB")
+    assert run_gcnas("clean", tmp_path / "all", "--all", "--yes").returncode == 0
+    assert not (tmp_path / "all").exists()
+    (tmp_path / "mine").mkdir()
+    refused = run_gcnas("clean", tmp_path / "mine", "--all", check=False)
+    assert refused.returncode == 1
+    assert "not a run folder" in refused.stderr
 
 
 def test_names_of_files_cannot_drive_the_terminal(photos: Path, run_gcnas: RunGcnas, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from tests.report.test_html import page
 from typer.testing import CliRunner
 
 import gcnas
-from gcnas.cli import app
+from gcnas.cli.app import app
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.network import weights_bytes
 from gcnas.report import reasons

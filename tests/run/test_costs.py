@@ -71,6 +71,8 @@ def test_scores_by_one_model_are_not_followed_by_those_of_another(
         ledger.commit(finished=[make_trial(1, 0.5)])
     with pytest.raises(ConfigurationError, match=r"latency\.json is gone, by which the scores"):
         with_costs(TOY, soft.costs, soft, folder)
+    assert with_costs(TOY, soft.costs, soft, folder, searching=False).latency_model == MODEL
+    assert not folder.latency.exists()  # a search that goes on would take it for the old one
     assert with_costs(TOY, CONFIG.costs, CONFIG, folder).latency_model == MODEL  # a limit alone weighs no score
 
 

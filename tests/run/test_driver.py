@@ -505,9 +505,11 @@ def test_a_limit_that_leaves_nothing_deletes_no_checkpoint(tmp_path: Path) -> No
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept
     tight = replace(TOY, limits=replace(TOY.limits, parameters=1))
-    with pytest.raises(LimitsTooTightError):
-        run_toy(tmp_path, trials=20, space=tight, ladder=True)
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == kept
+    # With something left to try, and with a budget that is spent.
+    for trials, error in ((20, LimitsTooTightError), (12, SearchFailedError)):
+        with pytest.raises(error):
+            run_toy(tmp_path, trials=trials, space=tight, ladder=True)
+        assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == kept
 
 
 def test_limits_tightened_later_hold_for_what_was_under_way(tmp_path: Path) -> None:

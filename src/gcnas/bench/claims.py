@@ -16,7 +16,16 @@ from gcnas.bench.measures import depth_shares, measure, thirds, top_depth_shares
 from gcnas.bench.memory import FOLDER as MEMORY
 from gcnas.bench.memory import MemoryTask, memory_tasks
 from gcnas.bench.problem import ProblemReference
-from gcnas.bench.processes import Progress, Task, Work, check_numbers, run_tasks, take_folder
+from gcnas.bench.processes import (
+    BEHIND,
+    RUNS_TABLE,
+    Progress,
+    Task,
+    Work,
+    check_numbers,
+    run_tasks,
+    take_folder,
+)
 from gcnas.bench.raw import RUNS, file_name, read_runs, run_file, writing
 from gcnas.bench.search import Run
 from gcnas.bench.summary import Cell, write_table
@@ -25,7 +34,7 @@ from gcnas.errors import ConfigurationError, DataError
 
 Rows = list[dict[str, Cell]]
 
-RUNS_TABLE, MEMORY_TABLE = "runs.csv", "E6-runs.csv"
+MEMORY_TABLE = "E6-runs.csv"
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ def run_claims(claims: Claims, folder: Path, jobs: int = 1, progress: Progress |
     check_numbers(jobs=jobs)
     tables = {name: problem.identity() for name, problem in claims.problems.items()}
     searches, memory = claims.tasks(), claims.memory_tasks()
-    kept = ({RUNS_TABLE: RUNS} if searches else {}) | ({MEMORY_TABLE: MEMORY} if memory else {})
+    kept = (BEHIND if searches else {}) | ({MEMORY_TABLE: MEMORY} if memory else {})
     take_folder(folder, {"format": 1, "queries": claims.queries, "batch": 1, "tables": tables}, kept)
     missing: list[Work[Any]] = [
         task for task in searches if not run_file(folder, task.table.name, task.strategy, task.seed).exists()

@@ -28,6 +28,12 @@ from gcnas.strategy import is_own
 SETTINGS = "bench.json"
 MAX_RUNS = 1_000_000
 
+RUNS_TABLE = "runs.csv"
+"""What was measured in the runs of an experiment, see :mod:`gcnas.bench.claims`."""
+
+BEHIND = {RAW: RUNS, RUNS_TABLE: RUNS}
+"""Tables that new runs replace, and the folders of the runs that are in them."""
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -148,12 +154,16 @@ class Task:
         Raises:
             ConfigurationError: If the file of the strategy is another one by now.
         """
+        self._check_file()
         found = search_table(self.table.load(), self.strategy, self.seed, self.queries, self.batch)
+        self._check_file()  # it was read in between
+        return found
+
+    def _check_file(self) -> None:
         if self.digest is not None and _digest(self.strategy) != self.digest:
             raise ConfigurationError(
                 f"The file of {self.strategy} was changed while the bench goes on; undo that, or give another --out."
             )
-        return found
 
     def keep(self, folder: Path, result: Run) -> None:
         """Write all queries."""
@@ -263,7 +273,7 @@ def run_tasks(
 
 
 def take_folder(
-    folder: Path, settings: dict[str, Any], kept: Mapping[str, str] = MappingProxyType({RAW: RUNS})
+    folder: Path, settings: dict[str, Any], kept: Mapping[str, str] = MappingProxyType(BEHIND)
 ) -> None:
     """Note the settings of a new folder; hold those of an old one against them.
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from gcnas.cli.options import RunArgument
+from gcnas.cli.options import AnyRunArgument
+from gcnas.run.folder import RunFolder
 
 
 def register(app: typer.Typer) -> None:
@@ -13,13 +14,14 @@ def register(app: typer.Typer) -> None:
 
 
 def clean(
-    run: RunArgument,
+    run: AnyRunArgument,
     everything: Annotated[bool, typer.Option("--all", help="Delete the whole run folder.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete what a run can do without: cached images, checkpoints and left-over temporary files."""
     from gcnas.run.cleaning import delete_leftovers, delete_run
 
+    RunFolder.open(run, unbegun=True)  # before anything is asked
     if everything:
         if not yes:
             typer.confirm(f"Delete {run} with its network and all its results?", abort=True)

@@ -1,5 +1,6 @@
 """``gcnas finalize`` and ``gcnas predict``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from gcnas.cli.options import (
     seconds_of,
 )
 from gcnas.errors import ConfigurationError, DataError
+from gcnas.files import printable
 
 
 def register(app: typer.Typer) -> None:
@@ -162,11 +164,12 @@ def predict(
         total += 1
         if prediction.error is not None:
             broken += 1
-            errors.print(f"passed over: {prediction.error}")
+            errors.print(f"passed over: {printable(prediction.error)}")
         elif output is None:
-            typer.echo(f"{prediction.path}\t{prediction.label}\t{prediction.probability:.3f}")
+            line = f"{prediction.path}\t{prediction.label}\t{prediction.probability:.3f}"
+            typer.echo(printable(line) if sys.stdout.isatty() else line)  # in a pipe names are as they are
     if left_out := unread_in(images):
-        errors.print(f"passed over: {left_out}")
+        errors.print(f"passed over: {printable(left_out)}")
     if broken == total:
         raise DataError(f"None of the {total} files could be read as an image.")
     if output is not None and output != STANDARD_OUTPUT:

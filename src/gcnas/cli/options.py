@@ -17,6 +17,9 @@ def _existing(run: Path) -> Path:
 RunArgument: TypeAlias = Annotated[
     Path, typer.Argument(metavar="RUN", help="The run folder.", callback=_existing)
 ]
+AnyRunArgument: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The run folder; also one of a search that never began.")
+]
 SpaceOption: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -26,10 +26,13 @@ def with_costs(
     config: RunConfig,
     folder: RunFolder,
     observer: Observer | None = None,
+    *,
+    searching: bool = True,
 ) -> SearchSpace:
     """A space that tells the size and the latency of its networks, where they are among the costs asked for.
 
-    The latency model of a run is fitted once, and then read from its folder.
+    The latency model of a run is fitted once, and then read from its folder. Where that is gone, by which scores were
+    weighed, there is another one for a delivery alone, which is not kept.
 
     Args:
         space: Fitted space.
@@ -37,9 +40,10 @@ def with_costs(
         config: The configuration.
         folder: The run folder.
         observer: Told how well latencies are predicted.
+        searching: Whether scores may follow.
 
     Raises:
-        ConfigurationError: If latencies cannot be measured here.
+        ConfigurationError: If latencies cannot be measured here, or scores were weighed by a model that is gone.
         RunFolderError: If the model cannot be written.
     """
     if "size" in costs:
@@ -47,29 +51,25 @@ def with_costs(
     if "latency" in costs:
         model = read_latency(folder.path)
         if model is None:
-            _refuse_other_scores(config, folder)
-            model = _fitted(space, config, folder, observer or Observer())
+            weighed = _weighed(config, folder)
+            if weighed and searching:
+                raise ConfigurationError(
+                    f"{folder.latency} is gone, by which the scores of this run were weighed (--soft {config.soft}): "
+                    "others would not compare with them. Put it back, or start a new run."
+                )
+            model = _fitted(space, config, None if weighed else folder, observer or Observer())
         if observer is not None and model.device != processor_name():
             observer.note(f"The latency model is that of another processor ({model.device}), not of this one.")
         space = replace(space, latency_model=model)
     return space
 
 
-def _refuse_other_scores(config: RunConfig, folder: RunFolder) -> None:
-    """See to it that scores which the latencies of a model are part of are not followed by those of another.
-
-    Raises:
-        ConfigurationError: If there are such scores.
-    """
-    soft = config.soft
-    if soft is None or soft.metric != "latency" or not folder.ledger.is_file():
-        return
+def _weighed(config: RunConfig, folder: RunFolder) -> bool:
+    """Whether latencies are part of scores of a run."""
+    if config.soft is None or config.soft.metric != "latency" or not folder.ledger.is_file():
+        return False
     with LedgerReader(folder.ledger) as ledger:
-        if any(trial.complete for trial in ledger.trials()):
-            raise ConfigurationError(
-                f"{folder.latency} is gone, by which the scores of this run were weighed (--soft {soft}): others would "
-                "not compare with them. Put it back, or start a new run."
-            )
+        return any(trial.complete for trial in ledger.trials())
 
 
 def with_meters(space: SearchSpace, run: Path) -> SearchSpace:
@@ -85,14 +85,18 @@ def with_meters(space: SearchSpace, run: Path) -> SearchSpace:
     return replace(space, file_size=weights_bytes, latency_model=read_latency(run))
 
 
-def _fitted(space: SearchSpace, config: RunConfig, folder: RunFolder, observer: Observer) -> LatencyModel:
+def _fitted(
+    space: SearchSpace, config: RunConfig, folder: RunFolder | None, observer: Observer
+) -> LatencyModel:
+    """A model, which is written into a folder if one is given."""
     model = calibrate(
         space,
         threads=config.latency_threads,
         seconds=calibration_seconds(config),
         seed=stream_seed(config.seed, "latency"),
     )
-    write_text(folder.latency, json.dumps(model.to_json(), indent=1) + "\n")
+    if folder is not None:
+        write_text(folder.latency, json.dumps(model.to_json(), indent=1) + "\n")
     observer.note(model.sentence)
     return model
 

@@ -153,9 +153,7 @@ class Driver:
             RunFolderError: If the ledger or ``best`` cannot be written.
         """
         try:
-            # Limits that leave nothing may be a slip: what they would delete is not deleted yet.
-            if self.best is not None or not self._history.complete:
-                self._prune()
+            self._prune()
             self._take_up()
             while len(self._pending) > len(self._waiting):
                 self._settle_all(self._wait())
@@ -221,7 +219,10 @@ class Driver:
         fatal = [trial for trial in left if trial.attempts >= MAX_ATTEMPTS and not self._executor.isolated]
         self._waiting.extend(trial for trial in left if trial not in fatal)
         self._begin_waiting()
-        self._commit([], self._ask(), at_once=True)
+        asked = self._ask()
+        if asked or fatal:
+            self._executor.prepare()  # a search that cannot begin leaves nothing
+        self._commit([], asked, at_once=True)
         self._settle_all([Outcome(self._job(trial), _died(trial)) for trial in fatal])
 
     def _within_limits(self) -> list[Trial]:
@@ -270,6 +271,7 @@ class Driver:
         while not self.interrupted and len(self._pending) - len(self._waiting) < self._executor.capacity:
             if (trial := self._next_waiting()) is None:
                 break
+            self._executor.prepare()
             if not self._executor.isolated:
                 self._ledger.count_attempts([trial.number])
                 self._started.add(trial.number)
@@ -450,15 +452,15 @@ class Driver:
 
     def _prune(self) -> None:
         self._pruned = self._history.count
-        if self._checkpoints is not None:
+        # Limits that leave nothing may be a slip: what they would delete stays.
+        slip = self.best is None and self._history.complete > 0
+        if self._checkpoints is not None and not slip:
             self._checkpoints.prune(self._history.trained, [*self._pending.values(), *self._aside])
 
     def _commit(self, finished: list[Trial], asked: list[Trial], *, at_once: bool) -> None:
         """Put what finished and what was asked into the group for the ledger, and start what was asked."""
         figures: list[dict[str, float]] = []
         problems: list[BaseException] = []
-        if asked and not self._history.count:
-            self._executor.prepare()  # a search that cannot begin leaves nothing
         with _noted(problems):
             figures = self._strategy.figures()
         learning = [(self._history.count, each) for each in figures]

@@ -109,7 +109,7 @@ class RunFolder:
             RunFolderError: If there is no run.
         """
         folder = cls(path)
-        if unbegun and not folder.ledger.is_file() and (path / ".lock").is_file() and _is_free(path):
+        if unbegun and folder._is_unbegun():
             return folder
         folder.require()
         folder._mend()
@@ -171,6 +171,13 @@ class RunFolder:
                 for old, target in cut:
                     with contextlib.suppress(OSError):
                         old.rename(target)
+
+    def _is_unbegun(self) -> bool:
+        """Whether here is what a search leaves that was stopped before it had a ledger."""
+        try:
+            return not self.ledger.is_file() and (self.path / ".lock").is_file() and _is_free(self.path)
+        except OSError:
+            return False
 
     def require(self) -> None:
         """See to it that there is a run.

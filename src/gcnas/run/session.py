@@ -123,6 +123,9 @@ def known_context(
     meta: Mapping[str, Any],
     observer: Observer | None = None,
     trials: Sequence[Trial] = (),
+    *,
+    searching: bool = True,
+    other_time: bool = False,
 ) -> Context:
     """The surroundings of a run that goes on, held against the facts in its ledger.
 
@@ -134,6 +137,8 @@ def known_context(
         meta: Facts of the ledger.
         observer: Told what was measured.
         trials: Those of the ledger, which say how fast a design trains where that was not measured.
+        searching: Whether the search goes on, if it has anything left to do, and not a delivery alone.
+        other_time: Whether its wall clock, or the share of the final training, is another one from now on.
 
     Raises:
         RunFolderError: If the data or the space is not the one that the run began with.
@@ -150,7 +155,7 @@ def known_context(
             f"The space of {folder.path} has changed since the run began; a run goes on with the same space "
             "only. Start a new one."
         )
-    fitted = with_costs(fitted, config.costs, config, folder, observer)
+    fitted = with_costs(fitted, config.costs, config, folder, observer, searching=searching)
     platform = _platform_here(known.platform, config, fitted, observer)
     platform = replace(platform, threads=plan_workers(config, platform.device).threads)
     amounts = known.amounts
@@ -162,7 +167,7 @@ def known_context(
     speed = amounts.speed or _speed_of(trials, len(dataset.train_index)) or 1.0
     final_speed = amounts.final_speed or speed
     asked = config.changed(epochs=amounts.epochs)
-    if config.final_epochs is not None:  # fewer give a search that is over no time to go on
+    if config.final_epochs is not None and not other_time:  # fewer give a search that is over no time to go on
         asked = asked.changed(final_epochs=max(config.final_epochs, amounts.final_epochs))
     stop = choose_amounts(
         asked,
