@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gcnas.errors import ConfigurationError
+from gcnas.files import read_bounded
 from gcnas.records import METRICS, Limits, Soft
 from gcnas.records.signals import FACTS, PROXIES
 from gcnas.records.soft import WEIGHT
@@ -436,6 +437,9 @@ class RunConfig(BaseModel):
             raise ConfigurationError(
                 f"The configuration {path} must hold one value a line, but {nested[0]} has several."
             )
+        huge = [name for name, value in values.items() if isinstance(value, int) and abs(value) >= 2**63]
+        if huge:
+            raise ConfigurationError(f"The configuration {path} holds a number that is too large: {huge[0]}.")
         return values
 
 
@@ -471,9 +475,7 @@ def _text(path: Path) -> str:
     Raises:
         OSError, ValueError: If it cannot be read, or is no configuration by its size.
     """
-    if path.stat().st_size > MAX_FILE:
-        raise ValueError(f"it has more than {MAX_FILE:,} bytes.")
-    return path.read_text(encoding="utf-8")
+    return read_bounded(path, MAX_FILE).decode("utf-8")
 
 
 def _problem(problem: ErrorDetails, options: list[str]) -> str:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,34 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.close(folder)
 
 
+def check_regular(path: Path, most: int) -> None:
+    """See to it that a file ends: a device need not, and a pipe waits for a writer.
+
+    Raises:
+        OSError: If it is missing, or a folder.
+        ValueError: If it is no regular file, or has more bytes than these.
+    """
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no regular file")
+    if status.st_size > most:
+        raise ValueError(f"it is larger than {most:,} bytes")
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no such file.
+    """
+    check_regular(path, most)
+    with path.open("rb") as file:
+        return file.read(most)
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file of bounded size.
 
@@ -76,10 +105,6 @@ def read_json(path: Path) -> Any:
         RunFolderError: If it cannot be read.
     """
     try:
-        if path.stat().st_size > MAX_JSON:
-            raise RunFolderError(
-                f"{path} is larger than {MAX_JSON:,} bytes; it is not one that was written here."
-            )
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bounded(path, MAX_JSON).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits
         raise RunFolderError(f"{path} cannot be read: {error}.") from error

@@ -71,7 +71,8 @@ def saved_config(folder: RunFolder) -> RunConfig:
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{folder.config} is damaged, or of a newer version. {error} Mend it by hand (a line 'name: value' for "
-            "each option that the search was given, and data); the ledger and best/ are not touched."
+            "each option that the search was given, data, and 'fidelity: rungs' unless it was another); the ledger and "
+            "best/ are not touched."
         ) from error
 
 
@@ -169,12 +170,22 @@ def reopen(
         config = settled(config)
     found_space = find_space(saved, space)
     with Ledger(folder.ledger) as ledger:
-        meta, trials = ledger.meta(), ledger.trials()
+        meta, trials, events = ledger.meta(), ledger.trials(), ledger.events()
     dataset = load_data(config, source, folder, _resolution(meta, folder))
     if config.init_from is not None and not trials and (transferred := kept_transfer(folder)) is not None:
         # Stopped before its first training, a transfer goes on as one.
         found_space = transferable(transferred, found_space)
-    other_time = bool({"budget", "final_share"} & changes.keys())
+    other_time, passes = False, ""
+    for options in (
+        *(event.changes for event in events),
+        {name: str(value) for name, value in changes.items()},
+    ):
+        asked = options.get("final_epochs", passes)
+        if {"budget", "final_share"} & options.keys():
+            other_time = True
+        elif asked != passes:  # the same once more changes nothing
+            other_time = False
+        passes = asked
     context = known_context(
         config, dataset, found_space, folder, meta, observer, trials, searching=lasting, other_time=other_time
     )

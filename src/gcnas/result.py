@@ -119,7 +119,7 @@ class Result:
     @property
     def strategy(self) -> str:
         """Name of the strategy that the run has."""
-        return str(RunConfig.from_yaml(self._folder.config)["strategy"])
+        return RunConfig.create(**RunConfig.from_yaml(self._folder.config)).strategy
 
     @property
     def policy_has_learnt(self) -> bool:

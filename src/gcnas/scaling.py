@@ -94,6 +94,7 @@ def scale(
         if number is not None and not 1 <= number <= 100_000:
             raise ConfigurationError(f"{name} is a number from 1 to 100,000, but got {number}.")
     folder = RunFolder.open(Path(run))
+    folder.check_scaled()
     with folder.locked():
         changes = {} if threads is None else {"threads": threads}
         context = reopen(folder, data, space, changes, observer, lasting=False)
@@ -152,6 +153,7 @@ def finalize_scaled(
             f"A grown network is as large as its phi says; it goes with no limit such as {limits[0]}."
         )
     folder = RunFolder.open(Path(run))
+    folder.check_scaled()
     with folder.locked():
         observer = observer or Observer()
         context = reopen(folder, data, space, changes, observer, lasting=False)

@@ -5,7 +5,7 @@ import pytest
 from tests.report.conftest import MakeRun
 
 from gcnas.errors import RunFolderError
-from gcnas.report import summarize, write_report
+from gcnas.report import reasons, summarize, write_report
 from gcnas.report.record import read_run
 
 
@@ -45,6 +45,16 @@ def test_damaged_parts_are_named(make_run: MakeRun, content: bytes) -> None:
     folder = read_run(run)
     assert len(folder.missing) == 3
     assert (folder.delivered, folder.architecture, folder.config) == (None, None, {})
+
+
+def test_facts_of_another_kind_are_none(make_run: MakeRun) -> None:
+    data: dict[str, object] = {"name": "pets", "fingerprint": "0", "classes": ["a", "b", "c"], "notices": 5}
+    data["counts"] = {"train": 600, "validation": 150, "test": 200}
+    image = {"channels": 1, "height": 28, "width": 28, "classes": 3, "depth": 2}
+    run = make_run(meta={"data": data, "image": image})
+    assert summarize(run).data_notices == ()
+    with pytest.raises(RunFolderError, match="does not say which images"):
+        reasons(run)
 
 
 @pytest.mark.parametrize("name", ["epochs", "seconds", "test_accuracy", "multiply_adds", "parameters", "trial"])

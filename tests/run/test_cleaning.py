@@ -75,10 +75,13 @@ def test_a_link_to_a_run_goes_with_it(run: RunFolder) -> None:
     assert not run.path.exists()
 
 
-def test_what_the_system_does_not_explain_is_told(run: RunFolder, tmp_path: Path) -> None:
-    (tmp_path / "disk").mkdir()
-    (run.path / "cache").symlink_to(tmp_path / "disk", target_is_directory=True)
-    with pytest.raises(RunFolderError, match="symbolic link"):
+def test_what_the_system_does_not_explain_is_told(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError("odd")
+
+    (run.path / "cache").mkdir()
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(RunFolderError, match="odd"):
         delete_leftovers(run.path)
 
 

@@ -8,9 +8,10 @@ from tests.run.toy import TOY
 from gcnas.errors import LimitsTooTightError
 from gcnas.records import Evaluation, EvaluationState, Fidelity, Limits, Proposal
 from gcnas.run.halving import Ladder, SuccessiveHalving
+from gcnas.run.middleware import Unique
 from gcnas.run.recommendation import REFERENCE
 from gcnas.run.trial import Trial
-from gcnas.strategy import Strategy, StrategyState
+from gcnas.strategy import RandomStrategy, Strategy, StrategyState
 
 RUNGS = [Fidelity(epochs, 7) for epochs in (1, 3, 9)]
 
@@ -47,6 +48,21 @@ def around(inner: Strategy, known: Sequence[Trial] = (), **options: object) -> S
         cost=lambda proposal: TOY.cost(proposal.architecture),
         **settings,  # type: ignore[arg-type]
     )
+
+
+@pytest.mark.parametrize("tells_all", [False, True])
+def test_only_what_would_be_told_is_set_aside(tells_all: bool) -> None:
+    class Inner(Listed):
+        aside: tuple[Proposal, ...] = ()
+
+        def set_aside(self, proposals: Sequence[Proposal]) -> None:
+            self.aside += tuple(proposals)
+
+    inner = Inner([])
+    strategy = around(Unique(inner, [], []), multi_fidelity=tells_all)
+    (proposal,) = RandomStrategy(TOY, 0).ask(1)
+    strategy.set_aside([replace(proposal, fidelity=fidelity) for fidelity in RUNGS[:2]])
+    assert inner.aside == (proposal,) * (2 if tells_all else 1)
 
 
 def result(proposal: Proposal, score: float | None, seconds: float = 1.0) -> Evaluation:

@@ -18,7 +18,7 @@ from gcnas.config import RunConfig
 from gcnas.data import Dataset, load
 from gcnas.delivery import finalize, write_searched
 from gcnas.errors import BuildError, DamagedLedgerError, RunFolderError, SearchFailedError
-from gcnas.opening import same_data
+from gcnas.opening import reopen, same_data
 from gcnas.records import Cost, Limits
 from gcnas.run import session
 from gcnas.run.amounts import GRACE, LEEWAY, Amounts, choose_amounts, reserve
@@ -40,7 +40,7 @@ from gcnas.run.session import (
     open_ledger,
     references,
 )
-from gcnas.run.trial import Trial
+from gcnas.run.trial import RESUMED, Trial, changed
 from gcnas.space import LayerType, SearchSpace, Shape
 from gcnas.space.layer_type import Values
 from gcnas.space.presets import CNN
@@ -430,6 +430,26 @@ def test_amounts_stay_even_where_they_were_chosen(begin: Callable[..., Context],
     # Runs from before the speed was noted had half.
     old = meta | {"amounts": {k: v for k, v in meta["amounts"].items() if k != "speed"}}
     assert known_context(longer, dataset, CNN, context.folder, old).amounts.search_seconds == 150
+
+
+def test_time_asked_for_with_fewer_passes_stays_after_a_kill(begin: Callable[..., Context]) -> None:
+    """What is asked for later, fewer passes alone, gives a search that is over no time."""
+    context = begin(budget="10m", final_epochs=150)
+    write_text(context.folder.config, context.config.changed(budget="60m", final_epochs=20).to_yaml())
+    searches = []
+    with open_ledger(context) as ledger:
+        for options in (
+            {"budget": "60m", "final_epochs": 20},
+            {"workers": 1},
+            {"final_epochs": 20},  # once more
+            {"final_epochs": 19},
+        ):
+            ledger.event(1.0, RESUMED, changed(options))
+            searches.append(reopen(context.folder, pictures(), None, {}, Observer()).amounts.search_seconds)
+    assert searches[0] == searches[1] == searches[2]
+    assert searches[3] < searches[0]
+    again = reopen(context.folder, pictures(), None, {"budget": "60m"}, Observer())
+    assert again.amounts.search_seconds == searches[0]
 
 
 def test_precision_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

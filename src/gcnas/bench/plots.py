@@ -1,5 +1,6 @@
 """Plots of a bench: regret and share solved against queries, a pair of files for each space."""
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from gcnas.bench.curves import Group, mean_interval
 from gcnas.bench.raw import file_name
+from gcnas.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,8 +54,13 @@ def _write(
         axes.set_xlim(1, groups[0].budget)
         axes.legend(frameon=False, fontsize=9)
         files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-        figure.savefig(files[0], dpi=150, metadata={"Software": None})
-        figure.savefig(files[1], metadata={"Date": None, "Creator": None})
+        options: tuple[dict[str, Any], ...] = (
+            {"format": "png", "dpi": 150, "metadata": {"Software": None}},
+            {"format": "svg", "metadata": {"Date": None, "Creator": None}},
+        )
+        for file, how in zip(files, options, strict=True):
+            figure.savefig(content := io.BytesIO(), **how)
+            write_atomically(file, content.getvalue())
     return files
 
 

@@ -13,10 +13,12 @@ from urllib.parse import quote
 
 from gcnas.bench.search import MAX_QUERIES, Query, Run
 from gcnas.errors import ConfigurationError, DataError
-from gcnas.files import write_atomically
+from gcnas.files import read_bounded, write_atomically
 
 RUNS = "runs"
 RAW = "raw.csv"
+MAX_RUN = 2**30
+"""Bytes of the file of a run that are read."""
 MAX_NAME = 120
 """Characters of a quoted name that a file's name keeps; disks take 255 bytes, and endings and numbers follow."""
 
@@ -75,7 +77,7 @@ def read_runs(folder: Path) -> list[Run]:
 
 def _read_run(path: Path) -> Run:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_bounded(path, MAX_RUN).decode("utf-8"))
         queries = tuple(Query(**query) for query in values.pop("queries"))
         return _checked(Run(**values, queries=queries))
     except (OSError, OverflowError, RecursionError, ValueError, TypeError, AttributeError, KeyError) as error:

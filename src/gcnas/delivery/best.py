@@ -13,7 +13,7 @@ from torch import Tensor
 from gcnas.data import Preprocessing
 from gcnas.errors import BuildError, DataError, ExportError, GCNASError, RuleError, RunFolderError, SpaceError
 from gcnas.export import check_size, load_weights, save_weights, write_model_source
-from gcnas.files import MAX_JSON, read_json
+from gcnas.files import MAX_JSON, read_bounded, read_json
 from gcnas.network import Network, build
 from gcnas.records import Architecture
 from gcnas.run.context import Context
@@ -308,9 +308,8 @@ def read_together(path: Path, read: Callable[[], T]) -> T:
 def delivery_in(path: Path) -> tuple[int, bytes] | None:
     """What tells whether a folder is still the same: it is replaced as a whole."""
     try:
-        with (path / "metrics.json").open("rb") as file:
-            return path.stat().st_ino, file.read(MAX_JSON)
-    except OSError:
+        return path.stat().st_ino, read_bounded(path / "metrics.json", MAX_JSON)
+    except (OSError, ValueError):
         return None
 
 

@@ -18,7 +18,8 @@ from gcnas.errors import ConfigurationError, ExportError
 from gcnas.export import export_program, int8_bytes, onnx_bytes
 from gcnas.export.int8 import CALIBRATION_IMAGES
 from gcnas.export.onnx_session import OnnxClassifier
-from gcnas.files import beside, read_json, write_atomically
+from gcnas.export.safetensors_reader import MAX_FILE_BYTES
+from gcnas.files import beside, read_bounded, read_json, write_atomically
 from gcnas.run.folder import swap
 
 SCRIPTS = ("images.py", "predict.py")
@@ -172,8 +173,8 @@ def _python_files(source: Path) -> dict[str, bytes]:
         reason = metrics.get(LEFT_OUT) if isinstance(metrics, dict) else None
         raise ExportError(str(reason or f"{source} has no model.py."))
     try:
-        return {name: (source / name).read_bytes() for name in PYTHON_FILES}
-    except OSError as error:
+        return {name: read_bounded(source / name, MAX_FILE_BYTES) for name in PYTHON_FILES}
+    except (OSError, ValueError) as error:
         raise ExportError(f"{source} cannot be read: {error}.") from error
 
 

@@ -13,8 +13,8 @@ from safetensors.torch import save
 from gcnas.data import Dataset
 from gcnas.delivery.best import read_together
 from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
-from gcnas.export.safetensors_reader import read_safetensors
-from gcnas.files import MAX_JSON, is_file, is_folder, write_atomically
+from gcnas.export.safetensors_reader import MAX_FILE_BYTES, read_safetensors
+from gcnas.files import MAX_JSON, check_regular, is_file, is_folder, write_atomically
 from gcnas.records import Architecture
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import LedgerReader
@@ -219,6 +219,7 @@ def _inputs(weights: Path) -> tuple[tuple[int, ...], ...] | None:
 
 def _read(weights: Path, facts: Path, name: str) -> Donor:
     try:
+        check_regular(weights, MAX_FILE_BYTES)
         tensors = read_safetensors(weights)
         known: Any = {}
         if facts.is_file() and facts.stat().st_size <= MAX_JSON:
@@ -231,5 +232,5 @@ def _read(weights: Path, facts: Path, name: str) -> Donor:
             inputs=None if inputs is None else tuple(tuple(map(int, each)) for each in inputs),
             data=None if data is None else str(data),
         )
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError, OverflowError) as error:
         raise RunFolderError(f"The weights in {weights} cannot be taken over: {error}") from error

@@ -437,8 +437,11 @@ def _known(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:
     same = isinstance(metrics, dict) and metrics.get("scaled_from") == origin
     if not same:
         return None
-    if missing := [name for name in ("validation_accuracy", "scaled_seconds") if name not in metrics]:
-        raise _damaged(path, KeyError(*missing))
+    for name in ("validation_accuracy", "scaled_seconds"):
+        if name not in metrics:
+            raise _damaged(path, KeyError(name))
+        if type(metrics[name]) not in (int, float):
+            raise _damaged(path, TypeError(f"{name} is no number"))
     known: dict[str, Any] = metrics
     return known
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gcnas.errors import CandidateError, OutOfMemoryError, TimeLimitError
 from gcnas.execution.base import Job
@@ -102,7 +103,7 @@ class WorkerProcess:
         self._verdict: CandidateError | None = None
         self._since = self._heard = time.monotonic()
         with ExitStack() as undo:
-            self._log = undo.enter_context(log.open("ab"))
+            self._log = undo.enter_context(_open_log(log))
             self._log_start = self._log.tell()
             ours, theirs = socket.socketpair()
             undo.enter_context(ours)
@@ -288,6 +289,14 @@ class WorkerProcess:
         except OSError:
             return ""
         return f" The last that it printed:\n{text}" if text else ""
+
+
+def _open_log(path: Path) -> BinaryIO:
+    """A log to append to; what is no file of its own, such as a link or a pipe, is replaced by one."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
+    return path.open("ab")
 
 
 def _start(connection: int, parent: int, threads: int, output: int) -> subprocess.Popen[bytes]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gcnas.errors import ExportError
 from gcnas.export.safetensors_reader import read_safetensors
-from gcnas.files import write_atomically
+from gcnas.files import check_regular, write_atomically
 
 HEADER_BYTES = 10_000_000
 """Most bytes that a file may have beyond the tensors expected in it."""
@@ -70,6 +70,7 @@ def _read(path: Path, most: int) -> dict[str, Tensor]:
     try:
         if (size := path.stat().st_size) > most:
             raise ExportError(f"The weights in {path} have {size:,} bytes; the network needs at most {most:,}.")
+        check_regular(path, most)
         return read_safetensors(path)
     except (OSError, ValueError) as error:
         raise ExportError(f"The weights in {path} cannot be read: {error}") from error

@@ -203,7 +203,11 @@ def fitted_space(
     name = str(config["space"])
     if given is None and name not in PRESETS:
         raise ValueError(f"its space {name} is code, which is executed only if it is named again with --space.")
-    space = (given or PRESETS[name]).fit(InputShape(**image))
+    try:
+        shape = InputShape(**image)
+    except TypeError as error:
+        raise ValueError("the run folder does not say which images it used.") from error
+    space = (given or PRESETS[name]).fit(shape)
     if meta.get("space") not in (None, space.fingerprint):
         raise ValueError(f"the space {config['space']} is not the one that the run used; it has changed since.")
     return space

@@ -183,7 +183,7 @@ def summarize(
         other_name=None if other is None else other.name,
         other_curve=() if other is None else best_so_far(other.trials),
         other_expected=() if other is None else _expected_random(other),
-        data_notices=tuple(str(notice) for notice in folder.data.get("notices") or ()),
+        data_notices=tuple(map(str, told)) if isinstance(told := folder.data.get("notices"), list) else (),
         notices=folder.missing + _mismatches(folder, other) + (() if decided else (NOT_COMPARABLE,)),
     )
 

@@ -1,11 +1,13 @@
 """The checkpoints of a run: which are there to go on from, and which can be deleted."""
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from gcnas.files import is_file
 from gcnas.records import Fidelity
 from gcnas.run.halving import Ladder
 from gcnas.run.rungs import ETA
@@ -16,6 +18,10 @@ MAX_MEGABYTES = 500
 
 SPARE = 2
 """Checkpoints are kept of this many times the networks that may go on now: others may fall behind them later."""
+
+
+_OURS = re.compile(r"\.?\d+\.safetensors.*")
+"""Names of checkpoints, and of those that are half written."""
 
 
 class Checkpoints:
@@ -67,7 +73,9 @@ class Checkpoints:
             trained: Number of the complete trial of each fingerprint and fidelity.
             pending: Trials under way.
         """
-        if not self._folder.is_dir():
+        if (
+            not self._folder.is_dir() or self._folder.is_symlink()
+        ):  # what lies elsewhere is not this run's alone
             return
         used = [path for trial in pending for path in (self.start(trial), self.keep(trial)) if path is not None]
         room = self._bytes - sum(_size(path) for path in used)
@@ -75,7 +83,8 @@ class Checkpoints:
             room -= _size(path)
             if room >= 0:
                 used.append(path)
-        for path in set(self._folder.iterdir()) - set(used):
+        ours = {path for path in self._folder.iterdir() if _OURS.fullmatch(path.name)}
+        for path in ours - set(used):
             if pending and path.name.startswith("."):
                 continue  # half written, perhaps right now by another process
             with contextlib.suppress(OSError):
@@ -100,6 +109,8 @@ class Checkpoints:
 
 def _readable(path: Path) -> bool:
     """Whether a file is there and is whole; the weights in it are not read."""
+    if not is_file(path):
+        return False
     try:
         with safe_open(path, framework="numpy"):
             return True

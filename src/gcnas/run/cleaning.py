@@ -28,6 +28,9 @@ def delete_leftovers(path: Path) -> int:
     freed = 0
     with folder.locked(), _deleting(path):
         for item in (folder.path / "cache", folder.checkpoints, *_temporary(folder.path)):
+            if item.is_symlink():  # what lies elsewhere stays
+                item.unlink()
+                continue
             freed += sum(file.stat().st_size for file in (item, *item.rglob("*")) if file.is_file())
             if item.is_dir():
                 shutil.rmtree(item)

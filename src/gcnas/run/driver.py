@@ -237,8 +237,9 @@ class Driver:
     def _set_aside(self, trial: Trial, why: str) -> None:
         """Leave a trial in the ledger, for a process that can take it up."""
         self._aside.append(self._pending.pop(trial.number))
-        self._strategy.set_aside([trial.proposal])
-        if self._repeats is not None:
+        if self._repeats is None or not self._repeats.is_repeat(trial):
+            self._strategy.set_aside([replace(trial.proposal, fidelity=trial.fidelity)])
+        else:
             self._repeats.miss(trial)
         self._observer.note(f"Trial {trial.number}, which was under way, {why}.")
 
@@ -254,7 +255,7 @@ class Driver:
     def _late(self, trial: Trial) -> bool:
         """Whether a trial of an earlier process is not to be begun any more, as a new one of its length would not be.
 
-        Stopped before its end it would be called too slow for ever.
+        Stopped before its end it would have been trained for nothing.
         """
         if self._stop.seconds is None or not self._history.complete:
             return False

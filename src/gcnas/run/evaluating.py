@@ -108,6 +108,12 @@ def runs_apart(context: Context) -> bool:
     return workers.count > 1 or workers.cluster is not None or context.config.worker_memory is not None
 
 
+def delete_shared_images(context: Context) -> None:
+    """Delete those of an earlier process that was killed."""
+    with suppress(OSError):
+        (context.folder.path / "cache" / SHARED_IMAGES).unlink(missing_ok=True)
+
+
 def create_executor(context: Context, observer: Observer) -> Executor:
     """The executor for the run's number of workers."""
     workers = context.workers
@@ -121,9 +127,8 @@ def create_executor(context: Context, observer: Observer) -> Executor:
         context.config.soft,
         context.donor,
     )
+    delete_shared_images(context)
     file = context.folder.path / "cache" / SHARED_IMAGES
-    with suppress(OSError):  # of an earlier process that was killed
-        file.unlink(missing_ok=True)
     if workers.cluster is not None:
         return _on_cluster(setup, context, observer)
     if not runs_apart(context):

@@ -164,7 +164,8 @@ class RunFolder:
 
     def _mend(self) -> None:
         """Put back folders that a killed process moved aside; not those that a living one is replacing."""
-        kept = [self.best.with_name(f"{self.best.name}.old"), *self.scaled.glob("*.old")]
+        grown = [] if self.scaled.is_symlink() else self.scaled.glob("phi-*.old")
+        kept = [self.best.with_name(f"{self.best.name}.old"), *grown]
         cut = [(old, old.with_suffix("")) for old in kept if old.is_dir() and not old.with_suffix("").exists()]
         if cut:
             with contextlib.suppress(RunFolderError), self.locked():
@@ -214,6 +215,18 @@ class RunFolder:
             f"There is no {path} yet; make it with 'gcnas scale {shlex.quote(str(self.path))} --phi {max(phi, 1)}'."
         )
 
+    def check_scaled(self) -> None:
+        """See to it that grown networks would be written into this run.
+
+        Raises:
+            RunFolderError: If they lie elsewhere.
+        """
+        if self.scaled.is_symlink():
+            raise RunFolderError(
+                f"{self.scaled} is a link to another place, into which nothing is written; move that folder here, in "
+                "the place of the link."
+            )
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; the lock of a process that dies is free.
@@ -222,7 +235,7 @@ class RunFolder:
             RunFolderError: If another process holds it, or its disk knows no locks.
         """
         try:
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             raise RunFolderError(
                 f"The run folder {self.path} cannot be written: {error.strerror}. Mend that, or copy the folder."
@@ -253,6 +266,8 @@ class RunFolder:
         Raises:
             RunFolderError: If the disk refuses; then the old folder stays.
         """
+        if target.parent == self.scaled:
+            self.check_scaled()
         fresh = beside(self.path / target.name)
         try:
             fresh.mkdir()
@@ -267,7 +282,7 @@ class RunFolder:
                 f"'gcnas resume {shlex.quote(str(self.path))}' goes on."
             ) from error
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            _remove(fresh)
 
 
 def _put_aside(path: Path) -> Path:
@@ -335,7 +350,7 @@ def swap(fresh: Path, target: Path, aside: Path) -> None:
         fresh.rename(target)
     elif not _exchange(fresh, target):
         # Two renames where the system cannot exchange: RunFolder.open mends a kill between them.
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove(aside)
         target.rename(aside)
         try:
             fresh.rename(target)
@@ -343,7 +358,14 @@ def swap(fresh: Path, target: Path, aside: Path) -> None:
             with contextlib.suppress(FileNotFoundError):  # somebody has put it back
                 aside.rename(target)
             raise
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    """Delete a folder, or a link that is in its place."""
+    if path.is_symlink():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _exchange(left: Path, right: Path) -> bool:

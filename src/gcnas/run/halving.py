@@ -266,6 +266,12 @@ class SuccessiveHalving(Middleware):
     def _within(self, proposal: Proposal) -> bool:
         return self._limits == Limits() or self._limits.violation(self._cost(proposal)) is None
 
+    def set_aside(self, proposals: Sequence[Proposal]) -> None:
+        """Pass on those of which the strategy would be told."""
+        for proposal in proposals:
+            if self._tells_all or self._ladder.rung(proposal.fidelity) in (0, None):
+                super().set_aside([proposal])
+
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Note all, and tell the strategy those that it can compare."""
         for evaluation in evaluations:

@@ -24,8 +24,8 @@ from gcnas.errors import DamagedLedgerError, RunFolderError, SpaceError
 from gcnas.files import is_file
 from gcnas.records import Architecture
 from gcnas.run.reserve import Reserve
-from gcnas.run.rows import ODD_VALUES, finish_trial, insert_trial, trial_of
-from gcnas.run.schema import FROM_1, SCHEMA, SCHEMA_VERSION, statements
+from gcnas.run.rows import ODD_VALUES, finish_trial, insert_trial, moment, trial_of
+from gcnas.run.schema import FROM_1, SCHEMA, SCHEMA_VERSION, foreign_parts, statements
 from gcnas.run.sqlite_errors import is_damage, is_refusal
 from gcnas.run.trial import Event, Rejection, Trial
 from gcnas.strategy import StrategyState
@@ -100,6 +100,13 @@ class LedgerReader:
             )
         if version < 1:
             raise RunFolderError(f"{self._path} is not a ledger of GC-NAS.")
+        with self._reading():
+            foreign = foreign_parts(self._connection)
+        if foreign:
+            raise RunFolderError(
+                f"{self._path} holds {foreign[0]}, which no ledger of GC-NAS has and which might be executed; it is "
+                "not read. If you have put it there, drop it (sqlite3 run.db)."
+            )
 
     def _connect(self) -> sqlite3.Connection:
         # A live ledger needs its -shm file; without write access to the folder only an immutable view works.
@@ -116,6 +123,7 @@ class LedgerReader:
             except sqlite3.OperationalError:  # the file may be seen, but not opened
                 continue
             try:
+                connection.execute("PRAGMA trusted_schema = OFF")
                 connection.execute("SELECT 1 FROM sqlite_master").fetchone()
             except sqlite3.OperationalError:
                 connection.close()
@@ -187,10 +195,8 @@ class LedgerReader:
     def events(self) -> list[Event]:
         """All events in order."""
         with self._reading():
-            return [
-                Event(*row)
-                for row in self._connection.execute("SELECT elapsed, kind, detail FROM events ORDER BY id")
-            ]
+            query = "SELECT elapsed, kind, detail FROM events ORDER BY id"
+            return [Event(moment(elapsed), *row) for elapsed, *row in self._connection.execute(query)]
 
     def learning(self) -> list[tuple[int, dict[str, float]]]:
         """Figures of the strategy's updates in order, each with the number of trials before it."""
@@ -217,6 +223,8 @@ class Ledger(LedgerReader):
     """
 
     def __init__(self, path: Path, meta: Mapping[str, Any] | None = None) -> None:
+        if path.is_symlink():
+            raise RunFolderError(f"{path} is a link to another place, into which nothing is written.")
         if not path.exists():
             _create(path, meta or {})
         super().__init__(path)

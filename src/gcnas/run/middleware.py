@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from gcnas.errors import LimitsTooTightError
@@ -269,6 +270,10 @@ class Unique(Filter):
         if earlier is None:
             return Evaluation(proposal, EvaluationState.DUPLICATE, error="still under way")
         return Evaluation(proposal, EvaluationState.DUPLICATE, *earlier)
+
+    def set_aside(self, proposals: Sequence[Proposal]) -> None:
+        """Pass them on as they were asked for."""
+        super().set_aside([replace(proposal, fidelity=None) for proposal in proposals])
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Remember the evaluations and pass them on."""

@@ -42,8 +42,8 @@ class Observer:
     def stopping(self) -> None:
         """An interrupt was received: what runs is finished, then the best is delivered; here it is noted."""
         self.note(
-            "Stopping: what runs is finished, and the best network is trained and delivered. Another interrupt stops "
-            "now; nothing finished is lost."
+            "Interrupted: candidates under way are finished, then the best network gets its final training, which goes "
+            "on if it had begun. Another interrupt stops now; nothing finished is lost."
         )
 
     def final_started(self, trial: Trial, seconds: float | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gcnas.errors import ConfigurationError, RunFolderError, SpaceError
+from gcnas.files import read_bounded
 from gcnas.records import Architecture
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.ledger import LedgerReader
@@ -132,13 +133,11 @@ def kept_past(folder: RunFolder, space: SearchSpace) -> tuple[PastRun, ...]:
         RunFolderError: If the file is missing or damaged.
     """
     try:
-        if folder.past.stat().st_size > MAX_FILE:
-            raise ValueError(f"it has more than {MAX_FILE:,} bytes")
-        data = json.loads(folder.past.read_text(encoding="utf-8"))
+        data = json.loads(read_bounded(folder.past, MAX_FILE).decode("utf-8"))
         past = tuple(_run(run) for run in data["runs"])
         if not past or any(len(run.within(space).targets) < len(run.targets) for run in past):
             raise ValueError("its networks are not of the run's space")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, SpaceError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError, SpaceError) as error:
         raise RunFolderError(
             f"{folder.past}, from which the run started, cannot be read ({error}), so it cannot go on as it began. Put "
             "the file back, or start a new run."

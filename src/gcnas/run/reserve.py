@@ -16,8 +16,10 @@ class Reserve:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.release()  # what lies there, a link for one, is not written into
         try:
-            path.write_bytes(bytes(BYTES))
+            with path.open("xb") as file:
+                file.write(bytes(BYTES))
         except OSError:
             self.release()
 

@@ -1,6 +1,7 @@
 """Trials as rows of the ledger."""
 
 import json
+import math
 import sqlite3
 from typing import Any
 
@@ -90,7 +91,7 @@ def trial_of(row: sqlite3.Row) -> Trial:
             _figures(json.loads(row["metrics"])),
             row["error_kind"],
             row["error"],
-            _number(row["seconds"]),
+            moment(row["seconds"]),
         )
     return Trial(
         row["trial"],
@@ -99,7 +100,7 @@ def trial_of(row: sqlite3.Row) -> Trial:
         fidelity,
         evaluation,
         row["attempts"],
-        row["elapsed"],
+        None if row["elapsed"] is None else moment(row["elapsed"]),
         row["continues"] if "continues" in row.keys() else None,  # noqa: SIM118 - a row of sqlite3 is no mapping
     )
 
@@ -113,4 +114,17 @@ def _figures(values: Any) -> dict[str, float]:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is no number")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("a number is too large")
     return value
+
+
+def moment(value: Any) -> float:
+    """Seconds of a run.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not math.isfinite(found := _number(value)):
+        raise ValueError(f"{value!r} is no time")
+    return found

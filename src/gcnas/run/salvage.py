@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gcnas.errors import SpaceError
 from gcnas.run.rows import ODD_VALUES, trial_of
+from gcnas.run.schema import foreign_parts
 from gcnas.run.trial import Trial
 
 MAX_MISSES = 1_000
@@ -24,10 +25,20 @@ def readable_trials(path: Path) -> list[Trial]:
         path: The ``run.db`` of a run folder.
     """
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        if _has_foreign_parts(connection):
+            return []
         connection.row_factory = sqlite3.Row
         found = {row["trial"]: row for row in _rows(connection)}
     trials = (_trial(found[number]) for number in sorted(found))
     return [trial for trial in trials if trial is not None]
+
+
+def _has_foreign_parts(connection: sqlite3.Connection) -> bool:
+    try:
+        return bool(foreign_parts(connection))
+    except sqlite3.DatabaseError:  # where not even that can be read there is nothing else either
+        return True
 
 
 def _rows(connection: sqlite3.Connection) -> Iterator[sqlite3.Row]:

@@ -68,6 +68,34 @@ FROM_1 = (
 """From version 1, in which a network was trained only once."""
 
 
+_GUARD = re.compile(
+    r"CREATE TRIGGER \w+ BEFORE (UPDATE|DELETE) ON trials WHEN OLD\.state != 'pending' "
+    r"BEGIN SELECT RAISE\(ABORT, '[^']*'\); END"
+)
+
+
+_INDEX = re.compile(r"CREATE (UNIQUE )?INDEX \w+ ON \w+ ?\([\w, ]+\)", re.IGNORECASE)
+"""Of columns alone."""
+
+
+def foreign_parts(connection: sqlite3.Connection) -> list[str]:
+    """What of a ledger's file is no part of a ledger: views, other triggers, virtual tables, computed columns.
+
+    Reading or writing a table of a stranger could execute what they hold.
+    """
+    found = []
+    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master"):
+        text = " ".join(str(sql or "").split())
+        ours = {
+            "index": sql is None or _INDEX.fullmatch(text) is not None,
+            "trigger": _GUARD.fullmatch(text) is not None,
+        }.get(kind, False)
+        plain = kind == "table" and re.search(r"\b(VIRTUAL|GENERATED|AS)\b", text, re.IGNORECASE) is None
+        if not ours and not plain:
+            found.append(f"a {kind} {name!r}")
+    return found
+
+
 def statements(script: str) -> Iterator[str]:
     """The single statements of a script."""
     statement = ""

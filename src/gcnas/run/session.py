@@ -23,7 +23,7 @@ from gcnas.run.context import Context, fit_space, precision_of
 from gcnas.run.costs import with_costs
 from gcnas.run.driver import Clock, Driver, Stop
 from gcnas.run.duration import DurationModel
-from gcnas.run.evaluating import check_setup, create_executor, runs_apart
+from gcnas.run.evaluating import check_setup, create_executor, delete_shared_images, runs_apart
 from gcnas.run.folder import RunFolder, write_text
 from gcnas.run.halving import Ladder, SuccessiveHalving
 from gcnas.run.ledger import Ledger, damage
@@ -138,7 +138,8 @@ def known_context(
         observer: Told what was measured.
         trials: Those of the ledger, which say how fast a design trains where that was not measured.
         searching: Whether the search goes on, if it has anything left to do, and not a delivery alone.
-        other_time: Whether its wall clock, or the share of the final training, is another one from now on.
+        other_time: Whether its wall clock, or the share of the final training, is another one than when it began, and
+            so was when it was last given other final epochs.
 
     Raises:
         RunFolderError: If the data or the space is not the one that the run began with.
@@ -262,6 +263,7 @@ def open_driver(context: Context, ledger: Ledger, clock: Clock, keep_best: Any, 
     def over() -> bool:
         return driver.interrupted or seconds_left() <= 0
 
+    delete_shared_images(context)
     driver = Driver(
         ledger=ledger,
         space=context.space,

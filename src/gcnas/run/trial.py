@@ -71,11 +71,17 @@ class Event:
     detail: str
 
     @property
+    def changes(self) -> dict[str, str]:
+        """The options that a resume changed, in words, by their names."""
+        if self.kind != RESUMED:
+            return {}
+        parts = (change.partition("=") for change in self.detail.split(", "))
+        return {name: value for name, _, value in parts}
+
+    @property
     def options(self) -> set[str]:
         """Names of the options that a resume changed."""
-        return (
-            {change.partition("=")[0] for change in self.detail.split(", ")} if self.kind == RESUMED else set()
-        )
+        return set(self.changes)
 
 
 RESUMED = "resumed"

@@ -7,7 +7,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from gcnas.export.safetensors_reader import read_safetensors
-from gcnas.files import write_atomically
+from gcnas.files import check_regular, write_atomically
 
 EPOCHS = "trained_epochs"
 """Name of the number in the file that says how many passes are behind the weights; no weight has it."""
@@ -47,8 +47,7 @@ def load_checkpoint(network: nn.Module, path: Path, before: float) -> float:
     """
     expected = network.state_dict()
     try:
-        if path.stat().st_size > sum(tensor.nbytes for tensor in expected.values()) + HEADER_BYTES:
-            return 0.0
+        check_regular(path, sum(tensor.nbytes for tensor in expected.values()) + HEADER_BYTES)
         tensors = read_safetensors(path)
     except (OSError, ValueError):
         return 0.0
