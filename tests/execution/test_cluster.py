@@ -97,6 +97,7 @@ def test_results_come_whole_and_every_failure_costs_its_candidate_only(cluster: 
     assert 6 in {trial for trial, _ in shares}  # quick ones are done before anybody looks
 
 
+@pytest.mark.slow
 def test_setting_a_process_up_takes_no_time_of_its_candidate(cluster: Any) -> None:
     """Processes of a node are new for each run, and here take four times the limit until they can begin."""
     with begin(cluster, Late(), bounds=Bounds(grace=0.2)) as executor:

@@ -77,7 +77,7 @@ def test_a_layer_that_breaks_a_limit_ends_the_network() -> None:
     assert sum(space.violation(proposal.architecture) is None for proposal in drawn) >= 10
 
 
-@pytest.mark.parametrize("name", ["nsga2", "nsga3"])
+@pytest.mark.parametrize("name", ["nsga2", pytest.param("nsga3", marks=pytest.mark.slow)])
 def test_generations_do_not_grow_with_the_evaluations(name: str) -> None:
     """Optuna's genetic samplers recur through all generations when nothing is noted about their parents."""
     strategy = optuna_strategy(name, CNN.fit(InputShape(3, 32, 32, 10)), 0)
