@@ -23,6 +23,17 @@ FEW = {
     "gcnas, rounds of three": ALWAYS,
     "gcnas, rounds of one": set[str](),
     "reinforce-redraw": USUAL,
+    # Of classes whose whole kit others run: `optuna:random` and `optuna:nsga2`, `reinforce` and `reinforce-rnn`.
+    "optuna:tpe": ALWAYS | {"test_nothing_global_is_touched"},
+    "reinforce-rnn-tuned": ALWAYS,
+    "reinforce-rnn-parallel": ALWAYS,
+    "reinforce-skeleton-first": ALWAYS
+    | {
+        "test_nothing_global_is_touched",
+        "test_an_exhausted_space",
+        "test_a_small_space_of_failures",
+        "test_one_legal_choice",
+    },
 }
 
 CREATE: dict[str, Callable[[SearchSpace, int], Strategy]] = {

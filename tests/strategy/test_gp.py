@@ -6,7 +6,9 @@ from scipy.stats import multivariate_normal, norm
 from tests.strategy.spaces import CELL, complete
 from tests.strategy.test_gcnas import cell_reward
 
-from gcnas.records import Evaluation, EvaluationState, Proposal
+from gcnas.records import Evaluation, EvaluationState, Limits, Proposal
+from gcnas.space import InputShape
+from gcnas.space.presets import CNN
 from gcnas.strategy import RandomStrategy
 from gcnas.strategy.gaussian_process import GaussianProcess
 from gcnas.strategy.gp import GPStrategy
@@ -98,6 +100,21 @@ def test_the_best_and_the_newest_are_kept() -> None:
     assert observed.scores.tolist() == [0.9, 0.7, 0.3, 0.3]
     assert observed.rows.ravel().tolist() == [1, 3, 5, 6]
     assert observed.total == 7
+
+
+def test_parents_are_within_limits_that_are_tighter_now() -> None:
+    """A search of ever larger networks goes on, within tighter limits, from the best that keep to them."""
+    free = CNN.fit(InputShape(1, 8, 8, 2))
+    strategy = GPStrategy(free, 0)
+    told = RandomStrategy(free, 1).ask(40)
+    sizes = [free.cost(proposal.architecture).parameters for proposal in told]
+    strategy.tell([complete(proposal, float(size)) for proposal, size in zip(told, sizes, strict=True)])
+    ordered = sorted(sizes, reverse=True)
+    for bound, expected in ((ordered[0], ordered), (ordered[20], ordered[20:]), (min(sizes) - 1, [])):
+        resumed = GPStrategy(CNN.fit(free.fitted, Limits(parameters=bound)), 0)
+        resumed.load_state_dict(strategy.state_dict())
+        found = [resumed._novelty.propose(parent, "gp").architecture for parent in resumed._parents()]
+        assert [free.cost(architecture).parameters for architecture in found] == expected
 
 
 def test_what_is_set_aside_is_under_way_no_longer() -> None:

@@ -9,7 +9,8 @@ from gcnas.space.layer_type import Values
 from gcnas.space.presets import CNN
 from gcnas.space.presets.cnn import Conv2d
 from gcnas.strategy import OPTUNA, STRATEGIES, create_strategy
-from gcnas.strategy.optuna_strategy import SAMPLERS, UNSUITABLE, optuna_strategy
+from gcnas.strategy.optuna_strategy import SAMPLERS, UNSUITABLE, _option, optuna_strategy
+from gcnas.strategy.tokens import Tokens
 from gcnas.testing.strategy import SEARCHED, made_up
 
 
@@ -49,6 +50,34 @@ def test_an_unknown_sampler_is_an_error_that_lists_the_others() -> None:
         create_strategy("optuna:magic", SEARCHED, 0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "flags", "drawn", "found"),
+    [
+        ("conv2d", (True, True, True), 2, 1),
+        ("conv2d", (True, True, True), 5, 5),
+        ("conv2d", (False, True, True), 2, 3),
+        ("separable_conv2d", (True, True), 2, 3),
+        ("separable_conv2d", (True, True), 1, 3),
+        ("max_pool", (True, True), 1, 2),
+        ("max_pool", (True, True), 5, 3),
+    ],
+)
+def test_a_size_that_a_type_lacks_becomes_the_nearest_one(
+    kind: str, flags: tuple[bool, ...], drawn: int, found: int
+) -> None:
+    """Types list the sizes that they share in orders of their own."""
+    space = CNN.fit(InputShape(3, 32, 32, 10))
+    tokens = Tokens(space)
+    code = next(code for code, each in enumerate(space.layer_types) if each.name == kind)
+    names = [choice.name for choice in space.layer_types[code].choices]
+    place = names.index("kernel_size")
+    column, values = tokens.slots[code][place]
+    assert tokens.names[column - 1] == "kernel_size"
+    drawn_value = tokens.options[column - 1].index(drawn)
+    index = _option(drawn_value, values, flags, tokens.ranks[column])
+    assert space.layer_types[code].choices[place].options[index] == found
+
+
 class Pool(LayerType):
     """With names that the adapter has for itself."""
 
@@ -83,7 +112,7 @@ def test_generations_do_not_grow_with_the_evaluations(name: str) -> None:
     strategy = optuna_strategy(name, CNN.fit(InputShape(3, 32, 32, 10)), 0)
     strategy._most_trials = 120
     told = 0
-    while told < 700:
+    while told < 400:
         proposals = strategy.ask(5)
         strategy.tell([made_up(proposal) for proposal in proposals])
         told += len(proposals)

@@ -78,6 +78,17 @@ def test_all_rows_are_those_of_all_trajectories(space: SequenceSpace) -> None:
     assert len(rows) == len(expected)
 
 
+def test_a_space_may_have_more_places_than_an_array_has_dimensions() -> None:
+    """A table lists its fixed layers too."""
+    space = SequenceSpace("long", (token("a"), token("b")), min_depth=70, max_depth=70, window=1)
+    fixed = Place((True, False), {}, (1,))
+    free = Place((True, True), {}, (1,))
+    tokens = Tokens(replace(space, places=(free, *[fixed] * 68, free)))
+    rows = all_rows(tokens, 20_000)
+    assert rows is not None
+    assert rows[:, [0, 1, 68, 69]].tolist() == [[1, 1, 1, 1], [1, 1, 1, 2], [2, 1, 1, 1], [2, 1, 1, 2]]
+
+
 def test_too_many_points_are_not_listed() -> None:
     tokens = Tokens(CELL)
     assert all_rows(tokens, 5**6 - 1) is None

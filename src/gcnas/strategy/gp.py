@@ -1,6 +1,6 @@
 """Bayesian optimisation: a Gaussian process over decisions, and the point of greatest expected improvement."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -36,7 +36,7 @@ class GPSettings:
         initial: Uniform draws before the process is asked.
         refit: Length scale and noise are chosen anew after so many observations.
         observations: The process sees about so many: the best and the newest.
-        parents: Where points cannot be listed: best observations whose neighbours are candidates.
+        parents: Where points cannot be listed: best observations within the limits whose neighbours are candidates.
         neighbours: At most so many of each.
         uniform: Uniform draws among the candidates.
     """
@@ -196,16 +196,20 @@ class GPStrategy(Strategy):
     def _candidates(self) -> Candidates:
         if self._everything is not None:
             return self._everything
-        parents = [
-            regrown(self._space, self._tokens.decode(row), self._random)
-            for row in self._observed.best(self.settings.parents)
-        ]
+        parents = list(islice(self._parents(), self.settings.parents))
         trajectories = [proposal.trajectory for proposal in self._uniform.ask(self.settings.uniform)]
         for parent in parents:
-            if parent is not None:
-                near = neighbours(self._space, parent, self._random)
-                trajectories += islice(near, self.settings.neighbours)
+            trajectories += islice(neighbours(self._space, parent, self._random), self.settings.neighbours)
         return self._pool(trajectories)
+
+    def _parents(self) -> Iterator[Trajectory]:
+        """The best observations first; not those beyond limits that are tighter than they were."""
+        for row in self._observed.best(len(self._observed)):
+            actions = self._tokens.decode(row)
+            if self._space.violation(self._space.decode(actions)) is not None:
+                continue
+            if (parent := regrown(self._space, actions, self._random)) is not None:
+                yield parent
 
     def _pool(self, trajectories: Sequence[Trajectory]) -> Candidates:
         proposals = [self._novelty.propose(trajectory, "gp") for trajectory in trajectories]

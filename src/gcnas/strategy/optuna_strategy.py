@@ -291,7 +291,7 @@ class Parameters:
             code = _nearest(self._draw(trial, record, first), np.flatnonzero(types))
             mask = growth.layer_mask(code)
             options = tuple(
-                _option(self._draw(trial, record, first + column), values, flags)
+                _option(self._draw(trial, record, first + column), values, flags, self._tokens.ranks[column])
                 for (column, values), flags in zip(self._tokens.slots[code], mask.hyperparameters, strict=True)
             )
             connected = first + 1 + len(self._tokens.names)
@@ -412,10 +412,19 @@ def _nearest(value: int, allowed: Sequence[int] | np.ndarray[Any, Any]) -> int:
     return int(min(allowed, key=lambda other: (abs(other - value), other)))
 
 
-def _option(value: int, tokens: Sequence[int], flags: Sequence[bool]) -> int:
-    """The option of a type whose token is, among the open ones, nearest to a value of the column."""
-    values = [token - 1 for token, flag in zip(tokens, flags, strict=True) if flag]
-    return tokens.index(1 + _nearest(value, values))
+def _option(value: int, tokens: Sequence[int], flags: Sequence[bool], ranks: Sequence[int] | None) -> int:
+    """The option of a type that is, among the open ones, nearest to a value of the column: by size, where it has one.
+
+    Types that share a name list its options in orders of their own.
+    """
+
+    def place(value: int) -> int:
+        return value if ranks is None else ranks[value]
+
+    places = {
+        place(token - 1): index for index, (token, flag) in enumerate(zip(tokens, flags, strict=True)) if flag
+    }
+    return places[_nearest(place(value), list(places))]
 
 
 def _all_at(tokens: Tokens, place: int) -> list[set[int]]:

@@ -196,9 +196,11 @@ def _rows_at(tokens: Tokens, space: SequenceSpace, place: int) -> list[list[int]
 
 
 def _product(tokens: Tokens, choices: Sequence[Rows]) -> Rows:
-    picks = np.indices([len(rows) for rows in choices]).reshape(len(choices), -1)
-    places = [rows[pick] for rows, pick in zip(choices, picks, strict=True)]
-    found = np.zeros((picks.shape[1] if choices else 1, tokens.width), np.int16)
-    if choices:
-        found[:, : tokens.columns * len(choices)] = np.concatenate(places, axis=1)
+    # Numpy's arrays have fewer dimensions than a space may have places; the last place changes first.
+    total = int(np.prod([len(rows) for rows in choices], dtype=object))
+    found, block = np.zeros((total, tokens.width), np.int16), total
+    for place, rows in enumerate(choices):
+        block //= len(rows)
+        pick = np.arange(total) // block % len(rows)
+        found[:, place * tokens.columns : (place + 1) * tokens.columns] = rows[pick]
     return found
