@@ -56,6 +56,8 @@ def test_each_candidate_under_way_has_a_bar(display: LiveDisplay) -> None:
     assert bars(display) == ["trial 2 25%"]
     # Eleven are left, of four seconds each, two at once.
     assert display.time_left() == 22.0
+    display.started(Path("run"), 14, 12, None, workers=2)
+    assert display.time_left() == 0.0
 
 
 def test_many_candidates_do_not_fill_the_screen(display: LiveDisplay) -> None:
@@ -126,7 +128,7 @@ from gcnas.cli.display import create_display
 with create_display() as display:
     for number in range(10):
         display.note(f"line {number}")
-        time.sleep(0.3)
+        time.sleep(0.1)
 print("unseen")
 """
 

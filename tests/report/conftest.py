@@ -61,7 +61,7 @@ def make_run(tmp_path: Path, space: SearchSpace) -> MakeRun:
     def make(
         name: str = "run",
         *,
-        trials: int = 12,
+        trials: int = 11,
         seed: int = 0,
         space: SearchSpace = default_space,
         outcome: Outcome = likely_score,

@@ -77,7 +77,7 @@ def failing(proposal: Proposal, number: int) -> Any:
 
 
 def test_whole_run(make_run: MakeRun) -> None:
-    run = make_run(outcome=failing)
+    run = make_run(trials=12, outcome=failing)
     found = page(run)
     for text in (
         "Test accuracy 95.7 % with",
@@ -137,7 +137,7 @@ def test_only_commands_that_work_are_shown(make_run: MakeRun) -> None:
 
 
 def test_deterministic_and_nothing_left_behind(make_run: MakeRun) -> None:
-    run = make_run()
+    run = make_run(trials=12)  # enough for the importance of choices
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
     assert not list(run.glob(".*"))

@@ -57,11 +57,13 @@ def test_facts_of_another_kind_are_none(make_run: MakeRun) -> None:
         reasons(run)
 
 
-@pytest.mark.parametrize("name", ["epochs", "seconds", "test_accuracy", "multiply_adds", "parameters", "trial"])
-def test_huge_numbers_are_no_figures(make_run: MakeRun, name: str) -> None:
+@pytest.mark.parametrize(
+    "names", [("epochs", "seconds", "test_accuracy", "multiply_adds", "parameters"), ("trial",)]
+)
+def test_huge_numbers_are_no_figures(make_run: MakeRun, names: tuple[str, ...]) -> None:
     run = make_run()
     path = run / "best/metrics.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {name: 10**400}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | dict.fromkeys(names, 10**400)))
     assert read_run(run).delivered is not None
     summarize(run)
     write_report(run)

@@ -15,7 +15,7 @@ from gcnas.report import summarize
 from gcnas.report.record import RunRecord, fitted_space, read_run
 from gcnas.report.summary import NOT_COMPARABLE
 from gcnas.run.costs import priced
-from gcnas.run.ledger import LedgerReader
+from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.trial import Trial
 from gcnas.space.presets import CNN
 
@@ -221,6 +221,28 @@ def test_a_design_delivered_on_demand_is_not_said_to_be_within_the_noise(make_ru
         path = run / "best/metrics.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": delivered, "lasting": lasting}))
         assert words in (summarize(run).comparison or "")
+
+
+@pytest.mark.parametrize(
+    ("lasting", "moment", "words"),
+    [
+        (False, 7.0, "before the search went on."),
+        (None, 7.0, "before the search went on."),
+        (True, 7.0, "it reaches more than others in a long training."),
+        (False, 9.0, "chosen by hand, or by a limit."),
+    ],
+)
+def test_a_delivery_before_the_search_went_on_was_no_choice_against_what_came_later(
+    make_run: MakeRun, lasting: bool | None, moment: float, words: str
+) -> None:
+    """Trial 4 ended after 8 s."""
+    run = make_run(trials=4, outcome=scores(0.7, 0.6, 0.7, 0.9))
+    path = run / "best/metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trial": 1, "lasting": lasting}))
+    with Ledger(run / "run.db") as ledger:
+        ledger.event(moment, "delivered", "trial 1")
+    told = f"trial 4 has 90.0 %. Delivered was trial 1 (70.0 %), a reference design: {words}"
+    assert (summarize(run).comparison or "").endswith(told)
 
 
 def test_delivered_is_what_best_says(make_run: MakeRun) -> None:

@@ -27,7 +27,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_holds_every_trial(make_run: MakeRun) -> None:
-    run = make_run(outcome=outcome)
+    run = make_run(trials=12, outcome=outcome)
     written = rows(write_trials_csv(run))
     trials = read_run(run).trials
     assert tuple(written[0]) == COLUMNS

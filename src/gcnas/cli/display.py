@@ -182,7 +182,8 @@ class PlainDisplay(Observer):
             return max(0.0, self._deadline - time.monotonic())
         if self._total is None or not self._seconds:
             return None
-        return (self._total - self._done) * sum(self._seconds) / len(self._seconds) / self._workers
+        # What an earlier process left may be more than a smaller budget has.
+        return max(0, self._total - self._done) * sum(self._seconds) / len(self._seconds) / self._workers
 
     def _source(self, trial: Trial) -> str:
         """Who proposed the network, and whether it is trained as before with another seed."""

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from gcnas.cli.options import RunArgument, SpaceOption
-from gcnas.cli.text import escape
+from gcnas.cli.text import UNLEARNT, escape
 from gcnas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def explain(
     if whose := chooser(chosen.proposal.source, strategy):
         console.print(escape(whose))
     if not learnt:
-        console.print("The policy of the run has learnt nothing yet: it believes what it did from the start.")
+        console.print(UNLEARNT)
     console.print(reading(policy))
     if drawn:
         console.print(

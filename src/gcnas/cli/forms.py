@@ -107,9 +107,12 @@ def benchmark(
         space=space,
         observer=PlainDisplay(errors),
     )
-    _print(rows)
+    try:
+        if out is not None:
+            write_rows(out, rows)  # first: whoever reads what is printed may leave
+    finally:
+        _print(rows)
     if out is not None:
-        write_rows(out, rows)
         typer.echo(str(out))
 
 

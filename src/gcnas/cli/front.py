@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from gcnas.report.front import FrontPoint
 
 
+STANDARD_OUTPUT = Path("-")
+
+
 class Metric(StrEnum):
     """Costs that a front may be against."""
 
@@ -35,18 +38,22 @@ def front(
     run: RunArgument,
     against: Annotated[Metric, typer.Option("--against", help="The cost.")] = Metric.PARAMS,
     table: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write it as a table too.")
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write it as a table too; -: to standard output alone."),
     ] = None,
     space: SpaceOption = None,
 ) -> None:
     """Print the networks that none of the run beats in accuracy at as low a cost; read at any time."""
     from gcnas.report.front import front as front_of
-    from gcnas.report.front import write_front
+    from gcnas.report.front import front_table, write_front
     from gcnas.report.record import REWARDS, read_run
     from gcnas.space import load_space
 
     record = read_run(run)
     points = front_of(record, against.value, None if space is None else load_space(space))
+    if table == STANDARD_OUTPUT:
+        typer.echo(front_table(points), nl=False)
+        return
     if table is not None:
         write_front(table, points)
     reward = REWARDS.get(str(record.config.get("reward")), REWARDS["accuracy"])

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from gcnas.cli.options import RunArgument, SpaceOption
-from gcnas.cli.text import escape
+from gcnas.cli.text import UNLEARNT, escape
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +41,8 @@ def sample(
     with torch.no_grad():
         found = policy(encode(policy.space, policy.vocabulary, trajectories))
     console = Console(highlight=False, soft_wrap=True)
+    if untrained is None and not result.policy_has_learnt:
+        console.print(UNLEARNT)
     for trajectory, logarithm in zip(trajectories, found.log_probability.tolist(), strict=True):
         architecture = policy.space.decode(trajectory.actions)
         cost = policy.space.cost(architecture)

@@ -150,12 +150,8 @@ def _priced(folder: RunRecord, trials: list[Trial], metric: str, given: SearchSp
     return priced(space, trials)
 
 
-def write_front(path: Path, points: Sequence[FrontPoint]) -> None:
-    """Write a front as CSV, one row a network.
-
-    Raises:
-        ConfigurationError: If the file cannot be written.
-    """
+def front_table(points: Sequence[FrontPoint]) -> str:
+    """A front as CSV, one row a network."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["trial", "accuracy", "epochs", "source", *METRICS.values()])
@@ -170,7 +166,16 @@ def write_front(path: Path, points: Sequence[FrontPoint]) -> None:
                 *("" if c is None else c for c in costs),
             ]
         )
+    return table.getvalue()
+
+
+def write_front(path: Path, points: Sequence[FrontPoint]) -> None:
+    """Write a front as CSV, one row a network.
+
+    Raises:
+        ConfigurationError: If the file cannot be written.
+    """
     try:
-        write_atomically(path, table.getvalue().encode())
+        write_atomically(path, front_table(points).encode())
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error}.") from error

@@ -322,7 +322,9 @@ def _comparison(
     final = _state(folder.delivered) == "final"  # while it searches, best/ is what leads so far
     chosen = given and delivered is not None and delivered.number == reference.number
     lasting = None if folder.delivered is None else folder.delivered.lasting
-    reason = _reason(delivered, score(delivered), lasting) if given and final and delivered is not None else ""
+    reason = ""
+    if given and final and delivered is not None:
+        reason = _reason(delivered, score(delivered), lasting, earlier=_went_on(folder))
     if searched is None:
         only = f"No searched network is among those compared; the {best} has {score(reference)}."
         return only if chosen else only + reason
@@ -360,13 +362,28 @@ def _comparison(
     )
 
 
-def _reason(delivered: Trial, score: str, lasting: bool | None) -> str:
-    """Why a network was delivered that nobody had to find, and that does not have the best score."""
+def _went_on(folder: RunRecord) -> bool:
+    """Whether anything was evaluated after the last delivery."""
+    delivered = max((event.elapsed for event in folder.events if event.kind == "delivered"), default=math.inf)
+    return any(trial.elapsed is not None and trial.elapsed > delivered for trial in folder.trials)
+
+
+def _reason(delivered: Trial, score: str, lasting: bool | None, *, earlier: bool) -> str:
+    """Why a network was delivered that nobody had to find, and that does not have the best score.
+
+    Args:
+        delivered: The network.
+        score: Its score, in words.
+        lasting: Whether it was preferred as one that gains most from a long training; None if nobody knows.
+        earlier: Whether it was delivered before the search went on.
+    """
     why = {
         True: "it reaches more than others in a long training",
         False: "chosen by hand, or by a limit",
         None: "it reaches more than others in a long training, or was chosen by hand or by a limit",
     }[lasting]
+    if earlier and not lasting:
+        why = "before the search went on"
     return f" Delivered was trial {delivered.number} ({score}), a {given_kind(delivered)}: {why}."
 
 
