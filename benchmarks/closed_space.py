@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jobs import replace_rows
+from jobs import refuse_a_part, replace_rows
 
 from gcnas.network import build, count_multiply_adds, count_parameters
 from gcnas.records import Architecture, Limits, Proposal, Trajectory
@@ -142,6 +142,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/closed_space.csv"))
     arguments = parser.parse_args()
+    refuse_a_part(parser, arguments)
     todo = tasks("network", arguments.architectures, arguments.seed)
     todo += tasks("rules", arguments.cost_only, arguments.seed)
     outcomes: dict[tuple[str, str], list[Outcome]] = defaultdict(list)

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from jobs import replace_rows
+from jobs import refuse_a_part, replace_rows
 
 RESULTS = Path(__file__).resolve().parent / "results" / "demo.csv"
 COLUMNS = (
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--budget", default="2m")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    refuse_a_part(parser, arguments)
     rows = []
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,8 @@ Arms: ``full`` trains every candidate as long, ``rungs`` trains most a little an
 of ``gcnas search`` with the limits of ``benchmarks/product.py``, without reference designs, one thread. Each arm
 searches for ``--seconds``. What counts at any moment is the network that the run would recommend then: each such
 network is trained anew with one fixed schedule (``--final-epochs``, seed 0, training and validation images) and
-measured on the test images, so scores after different amounts of training are never compared.
+measured on the test images, so scores after different amounts of training are never compared. (The rows that are there
+were measured while a search had exactly two thirds of its budget, which was half as much again as ``--seconds``.)
 
 A row of ``benchmarks/results/fidelity.csv`` is a change of the recommended network: when it happened (seconds of the
 search), and that network's test accuracy; with the networks looked at until then and the epochs spent, as a multiple
@@ -46,7 +47,8 @@ COLUMNS = (
     "multiply_adds networks full_trainings final_epochs"
 ).split()
 JOB = "set strategy arm seed seconds final_epochs".split()
-FINAL_SHARE = 1 / 3
+FINAL_SHARE = 0.05
+"""Of the budget, for the final training, which nobody looks at: so little that none of it is left for the search."""
 
 
 class Judge:

@@ -1,5 +1,6 @@
 """What benchmarks of many trainings share: jobs in processes of one thread, and a row in a file for each."""
 
+import argparse
 import csv
 import fcntl
 import io
@@ -74,6 +75,21 @@ def replace_rows(path: Path, columns: Sequence[str], new: Iterable[Row]) -> None
     with written.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([columns, *lines])
     written.replace(path)
+
+
+def refuse_a_part(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse other options than the defaults where they would replace the results that the documents cite.
+
+    Args:
+        parser: Of a script that writes its result file anew, with an option ``--out``.
+        options: What it has read.
+    """
+    others = {name: value for name, value in vars(options).items() if value != parser.get_default(name)}
+    if others and "out" not in others:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        parser.error(
+            f"{options.out.name} has what the defaults measure; with {names} name another file by --out"
+        )
 
 
 def widen(path: Path, columns: Sequence[str], known: Mapping[str, object]) -> None:

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from jobs import replace_rows
+from jobs import refuse_a_part, replace_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
+    refuse_a_part(parser, options)
     found: list[list[object]] = []
     for space, kills, torment in (
         ("toy", options.toy, torment_toy),

@@ -21,7 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from jobs import replace_rows
+from jobs import refuse_a_part, replace_rows
 
 from gcnas import api
 from gcnas.records import Architecture, Fidelity
@@ -176,6 +176,7 @@ def main() -> None:
     parser.add_argument("--memory-candidates", type=int, default=500, help="0 leaves memory out")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    refuse_a_part(parser, arguments)
     # Memory first, in a process that has done nothing else.
     rows = measure_memory(arguments.memory_candidates) if arguments.memory_candidates else []
     measure_time("warm-up", Instant, 5, 0)

@@ -5,8 +5,8 @@ Arms, each with the same images, the same wall clock for everything, the same co
 - ``gcnas``, ``optuna:tpe``, ``random``: ``gcnas search --strategy …`` with its defaults, one worker a core.
 - ``optuna-pruned``: Optuna with a median pruner on a hand-written space of convolutions, pooling and a hidden layer, as
   its tutorials do it: Adam or SGD, learning rate and dropout searched too, 10 epochs a trial, trials above the limits
-  pruned before they train. After two thirds of the time the best trial's network is trained anew on all images with
-  its own optimiser for the rest of the time.
+  pruned before they train; one training at a time with all threads, in single precision. After two thirds of the time
+  the best trial's network is trained anew on all images with its own optimiser for the rest of the time.
 - ``resnet8``: ResNet-8 (16-32-64), no search; all the time is its final training with the recipe of gcnas.
 - ``resnet14``: the same with two blocks a stage; it is above the limits. ``mobilenet``: MobileNetV2 with four stages,
   the widest of :data:`gcnas.space.presets.mobile.SMALL_WIDTHS` within the limits. ``lenet5``: LeNet-5 with batch

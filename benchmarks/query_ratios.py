@@ -52,7 +52,11 @@ def last_queries(raw: Path) -> list[dict[str, Any]]:
         found = int(float(row["regret"]) <= 0)
         values = (row["space"], row["strategy"], row["seed"], row["query"], found, row["best"], row["regret"])
         rows.append(dict(zip(COLUMNS, values, strict=True)))
-    return sorted(rows, key=lambda row: (row["space"], row["strategy"], int(row["seed"])))
+    return rows
+
+
+def _name(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["space"], row["strategy"], int(row["seed"])
 
 
 def median(runs: list[Run]) -> float:
@@ -115,7 +119,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.run:
         FOLDER.mkdir(exist_ok=True)
-        write(FOLDER / "runs.csv", last_queries(options.run / "raw.csv"))
+        new, runs = last_queries(options.run / "raw.csv"), FOLDER / "runs.csv"
+        merged = {_name(row): row for row in [*(read(runs) if runs.exists() else []), *new]}
+        write(runs, [merged[name] for name in sorted(merged)])
     rows = ratios(read(FOLDER / "runs.csv"), read(OURS))
     write(FOLDER / "ratios.csv", rows)
     for row in [{key: key for key in rows[0]}, *rows]:

@@ -11,7 +11,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from jobs import replace_rows
+from jobs import refuse_a_part, replace_rows
 from product import LIMITS, prepare
 
 from gcnas import training
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
+    refuse_a_part(parser, options)
     rows: list[tuple[object, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
         data, _ = prepare("fashion", Path(folder))

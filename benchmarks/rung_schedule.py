@@ -50,6 +50,7 @@ DATA = Path(os.environ.get("GCNAS_DATA") or ROOT.parent / "shared" / "data") / "
 RESULTS = ROOT / "benchmarks" / "results" / "rung_schedule.csv"
 COLUMNS = "network arm seed epochs spent validation_accuracy held_out_accuracy seconds".split()
 ETA, RUNGS, DECAY = 3, 3, 1 / 4
+LEAST_EPOCHS = 2 * ETA ** (RUNGS - 1)
 SEEDS, IMAGES = (0, 1), 2_000
 
 
@@ -168,6 +169,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    if arguments.epochs < LEAST_EPOCHS:
+        parser.error(
+            f"the first of three rungs is a ninth of --epochs, and has two of them at least: {LEAST_EPOCHS}"
+        )
     if arguments.images != IMAGES and arguments.out == RESULTS:
         parser.error(f"{RESULTS.name} has rows of {IMAGES} images alone; name another file with --out")
     full: int = arguments.epochs

@@ -56,6 +56,7 @@ from gcnas.strategy import Strategy, create_strategy
 from gcnas.tabular.table import Entry
 
 RESULTS = Path(__file__).resolve().parent / "results" / "scaling.csv"
+DATA = Path(os.environ.get("GCNAS_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 SPREAD = 0.5
 """Standard deviation of the logarithm of an evaluation's seconds."""
 
@@ -311,13 +312,15 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="Mean of an evaluation where there is no column"
     )
-    parser.add_argument("--data", type=Path, default=os.environ.get("GCNAS_DATA"), help="[default: GCNAS_DATA]")
+    parser.add_argument("--data", type=Path, default=DATA, help="[default: GCNAS_DATA, or ../shared/data]")
     parser.add_argument("--out", type=Path, help=f"[default: {RESULTS.name}, where all cases are run]")
     parser.add_argument("--one", metavar="CASE", help="Print the row of this case alone")
     arguments = parser.parse_args()
     for case in arguments.cases:
         if int(case.rpartition(":")[2]) < 20:
             parser.error(f"{case} has too few evaluations for tenths of them; give 20 at least")
+        if case.startswith("nb201") and not arguments.data.is_dir():
+            parser.error(f"{case} needs the table NAS-Bench-201; give its folder with --data")
     if arguments.one:
         row = run_case(arguments.one, arguments.seeds[0], arguments.seconds, arguments.data)
         csv.writer(sys.stdout).writerow([_rounded(row[column]) for column in COLUMNS])
