@@ -24,7 +24,9 @@ TUNING = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "claim
 @pytest.mark.parametrize("name", [name for name in ARMS if not name.startswith(("screening", "gcnas"))])
 def test_every_arm_proposes(name: str) -> None:
     strategy = create_arm(name, SPACE, 0)
-    depths = {proposal.architecture.depth for proposal in strategy.ask(8)}
+    proposals = strategy.ask(8)
+    assert len(proposals) == 8
+    depths = {proposal.architecture.depth for proposal in proposals}
     expected = {"deepest": {4}, "growing-depth": {1}}.get(name.partition(":")[2], {1, 2, 3, 4})
     assert depths <= expected
 

@@ -35,7 +35,12 @@ def test_direction_decides() -> None:
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("mnist.npz", False), ("fashion_mnist.npz", True), ("cifar10_small.npz", True), ("flowers", True)],
+    [
+        ("mnist.npz", False),
+        ("cifar10_small.npz", True),
+        pytest.param("fashion_mnist.npz", True, marks=pytest.mark.slow),
+        pytest.param("flowers", True, marks=pytest.mark.slow),
+    ],
 )
 def test_real_data(data_folder, name: str, expected: bool) -> None:
     dataset = load(data_folder / "images" / name, resolution=32 if name == "flowers" else None)

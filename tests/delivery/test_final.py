@@ -20,7 +20,6 @@ from gcnas.delivery.predict import predict_arrays
 from gcnas.errors import ConfigurationError, ExportError, NotFiniteError, SearchFailedError
 from gcnas.network import Network
 from gcnas.result import Result
-from gcnas.run.context import MIXED_FROM
 from gcnas.run.ledger import LedgerReader
 from gcnas.run.observer import Observer
 from gcnas.training import Augmentation
@@ -251,17 +250,21 @@ def test_a_time_ends_the_final_training(tmp_path: Path) -> None:
     assert 1 < result.metrics["epochs"] < 100_000
 
 
-def test_images_are_mixed_in_long_final_trainings_unless_told_not_to(tmp_path: Path) -> None:
+def test_images_are_mixed_in_long_final_trainings_unless_told_not_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = 12
+    monkeypatch.setattr("gcnas.run.context.MIXED_FROM", long)
     run = tmp_path / "r"
     small = {"budget": 1, "epochs": 1, "threads": 1, "onnx": False, "report": False}
     images, labels = load_digits(return_X_y=True)
     data = (images[:200].reshape(-1, 8, 8).astype(np.uint8) * 15, labels[:200])
-    result = gcnas.search(data, out=run, final_epochs=MIXED_FROM, **small)
+    result = gcnas.search(data, out=run, final_epochs=long, **small)
     assert result.metrics["mixed"] > 0.9
     plain = gcnas.finalize(run, data=data, mixing=False)
     assert plain.metrics["mixed"] == 0
-    assert plain.metrics["epochs"] == MIXED_FROM
-    assert gcnas.finalize(run, data=data, final_epochs=MIXED_FROM - 1).metrics["mixed"] == 0
+    assert plain.metrics["epochs"] == long
+    assert gcnas.finalize(run, data=data, final_epochs=long - 1).metrics["mixed"] == 0
     assert gcnas.resume(run, data=data, mixing=True).metrics["mixed"] > 0.9
 
 

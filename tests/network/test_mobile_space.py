@@ -8,7 +8,7 @@ from gcnas.testing.space import SpaceTestCase
 
 class TestSmallColourImages(SpaceTestCase):
     space = MOBILE.fit(InputShape(channels=3, height=16, width=16, classes=10))
-    architectures = 25
+    architectures = 15
 
 
 class TestGreyImagesWithinLimits(SpaceTestCase):
@@ -16,7 +16,7 @@ class TestGreyImagesWithinLimits(SpaceTestCase):
         InputShape(channels=1, height=28, width=28, classes=10),
         Limits(parameters=60_000, multiply_adds=5_000_000),
     )
-    architectures = 25
+    architectures = 15
     seed = 1
 
 

@@ -70,6 +70,7 @@ def test_strategies_see_the_evaluations_of_a_serial_run(tmp_path: Path) -> None:
     (tmp_path / "processes").mkdir()
     run_toy(tmp_path / "serial")
     run_toy(tmp_path / "processes", executor=ProcessExecutor([Toy(tmp_path)], logs=tmp_path))
+    assert trials_of(tmp_path / "serial")
     for one, other in zip(trials_of(tmp_path / "serial"), trials_of(tmp_path / "processes"), strict=True):
         assert row(one) == row(other)
 
@@ -78,6 +79,7 @@ def test_two_workers_evaluate_each_proposal_once(tmp_path: Path) -> None:
     (tmp_path / "serial").mkdir()
     run_toy(tmp_path / "serial", "random", trials=TRIALS)
     run_toy(tmp_path, "random", trials=TRIALS, executor=ProcessExecutor([Toy(tmp_path)] * 2, logs=tmp_path))
+    assert len(trials_of(tmp_path)) == TRIALS
     # Random proposals do not depend on results, so both runs have the same table, trial by trial.
     assert list(map(row, trials_of(tmp_path))) == list(map(row, trials_of(tmp_path / "serial")))
 
@@ -96,7 +98,7 @@ def test_killed_driver_loses_nothing(tmp_path: Path, repository: Path, kills: li
     for moment in [*kills, None]:
         with subprocess.Popen([sys.executable, "-c", DRIVER, tmp_path], cwd=repository) as process:
             while process.poll() is None:
-                time.sleep(0.003)
+                time.sleep(0.02)
                 found = trials_of(tmp_path)
                 if moment is not None and sum(map(is_finished, found)) >= moment and len(found) > len(before):
                     process.send_signal(signal.SIGKILL)

@@ -61,8 +61,8 @@ SPACES = (
 )
 
 
-def actions(space: SearchSpace) -> st.SearchStrategy[LayerAction]:
-    """Any decisions for one layer, also those that every mask would forbid."""
+def actions(space: SearchSpace, only: int | None = None) -> st.SearchStrategy[LayerAction]:
+    """Any decisions for one layer, of a certain type or of all, also those that every mask would forbid."""
     connections = st.tuples(*[st.integers(0, 1)] * (space.window - 1))
     return st.one_of(
         [
@@ -73,6 +73,7 @@ def actions(space: SearchSpace) -> st.SearchStrategy[LayerAction]:
                 connections,
             )
             for code, layer_type in enumerate(space.layer_types)
+            if only in {None, code}
         ]
     )
 

@@ -16,7 +16,7 @@ from gcnas.space.presets import CNN
 
 
 @given(growths())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_any_decisions_lead_to_a_network(growth: Growth) -> None:
     space, architecture = growth.space, growth.architecture
     plans, cost = space.plan(architecture), space.cost(architecture)
@@ -33,7 +33,7 @@ def test_any_decisions_lead_to_a_network(growth: Growth) -> None:
 
 
 @given(growths())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_the_canonical_form_is_its_own(growth: Growth) -> None:
     space, architecture = growth.space, growth.architecture
     trajectory = space.encode(architecture)

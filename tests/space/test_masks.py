@@ -68,7 +68,7 @@ def test_masks_are_never_empty_and_fit_the_decisions(growth: Growth) -> None:
 def test_masks_do_not_depend_on_decisions_for_the_same_layer(growth: Growth, data: st.DataObject) -> None:
     space = growth.space
     first = data.draw(actions(space))
-    second = data.draw(actions(space).filter(lambda other: other.type == first.type))
+    second = data.draw(actions(space, first.type))
     before = growth.layer_mask(first.type)
     assert (
         growth.add(first).masks[-1] == growth.add(second).masks[-1] == before == growth.layer_mask(first.type)
