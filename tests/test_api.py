@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from tests.delivery.test_final import Notes
 
 import gcnas
-from gcnas import api
+from gcnas import api, opening
 from gcnas.config import RunConfig
 from gcnas.delivery import final, latency
 from gcnas.errors import (
@@ -30,11 +30,12 @@ from gcnas.errors import (
     OutOfMemoryError,
     RunFolderError,
     SpaceError,
+    WorkerError,
 )
 from gcnas.network import weights_bytes
 from gcnas.opening import reopen, space_name
 from gcnas.report.record import read_run
-from gcnas.run import costs, recommendation, session
+from gcnas.run import costs, recommendation, session, workers
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
@@ -493,6 +494,48 @@ def test_run_from_before_there_were_rungs_goes_on_as_it_began(tmp_path: Path) ->
     assert [trial.fidelity.epochs for trial in result.trials] == [3] * 5
     with pytest.raises(ConfigurationError, match="cannot change fidelity"):
         gcnas.resume(run, data=_arrays(), budget=6, fidelity="rungs")
+
+
+@pytest.mark.parametrize("changes", [{}, {"executor": "ray", "budget": 9}])
+def test_a_cluster_elsewhere_is_connected_to_only_if_it_is_named_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """The run folder may be somebody else's."""
+
+    def connected(config: RunConfig) -> None:
+        raise WorkerError(f"connected to {config.address}")
+
+    monkeypatch.setattr(opening, "settled", connected)
+    folder = RunFolder(tmp_path)
+    there = {"data": "digits", "executor": "ray", "address": "10.0.0.1:6379"}
+    folder.config.write_text(RunConfig.create(**there).to_yaml())
+    with pytest.raises(ConfigurationError, match="only if you name it again"):
+        reopen(folder, None, None, changes, Observer())
+    for other, found in (
+        ({"address": "10.0.0.2:6379"}, "10.0.0.2:6379"),
+        ({"address": "auto"}, "auto"),
+        ({"executor": "processes"}, "None"),
+    ):
+        with pytest.raises(WorkerError, match=f"connected to {found}"):
+            reopen(folder, None, None, changes | other, Observer())
+    folder.config.write_text(RunConfig.create(**there | {"address": "auto"}).to_yaml())
+    with pytest.raises(WorkerError, match="connected to auto"):
+        reopen(folder, None, None, changes, Observer())
+
+
+def test_a_delivery_asks_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transfer leaves the number of workers open; how many find a place there only a search has to know."""
+
+    def connected(*_: object) -> None:
+        raise AssertionError("connected")
+
+    run = gcnas.search("digits", out=tmp_path / "run", budget=1, **SMALL).run
+    monkeypatch.setattr(workers, "slots", connected)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config |= {"executor": "ray", "address": "10.0.0.1:6379", "workers": None, "worker_memory": None}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert gcnas.finalize(run, final_epochs=2).metrics["epochs"] == 2
+    assert yaml.safe_load((run / "config.yaml").read_text()) == config
 
 
 @pytest.mark.parametrize(

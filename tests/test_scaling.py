@@ -17,6 +17,7 @@ from gcnas.delivery.predict import predict_arrays
 from gcnas.delivery.scaling import Scaler
 from gcnas.errors import (
     ConfigurationError,
+    DataError,
     LimitsTooTightError,
     OutOfMemoryError,
     RunFolderError,
@@ -129,7 +130,7 @@ def test_tiny_images_are_not_grown(tmp_path: Path) -> None:
     rows = gcnas.scale(found.run, 1, data=(tiny, labels), observer=notes, **{**GROWTH, "gamma": 1.2})
     assert rows[-1].resolution == (6, 6)
     assert "fewer than 8 pixels" in str(rows[-1].reason)
-    assert any("--gamma 1 does not grow them" in note for note in notes.all)
+    assert any("--gamma 1 (with --alpha and --beta) does not grow them" in note for note in notes.all)
     (row,) = gcnas.scale(found.run, "1", data=(tiny, labels), **{**GROWTH, "gamma": 1.0})[-1:]
     assert row.validation_accuracy is not None
 
@@ -162,6 +163,43 @@ def test_a_size_whose_training_fails_leaves_the_others(
     assert [row.resolution for row in rows] == [(8, 8), (10, 10), (14, 14)]
     assert [row.reason for row in rows] == [None, None, reason]
     assert rows[1].validation_accuracy is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DataError("There is too little room for the images."), "There is too little room for the images."),
+        (MemoryError("99 GB"), "out-of-memory: Memory ran out: 99 GB"),
+    ],
+)
+def test_a_size_whose_images_cannot_be_had_leaves_the_others(
+    own_run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    """Nor does it end the grid search, in which no other combination has so large images."""
+    whole = gcnas.scaling.images_at
+
+    def refused(*given: Any) -> Any:
+        if max(given[-1]) > 10:
+            raise error
+        return whole(*given)
+
+    monkeypatch.setattr(gcnas.scaling, "images_at", refused)
+    rows = gcnas.scale(own_run, "1..2", **GROWTH)
+    assert [row.reason for row in rows] == [None, None, reason]
+    notes = Notes()
+    gcnas.scale(own_run, 1, threads=1, observer=notes)
+    assert f"left out: {reason}" in notes.all
+
+
+def test_a_delivery_whose_images_do_not_fit_is_an_error(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gcnas.scale(own_run, 1, **GROWTH)
+
+    def refused(*_: object) -> None:
+        raise MemoryError("99 GB")
+
+    monkeypatch.setattr(gcnas.scaling, "images_at", refused)
+    with pytest.raises(SearchFailedError, match=r"phi 1 cannot be had \(out-of-memory.*stays as it is"):
+        gcnas.finalize_scaled(own_run, 1, final_epochs=1, report=False, onnx=False)
 
 
 def test_time_that_is_over_within_a_training_ends_the_grid(
@@ -205,7 +243,7 @@ def test_other_coefficients_or_epochs_are_trained_anew(run: Path) -> None:
     row = gcnas.scale(run, 1, alpha=2.0, beta=1.0, gamma=1.0, threads=1)[1]
     assert row.resolution == (8, 8)
     assert _metrics(run, 1)["scaled_from"]["alpha"] == 2.0
-    assert gcnas.scale(run, 1, epochs=2, **GROWTH)[1].epochs == 2
+    assert gcnas.scale(run, 1, epochs=np.int64(2), **GROWTH)[1].epochs == 2
 
 
 def test_a_delivered_network_is_not_replaced_by_a_scaled_one(own_run: Path) -> None:
@@ -219,6 +257,10 @@ def test_a_delivered_network_is_not_replaced_by_a_scaled_one(own_run: Path) -> N
     assert any("phi 1 is left out: a network delivered" in note for note in notes.all)
     assert _metrics(own_run, 1)["state"] == "final"
     assert (own_run / "scaled/phi-1/weights.safetensors").read_bytes() == weights
+    path = own_run / "scaled/phi-1/metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["scaled_from"]["trial"] = 9  # of which the same network was then
+    path.write_text(json.dumps(metrics))
     assert gcnas.scale(own_run, 1, **GROWTH)[1].reason is None  # the same one is there already
 
 

@@ -21,7 +21,7 @@ from gcnas.delivery import finalize as deliver
 from gcnas.delivery.best import delivered_trial
 from gcnas.delivery.latency import choose_measured
 from gcnas.errors import ConfigurationError, RunFolderError
-from gcnas.execution.cluster import disconnect
+from gcnas.execution.cluster import disconnecting
 from gcnas.execution.worker import refuse_in_worker
 from gcnas.opening import (
     ARRAYS,
@@ -63,6 +63,7 @@ from gcnas.strategy import find_constructor
 from gcnas.training import torch_as_it_was
 
 
+@disconnecting()
 @torch_as_it_was()
 def search(
     data: DataSource,
@@ -112,6 +113,7 @@ def search(
         return run_to_the_end(context, clock, observer)
 
 
+@disconnecting()
 @torch_as_it_was()
 def resume(
     run: str | Path,
@@ -225,7 +227,7 @@ def finalize(
         more = wanted.costs - context.config.costs
         context = replace(context, space=with_costs(context.space, more, context.config, folder, observer))
         with open_ledger(context) as ledger:
-            passes = context.passes_in(seconds)
+            passes = context.passes_in(seconds, 1.0 if lesson is None else lesson.own_share)
             chosen = choose_trial(context, ledger, trial, wanted.limits, observer, passes)
             teachers = accuracies(ledger.trials(), context.config.model_dump())
             refinement = Refinement(lesson, heritage, teachers)
@@ -353,8 +355,6 @@ def run_to_the_end(
                     searched = spare.get(chosen.proposal.fingerprint)
                     _deliver(context, ledger, clock, chosen, left, observer, lasting=lasting, searched=searched)
     finally:
-        if context.workers.cluster is not None:
-            disconnect()  # which may be there although nothing was evaluated
         write_tables(context, observer)
     observer.finished(folder.path)
     return Result(folder.path, space=context.space)

@@ -53,7 +53,7 @@ class GCNASClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_latency: Most milliseconds of one image with ONNX Runtime on this device.
         soft: A target that may be missed at a price, such as ``"macs=5M:-0.07"``.
         strategy: Who proposes.
-        space: A preset, ``FILE.py:NAME``, or a space.
+        space: A preset, ``FILE.py:NAME``, or a space; one that is defined in a notebook needs ``threads=1``.
         epochs: Training of each candidate; None chooses.
         final_epochs: Training of the network delivered; None chooses.
         reward: ``accuracy`` or ``balanced-accuracy`` on the validation split.

@@ -167,7 +167,11 @@ def reopen(
     where = {} if data is None or name_of(data) == ARRAYS else {"data": name_of(data)}
     config = saved.changed(**_left_behind(saved, changes), **where, **changes)
     if lasting:  # only a search needs the cluster
+        if "address" not in changes:
+            _check_cluster(config)
         config = settled(config)
+    elif config.executor == "ray" and config.workers is None:
+        config = config.changed(workers=1)  # how many fit in is nobody's question, so that no cluster is asked
     found_space = find_space(saved, space)
     with Ledger(folder.ledger) as ledger:
         meta, trials, events = ledger.meta(), ledger.trials(), ledger.events()
@@ -196,6 +200,20 @@ def reopen(
     if not lasting and where:
         write_text(folder.config, saved.changed(**where).to_yaml())
     return context
+
+
+def _check_cluster(config: RunConfig) -> None:
+    """What a cluster elsewhere answers is trusted, and images go there; that a run folder names it is no reason to.
+
+    Raises:
+        ConfigurationError: If the configuration names one.
+    """
+    if config.executor == "ray" and config.address not in {None, "auto"}:
+        raise ConfigurationError(
+            f"The candidates of this run are evaluated on the Ray cluster at {config.address}, which gets the images, "
+            "and is trusted, only if you name it again: --address HOST:PORT (in Python: address=…). Or take another "
+            "--executor."
+        )
 
 
 def _fixed(names: Iterable[str]) -> ConfigurationError:

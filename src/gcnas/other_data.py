@@ -10,6 +10,7 @@ from gcnas.data import Dataset
 from gcnas.data.loading import MIN_SIDE
 from gcnas.delivery import Model, inherited_from, keep_donor, load_best, tell_seen, transferable
 from gcnas.errors import ConfigurationError
+from gcnas.execution.cluster import disconnecting
 from gcnas.execution.worker import refuse_in_worker
 from gcnas.opening import DataSource, find_space, load_data, name_of, saved_config, tell_notices
 from gcnas.result import Result
@@ -42,6 +43,7 @@ KEPT = (
 """What the new run takes over from the configuration of the old one, besides the space."""
 
 
+@disconnecting()
 @torch_as_it_was()
 def transfer(
     run: str | Path,

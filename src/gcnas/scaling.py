@@ -93,6 +93,8 @@ def scale(
     for name, number in (("epochs", epochs), ("grid_epochs", grid_epochs)):
         if number is not None and not 1 <= number <= 100_000:
             raise ConfigurationError(f"{name} is a number from 1 to 100,000, but got {number}.")
+    epochs = None if epochs is None else int(epochs)  # of numpy, perhaps
+    grid_epochs = None if grid_epochs is None else int(grid_epochs)
     folder = RunFolder.open(Path(run))
     folder.check_scaled()
     with folder.locked():

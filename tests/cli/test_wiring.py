@@ -13,6 +13,7 @@ from typer.models import OptionInfo
 
 from gcnas.cli.app import app
 from gcnas.cli.options import seconds_of
+from gcnas.errors import ConfigurationError
 
 CALLS = {
     "search": ("gcnas.api", "search", ("digits",)),
@@ -64,7 +65,7 @@ NEEDED = {"address": RAY, "worker_cpus": RAY, "worker_gpus": RAY, "freeze": OLD,
 ELSEWHERE = {
     ("search", "config"),  # see below
     ("finalize", "phi"),  # another function
-    ("benchmark", "out"),  # written afterwards
+    ("benchmark", "out"),  # written by another function
 }
 OTHER_NAMES = {("scale", "time"): "budget", ("finalize", "time"): "seconds", ("transfer", "time"): "seconds"}
 
@@ -162,6 +163,18 @@ def test_each_option_arrives_under_its_name(option: Option, arguments_of: Any) -
         found = arguments_of(command, *needed, word)
         assert found.pop(target) == value
         assert found == {other: each for other, each in without.items() if other != target}
+
+
+def test_a_cluster_in_a_file_is_named_again(arguments_of: Any, tmp_path: Path) -> None:
+    """The file may be somebody else's."""
+    file = tmp_path / "options.yaml"
+    file.write_text("executor: ray\naddress: 10.0.0.1:6379\n")
+    with pytest.raises(ConfigurationError, match="only if you name it again"):
+        arguments_of("search", "--config", str(file))
+    found = arguments_of("search", "--config", str(file), "--address", "10.0.0.2:6379")
+    assert (found["executor"], found["address"]) == ("ray", "10.0.0.2:6379")
+    file.write_text("executor: ray\naddress: auto\n")
+    assert arguments_of("search", "--config", str(file))["address"] == "auto"
 
 
 def test_there_are_options() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -36,14 +37,14 @@ def run(tmp_path: Path, result: Result) -> Path:
 
 
 def finalized(run: Path, observer: Observer | None = None, **options: Any) -> Own:
-    found = gcnas.finalize(run, final_epochs=2, observer=observer, onnx=False, **options)
+    found = gcnas.finalize(run, final_epochs=2, observer=observer, **{"onnx": False, "report": False} | options)
     return dict(found.metrics)
 
 
 @pytest.mark.slow
 def test_an_ensemble_of_the_runs_best_teaches_and_the_settings_are_chosen(run: Path) -> None:
     notes = Notes()
-    metrics = finalized(run, notes, distill="ensemble")
+    metrics = finalized(run, notes, distill="ensemble", report=True)
     facts = metrics["distillation"]
     assert facts["teacher"].startswith("ensemble of trials ")
     assert len(facts["settings"]) == 4
@@ -99,9 +100,26 @@ def test_the_three_best_teach_together() -> None:
     assert find_teacher("ensemble", context, trials[0], trials).name == "ensemble of trials 2, 4, 3"
 
 
+@pytest.mark.parametrize(
+    ("teacher", "temperature", "weight", "share"),
+    [
+        ("larger", None, None, 0.4),
+        ("ensemble", 2.0, None, 0.4),
+        ("trial=3", 2.0, 0.5, 0.55),
+        ("phi=1", None, 0.5, 0.85),
+        (nn.Identity(), 2.0, 0.5, 1.0),
+    ],
+)
+def test_what_the_network_that_learns_has_of_the_time(
+    teacher: Any, temperature: float | None, weight: float | None, share: float
+) -> None:
+    assert distilling.Lesson(teacher, temperature, weight).own_share == pytest.approx(share)
+
+
 def test_the_network_itself_grown_teaches(run: Path) -> None:
     notes = Notes()
-    metrics = finalized(run, notes, distill="larger", temperature=2.0, distill_weight=0.5)
+    settings = {"temperature": np.int64(2), "distill_weight": np.float32(0.5)}
+    metrics = finalized(run, notes, distill="larger", **settings)
     number, own = metrics["trial"], metrics["multiply_adds"] / 1e6
     teacher = metrics["distillation"]["teacher"]
     found = re.fullmatch(rf"trial {number} grown from {own:.2f} to ([0-9.]+) M multiply-adds", teacher)

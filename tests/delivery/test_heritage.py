@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.delivery.test_distilling import Bar
 from tests.delivery.test_final import Notes
@@ -59,7 +60,7 @@ def test_frozen_layers_stay_while_the_new_ones_are_trained(
     _other_classes(result.run, run.parent / "other")
     options = {"final_epochs": 1, "onnx": False, "report": False, "init_from": run.parent / "other"}
     bar = Bar()
-    metrics = gcnas.finalize(run, freeze=2, fine_tune_rate=0.5, observer=bar, **options).metrics
+    metrics = gcnas.finalize(run, freeze=2, fine_tune_rate=np.float32(0.5), observer=bar, **options).metrics
     assert bar.shares == sorted(bar.shares)
     assert bar.shares[-1] == pytest.approx(1.0)
     assert any(

@@ -144,6 +144,23 @@ def test_folders_of_killed_processes_are_deleted(tmp_path: Path, monkeypatch: py
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 
+def test_what_waits_for_a_place_is_given_back(cluster: Any) -> None:
+    begun: set[int] = set()
+    numbers = {1, 2, 3, 4}
+    with RayExecutor(
+        Deeds(), capacity=4, address=cluster.address, on_progress=lambda trial, _: begun.add(trial)
+    ) as executor:
+        assert executor.withdraw() == []
+        for number in numbers:
+            executor.submit(job(number, "loop"))
+        while len(begun) < 2:
+            assert executor.wait(0.1) == []
+        assert set(executor.withdraw()) == numbers - begun
+        assert executor.withdraw() == []
+        assert executor.wait(0.1) == []
+        assert {task.job.trial for task in executor._tasks.values()} == begun
+
+
 @pytest.mark.slow
 def test_a_candidate_without_an_end_is_cancelled(cluster: Any) -> None:
     with begin(cluster, bounds=Bounds(grace=0.5, silence=2.0)) as executor:
@@ -179,7 +196,9 @@ class Copying:
         return evaluate
 
 
-@pytest.mark.parametrize(("how", "error"), [("refuse", DataError), ("bug", WorkerError)])
+@pytest.mark.parametrize(
+    ("how", "error"), [("refuse", DataError), pytest.param("bug", WorkerError, marks=pytest.mark.slow)]
+)
 def test_what_cannot_be_set_up_ends_the_run(cluster: Any, how: str, error: type[Exception]) -> None:
     with begin(cluster, Broken(how)) as executor:
         executor.submit(job(1))
@@ -282,7 +301,11 @@ def test_a_search_by_command_climbs_rungs_on_the_cluster(
     assert len(trials) == 9
     assert any(trial.continues for trial in trials)
     assert RunConfig.from_yaml(run / "config.yaml")["executor"] == "ray"
-    again = CliRunner().invoke(app, ["resume", str(run), "--budget", "11"])
+    refused = CliRunner().invoke(app, ["resume", str(run), "--budget", "11"])
+    assert refused.exit_code == 1, refused.output
+    assert "--address" in str(refused.exception)
+    assert not ray.is_initialized()
+    again = CliRunner().invoke(app, ["resume", str(run), "--budget", "11", "--address", cluster.address])
     assert again.exit_code == 0, again.output
     trials = gcnas.load(run).trials
     assert (len(trials), {trial.evaluation.state for trial in trials}) == (11, {EvaluationState.COMPLETE})
@@ -418,6 +441,16 @@ def test_places_are_counted_node_by_node(cluster: Any) -> None:
     assert on_cluster.lacking(cluster.address, Needs()) is None
     assert "add a node" in (on_cluster.lacking(cluster.address, Needs(gpus=0.5)) or "")
     on_cluster.disconnect()
+
+
+def test_a_search_that_is_refused_is_connected_no_longer(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next one would be refused by that cluster too, whatever address it names."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="No node of the Ray cluster"):
+        gcnas.search("digits", executor="ray", address=cluster.address, worker_gpus=1, out="run")
+    assert not ray.is_initialized()
 
 
 @pytest.mark.slow

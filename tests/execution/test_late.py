@@ -16,12 +16,14 @@ def test_it_is_made_once_and_for_the_first_job() -> None:
         return given.trial / 10, {}, None
 
     executor = LateExecutor(make, capacity=1, isolated=False)
-    assert executor.wait() == []
+    assert (executor.wait(), executor.withdraw()) == ([], [])
     assert not made
     executor.submit(job(1))
     executor.prepare()
     executor.submit(job(2))
+    executor.submit(job(3))
     assert [outcome.evaluation.score for _ in range(2) for outcome in executor.wait()] == [0.1, 0.2]
+    assert (executor.withdraw(), executor.wait()) == ([3], [])
     executor.close()
     assert len(made) == 1
 

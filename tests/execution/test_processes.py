@@ -192,6 +192,16 @@ def test_more_jobs_than_workers_wait_their_turn(begin: Begin) -> None:
     assert found == [1, 2, 3]
 
 
+def test_what_no_worker_has_is_given_back(begin: Begin) -> None:
+    executor = begin(1)
+    for number in (1, 2, 3):
+        executor.submit(job(number, "slower"))
+    assert [outcome.job.trial for outcome in executor.wait()] == [1]  # the second has begun
+    assert executor.withdraw() == [3]
+    assert [outcome.job.trial for outcome in executor.wait()] == [2]
+    assert (executor.withdraw(), executor.wait()) == ([], [])
+
+
 def test_progress_is_told_with_the_trial(begin: Begin) -> None:
     told: list[tuple[int, float]] = []
     run(begin(on_progress=lambda trial, share: told.append((trial, share))), job(7))

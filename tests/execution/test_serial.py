@@ -25,6 +25,15 @@ def job(number: int) -> Job:
     return Job(number, Proposal(architecture, Trajectory((), ()), "random"), Fidelity(2, 3))
 
 
+def test_what_is_withdrawn_is_not_run() -> None:
+    executor = SerialExecutor(lambda given: (given.trial / 10, {}, None))
+    executor.submit(job(1))
+    executor.submit(job(2))
+    assert [outcome.job.trial for outcome in executor.wait()] == [1]
+    assert executor.withdraw() == [2]
+    assert (executor.withdraw(), executor.wait()) == ([], [])
+
+
 class Steps:
     """A clock that goes on by a second whenever it is read."""
 

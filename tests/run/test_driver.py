@@ -25,6 +25,7 @@ from gcnas.execution import Evaluated, Executor, Job, Outcome, SerialExecutor
 from gcnas.execution.serial import attempt
 from gcnas.records import Evaluation, EvaluationState, Fidelity, LayerAction, Limits, Proposal
 from gcnas.run import driver as driving
+from gcnas.run import group
 from gcnas.run.amounts import GRACE
 from gcnas.run.checkpoints import Checkpoints
 from gcnas.run.driver import FIRST_FAILURES, Clock, Driver, Stop
@@ -612,9 +613,103 @@ def test_interrupted_before_anything(tmp_path: Path) -> None:
     def interrupt(driver: Driver) -> None:
         driver.interrupted = True
 
-    with pytest.raises(SearchFailedError, match="No candidate was evaluated"):
+    with pytest.raises(SearchFailedError, match="No candidate was evaluated: the search was stopped"):
         run_toy(tmp_path, prepare=interrupt)
     assert trials_in(tmp_path) == []
+
+
+class Busy(SerialExecutor):
+    """Three places in front of one worker; their candidates may end other processes."""
+
+    capacity = 3
+    isolated = True
+
+
+@pytest.mark.parametrize("ladder", [False, True])
+def test_what_waits_for_a_worker_is_left_by_an_interrupt(tmp_path: Path, ladder: bool) -> None:
+    """With the checkpoints that it goes on from."""
+    drivers: list[Driver] = []
+    ran: list[int] = []
+
+    def score(job: Job) -> Evaluated:
+        ran.append(job.trial)
+        if len(ran) == 15:
+            drivers[0].interrupted = True
+        return evaluate(job)
+
+    folder, whole = tmp_path / "a", tmp_path / "b"
+    folder.mkdir()
+    whole.mkdir()
+    run_toy(folder, trials=30, executor=Busy(score), prepare=drivers.append, ladder=ladder)
+    assert len(ran) == 15
+    left = [trial for trial in trials_in(folder) if trial.evaluation is None]
+    assert [trial.attempts for trial in left] == [0, 0]
+    run_toy(folder, trials=30, executor=Busy(score), ladder=ladder)
+    run_toy(whole, trials=30, executor=Busy(evaluate), ladder=ladder)
+    assert read_run(folder) == read_run(whole)
+
+
+def test_what_is_finished_is_kept_where_nothing_can_be_withdrawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results that wait for the ledger, too: the cluster may be gone by then."""
+
+    class Gone(Busy):
+        def withdraw(self) -> list[int]:
+            raise WorkerError("The cluster is gone.")
+
+    drivers: list[Driver] = []
+    ran: list[int] = []
+
+    def score(job: Job) -> Evaluated:
+        ran.append(job.trial)
+        drivers[0].interrupted = len(ran) == 12
+        return evaluate(job)
+
+    monkeypatch.setattr(group, "GROUP_SECONDS", 600.0)
+    with pytest.raises(WorkerError, match="gone"):
+        run_toy(tmp_path, trials=30, executor=Gone(score), prepare=drivers.append)
+    assert sum(trial.evaluation is not None for trial in trials_in(tmp_path)) == len(ran) == 12
+
+
+def test_a_candidate_that_was_asked_for_during_an_interrupt_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it lose one of its attempts."""
+    drivers: list[Driver] = []
+    ask = Learner.ask
+
+    def interrupted(self: Learner, n: int) -> list[Proposal]:
+        drivers[0].interrupted |= self._asked == 3
+        return ask(self, n)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Learner, "ask", interrupted)
+        run_toy(tmp_path, trials=9, prepare=drivers.append)
+    *found, last = trials_in(tmp_path)
+    assert found
+    assert all(trial.evaluation is not None for trial in found)
+    assert (last.evaluation, last.attempts) == (None, 0)
+    run_toy(tmp_path, trials=9)
+    assert all(trial.evaluation is not None for trial in trials_in(tmp_path))
+
+
+def test_an_interrupt_before_anything_has_begun_ends_the_search(tmp_path: Path) -> None:
+    def interrupt_the_first(driver: Driver) -> None:
+        ask = driver._strategy.ask
+
+        def asked(n: int) -> list[Proposal]:
+            found = ask(n)
+            driver.interrupted = True
+            return found
+
+        driver._strategy.ask = asked  # type: ignore[method-assign]
+
+    with pytest.raises(SearchFailedError, match="the search was stopped"):
+        run_toy(tmp_path, trials=9, executor=Busy(evaluate), prepare=interrupt_the_first)
+    assert [(trial.evaluation, trial.attempts) for trial in trials_in(tmp_path)] == [(None, 0)] * 3
+    run_toy(tmp_path, trials=9, executor=Busy(evaluate))
+    assert all(trial.evaluation is not None for trial in trials_in(tmp_path))
 
 
 @pytest.mark.parametrize(("calls", "kept"), [(1, 3), (2, 2)])
@@ -1040,12 +1135,31 @@ def test_repeats_come_at_the_end_and_three_at_most(tmp_path: Path, places: int, 
     assert again == times
     assert max(time for time, job in executor.starts if job.fidelity == ONCE) < again[0]
     assert clock.now == 200.0
-    # Stopped in the middle of them, it goes on with them whatever time is left.
+    # With all of them made, it does not search on whatever time is left.
     executor.starts.clear()
     clock.now = 100.0
     with Ledger(tmp_path / "run.db") as ledger:
         search_at_random(ledger, executor, Stop(seconds=200.0, repeating=True), Observer(), seed=1)
     assert not executor.starts
+
+
+def test_a_search_that_was_stopped_in_its_repeats_goes_on_with_them(tmp_path: Path) -> None:
+    """Whatever time is left."""
+    clock = FakeClock()
+
+    class Stopped(Simulated):
+        def wait(self, seconds: float | None = None) -> list[Outcome]:
+            if sum(job.fidelity.seed == 8 for _, job in self.starts) == 2:
+                raise KeyboardInterrupt
+            return super().wait(seconds)
+
+    with Ledger(tmp_path / "run.db", {}) as ledger, pytest.raises(KeyboardInterrupt):
+        search_at_random(ledger, Stopped(1, clock), Stop(seconds=200.0), Observer(), seed=0)
+    clock.now = 100.0
+    executor = Simulated(1, clock)
+    with Ledger(tmp_path / "run.db") as ledger:
+        search_at_random(ledger, executor, Stop(seconds=200.0, repeating=True), Observer(), seed=1)
+    assert [job.fidelity.seed for _, job in executor.starts] == [8, 8]
 
 
 def test_repeats_that_would_not_end_are_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

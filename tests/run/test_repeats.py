@@ -75,9 +75,12 @@ def test_others_are_not_trained_again_where_there_is_no_time_for_the_best(trials
     assert known.left(17.9) == []  # two in turn take 18 seconds
     assert len(known.left(18.0)) == 3
     assert len(known.left(9.0, places=2)) == 3
+    assert known.left(trials=1) == []
+    assert len(known.left(trials=2)) == 3
     first = trial(7, trials[1].proposal, 0.5, AGAIN)
     known.note(first)
     assert len(known.left(9.0)) == 2
+    assert len(known.left(trials=1)) == 2
 
 
 def test_a_repeat_of_the_best_that_failed_is_the_last_one(trials: list[Trial]) -> None:

@@ -202,7 +202,11 @@ def search(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="YAML file with these options; those given here win."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="YAML file with these options (but --out and --overwrite); those given here win.",
+        ),
     ] = None,
 ) -> None:
     """Search a network for images, train it, export it.
@@ -271,6 +275,11 @@ def search(
         precision=precision,
         device=device,
     )
+    if address is None and options.get("executor") == "ray" and options.get("address") not in {None, "auto"}:
+        raise ConfigurationError(
+            f"{config} names a Ray cluster ({options['address']}), which gets the images, and is trusted, only if you "
+            "name it again: --address HOST:PORT."
+        )
     # What is wrong with these is told before the slow imports.
     RunConfig.create(data=data, **options)
     find_reader(data)

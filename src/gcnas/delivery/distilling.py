@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from gcnas.config import stream_seed
-from gcnas.delivery.teachers import Known, ToTrain, taught_by
+from gcnas.delivery.teachers import Known, ToTrain, is_to_train, taught_by
 from gcnas.errors import CandidateError, ConfigurationError
 from gcnas.network import Network
 from gcnas.run.context import Context
@@ -54,6 +54,12 @@ class Lesson:
             raise ConfigurationError(
                 f"The weight of a teacher is above 0 and at most 1, but got {self.weight}."
             )
+
+    @property
+    def own_share(self) -> float:
+        """Of the time for training, what is for the network that learns."""
+        choice = CHOICE_SHARE if self.temperature is None or self.weight is None else 0.0
+        return 1.0 - choice - (TEACHER_SHARE if is_to_train(self.teacher) else 0.0)
 
 
 @dataclass(frozen=True)
@@ -130,11 +136,13 @@ def prepare(
     scores = [0.0] if len(settings) == 1 else _scores(settings, context, student, seconds, rate)
     chosen = settings[scores.index(max(scores))]
     observer.note(f"Teacher: {found.name}; temperature {chosen.temperature:g}, weight {chosen.weight:g}.")
-    facts = {"teacher": found.name, **trained, "temperature": chosen.temperature, "weight": chosen.weight}
+    # Numbers may have been given as those of numpy, which are none of JSON's.
+    temperature, weight = float(chosen.temperature), float(chosen.weight)
+    facts = {"teacher": found.name, **trained, "temperature": temperature, "weight": weight}
     tried = zip(settings, scores, strict=True) if len(settings) > 1 else ()
     return Taught(
         chosen,
-        facts | {"settings": [[s.temperature, s.weight, score] for s, score in tried]},
+        facts | {"settings": [[float(s.temperature), float(s.weight), score] for s, score in tried]},
         TEACHER_SHARE * isinstance(found, ToTrain) + CHOICE_SHARE * (len(settings) > 1),
     )
 

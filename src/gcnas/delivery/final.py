@@ -329,7 +329,7 @@ def _train(
             "donor": heritage.donor.name,
             "parts": inheritance.to_json(),
             "frozen_epochs": frozen,
-            "rate": heritage.rate,
+            "rate": float(heritage.rate),  # of numpy, perhaps
             "seen": seen_words(heritage.donor, context.dataset),
         }
     # Images that the frozen training drew are not drawn again in the same order.

@@ -15,6 +15,7 @@ from gcnas.delivery.best import Grown, build_trained, write_model
 from gcnas.delivery.final import finalize
 from gcnas.errors import (
     CandidateError,
+    DataError,
     LimitsTooTightError,
     OtherSplitsError,
     RunFolderError,
@@ -29,6 +30,7 @@ from gcnas.run.trial import Trial
 from gcnas.space.scaling import TARGET, Coefficients, Scaled, grid, scale_architecture
 from gcnas.training.candidate import ACCURACY, CandidateTrainer, TrainedCandidate
 from gcnas.training.failure import as_candidate_error
+from gcnas.training.memory import memory_errors
 
 GRID_SHARE = 1 / 3
 """Epochs of a training of the grid search, as a share of a full one."""
@@ -168,9 +170,9 @@ class Scaler:
             return replace(row, reason=f"beyond the limit on {broken}")
         if (reason := self._no_size(scaled)) is not None:
             hint = (
-                "a smaller --gamma grows them less"
+                "a smaller --gamma (with --alpha and --beta) grows them less"
                 if max(scaled.resolution) > MAX_SIDE
-                else "--gamma 1 does not grow them"
+                else "--gamma 1 (with --alpha and --beta) does not grow them"
             )
             self.note(f"phi {phi} is left out: {reason}; {hint}")
             return replace(row, reason=reason)
@@ -198,7 +200,7 @@ class Scaler:
             self._seconds_left()
             context = larger_context(self.context, scaled, self.images_at)
             trained = self._train(context, scaled, self.epochs)
-        except (CandidateError, OtherSplitsError) as error:
+        except (CandidateError, OtherSplitsError, DataError) as error:
             reason = _reason(error) if isinstance(error, CandidateError) else str(error)
             self.note(f"phi {phi} is left out: {reason}")
             return replace(row, reason=reason)
@@ -271,8 +273,8 @@ class Scaler:
                 "The time was over before the grid search was done. Call again, it goes on where it was; or give "
                 "--alpha, --beta and --gamma."
             ) from None
-        except CandidateError as error:
-            self.note(f"left out: {_reason(error)}")
+        except (CandidateError, DataError) as error:
+            self.note(f"left out: {_reason(error) if isinstance(error, CandidateError) else error}")
             return None
 
     def _origin(self, coefficients: Coefficients, phi: int) -> dict[str, Any]:
@@ -340,11 +342,14 @@ def larger_context(base: Context, scaled: Scaled, images_at: Callable[[tuple[int
     """The run with the images and the space of a size, and its own recipe.
 
     Raises:
+        OutOfMemoryError: If the larger images do not fit.
+        DataError: If they cannot be stored.
         OtherSplitsError: If the larger images fall into other splits.
     """
     if scaled.resolution == base.dataset.preprocessing.resolution:
         return replace(base, space=scaled.space)
-    dataset = images_at(scaled.resolution)
+    with memory_errors():
+        dataset = images_at(scaled.resolution)
     if dataset.splits != base.dataset.splits:
         raise OtherSplitsError(
             f"At {scaled.resolution[0]}x{scaled.resolution[1]} pixels the images fall into other splits, because "
@@ -372,6 +377,7 @@ def deliver_grown(
 
     Raises:
         RunFolderError: If there is none of this size, or its folder is damaged.
+        SearchFailedError: If the larger images do not fit into memory.
     """
     path = context.folder.delivered(phi)
     metrics = read_json(path / "metrics.json")
@@ -383,7 +389,12 @@ def deliver_grown(
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _damaged(path, error) from error
     scaled = scale_architecture(context.space, trial.proposal.architecture, Coefficients(*growth), phi)
-    large = larger_context(context, scaled, images_at)
+    try:
+        large = larger_context(context, scaled, images_at)
+    except CandidateError as error:
+        raise SearchFailedError(
+            f"The images of phi {phi} cannot be had ({error.kind}: {error}); {path} stays as it is."
+        ) from error
     proposal = replace(trial.proposal, architecture=scaled.architecture)
     larger = replace(trial, proposal=proposal, cost=scaled.space.cost(scaled.architecture))
     finalize(large, larger, grown=Grown(path, scaled.extension, kept), **options)
@@ -428,14 +439,16 @@ def _state(path: Path) -> str | None:
     return metrics.get("state") if isinstance(metrics, dict) else None
 
 
-def _known(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:
+def _known(path: Path, origin: dict[str, Any]) -> dict[str, Any] | None:
     """Metrics of a network that is there already, if it has this origin."""
     try:
         metrics = read_json(path / "metrics.json")
     except RunFolderError:
         return None
-    same = isinstance(metrics, dict) and metrics.get("scaled_from") == origin
-    if not same:
+    if not isinstance(metrics, dict) or not isinstance(before := metrics.get("scaled_from"), dict):
+        return None
+    # The same network may have become another trial's.
+    if before | {"trial": None} != origin | {"trial": None}:
         return None
     for name in ("validation_accuracy", "scaled_seconds"):
         if name not in metrics:

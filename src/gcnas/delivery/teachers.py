@@ -74,6 +74,11 @@ class ToTrain:
     space: SearchSpace
 
 
+def is_to_train(given: Any) -> bool:
+    """Whether what a user named as a teacher is trained first, as :func:`find_teacher` finds out."""
+    return isinstance(given, str) and (given in {ENSEMBLE, LARGER} or given.startswith(TRIAL))
+
+
 def find_teacher(given: Any, context: Context, trial: Trial, trials: Sequence[Trial]) -> Known | ToTrain:
     """What a user named as a teacher.
 

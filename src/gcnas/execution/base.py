@@ -90,5 +90,9 @@ class Executor(ABC):
                 need not look at it.
         """
 
+    def withdraw(self) -> list[int]:
+        """Give back the jobs that nobody has begun, by the numbers of their trials; nothing more is told of them."""
+        return []
+
     def close(self) -> None:  # noqa: B027 - an executor that holds nothing has nothing to free
         """Free what the executor holds; jobs under way are lost."""

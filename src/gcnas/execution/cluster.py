@@ -118,6 +118,17 @@ def disconnect() -> None:
         importlib.import_module("ray").shutdown()
 
 
+@contextmanager
+def disconnecting() -> Iterator[None]:
+    """End, at the end, the connection that :func:`connect` made within: the next call may name another cluster."""
+    before = _connected.is_set()
+    try:
+        yield
+    finally:
+        if not before:
+            disconnect()
+
+
 def _check_address(address: str) -> None:
     """Find out in a few seconds, where Ray would try for minutes."""
     if address == "auto":
@@ -207,6 +218,11 @@ class _Task:
     since: float | None = None
     heard: float = field(default_factory=time.monotonic)
     verdict: CandidateError | None = None
+
+    @property
+    def placed(self) -> bool:
+        """Whether it waits for no place any more."""
+        return self.since is not None or self.setting_up is not None or self.verdict is not None
 
     @property
     def limit(self) -> float | None:
@@ -329,6 +345,22 @@ class RayExecutor(Executor):
                 break
         return outcomes
 
+    def withdraw(self) -> list[int]:
+        """Give back the jobs that wait for a place in the cluster, as far as the last look at it tells.
+
+        Raises:
+            WorkerError: If the cluster is gone.
+        """
+        waiting = [ref for ref, task in self._tasks.items() if not task.placed]
+        if not waiting:
+            return []
+        with self._reached():
+            # Those that are done began after that look.
+            _, waiting = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
+            for ref in waiting:
+                self._ray.cancel(ref, force=True)
+        return [self._tasks.pop(ref).job.trial for ref in waiting]
+
     def _arrived(self) -> list[Outcome]:
         """What is there already when an error is to be told."""
         try:
@@ -361,7 +393,8 @@ class RayExecutor(Executor):
             yield
         except (self._ray.exceptions.RayError, ConnectionError) as error:
             raise WorkerError(
-                f"The Ray cluster is gone: {_first_line(error)} Start it again, then: gcnas resume RUN."
+                f"The Ray cluster is gone: {_first_line(error)} Start it again, then: gcnas resume RUN "
+                "(with --address where one was named)."
             ) from error
 
     def _send(self, task: _Task) -> None:

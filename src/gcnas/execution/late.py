@@ -35,6 +35,10 @@ class LateExecutor(Executor):
         """Wait for results; none are there before the first job."""
         return [] if self._made is None else self._made.wait(seconds)
 
+    def withdraw(self) -> list[int]:
+        """Give back the jobs that nobody has begun."""
+        return [] if self._made is None else self._made.withdraw()
+
     def close(self) -> None:
         """Free what the executor holds."""
         if self._made is not None:

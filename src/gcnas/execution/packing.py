@@ -13,7 +13,10 @@ from gcnas.errors import ConfigurationError
 from gcnas.space.load import MODULE_PREFIX, execute
 
 _MAIN = "__main__"
-_WAY_OUT = "Put it into a module or a file of its own (--space FILE.py:NAME), or search with workers=1."
+_WAY_OUT = (
+    "Put it into a module or a file of its own (--space FILE.py:NAME, in Python space='FILE.py:NAME'), or search with "
+    "workers=1 (a GCNASClassifier: with threads=1)."
+)
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,12 @@ class ProcessExecutor(Executor):
                 raise self._problem
         return outcomes
 
+    def withdraw(self) -> list[int]:
+        """Give back the jobs that no worker has."""
+        withdrawn = [job.trial for job, _ in self._jobs]
+        self._jobs.clear()
+        return withdrawn
+
     def _take(self, worker: WorkerProcess, message: Any) -> list[Outcome]:
         """The outcomes that a message holds; an error that ends the run waits until all outcomes are given."""
         try:

@@ -55,6 +55,12 @@ class SerialExecutor(Executor):
         self._unusable = spoils_gpu(outcome)
         return [outcome]
 
+    def withdraw(self) -> list[int]:
+        """Give back the queue."""
+        withdrawn = [job.trial for job, _ in self._jobs]
+        self._jobs.clear()
+        return withdrawn
+
 
 def attempt(
     evaluate: Callable[[Job], Evaluated], job: Job, clock: Callable[[], float] = time.monotonic

@@ -86,14 +86,14 @@ class Context:
         budget, search = self.config.budget.seconds, self.amounts.search_seconds
         if budget is None or search is None:
             return self.passes_in(None)
-        left = budget - (1 + GRACE) * search
-        return self.passes_in(left - reserve(left, onnx=self.config.onnx))
+        return self.passes_in(budget - (1 + GRACE) * search)
 
-    def passes_in(self, seconds: float | None) -> float:
+    def passes_in(self, seconds: float | None, share: float = 1.0) -> float:
         """Passes that the first reference would at least make in a final training.
 
         Args:
-            seconds: Its wall clock; None where the number of final epochs rules.
+            seconds: Its wall clock, with test and files; None where the number of final epochs rules.
+            share: Of the time for training, what is not for a teacher.
 
         Returns:
             As many as there may be where it is not known how fast the reference trains.
@@ -103,7 +103,8 @@ class Context:
         if seconds is None or speed is None:
             return most
         images = len(self.dataset.train_index) + len(self.dataset.validation_index)
-        return min(most, seconds * speed / images)
+        training = share * (seconds - reserve(seconds, onnx=self.config.onnx))
+        return min(most, max(0.0, training * speed / images))
 
     @property
     def recipe(self) -> Recipe:

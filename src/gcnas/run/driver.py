@@ -33,6 +33,9 @@ FIRST_FAILURES = 5
 SLOW_START = 10
 """Time limits that may pass until the first design has a worker."""
 
+LOOK_SECONDS = 1.0
+"""After so long without a result of other processes the driver looks whether it was interrupted."""
+
 PRUNE = 0.01
 """Checkpoints are looked through after so many more trials, as a share of those that are finished."""
 
@@ -156,7 +159,8 @@ class Driver:
             self._prune()
             self._take_up()
             while len(self._pending) > len(self._waiting):
-                self._settle_all(self._wait())
+                if not self._withdraw():
+                    self._settle_all(self._wait())
             self._flush()
             self._prune()
         except (Exception, KeyboardInterrupt, SystemExit):
@@ -175,8 +179,11 @@ class Driver:
 
     def _wait(self) -> list[Outcome]:
         """Results that arrived, or none if what waits for the ledger is due before."""
+        patience = self._group.patience
+        if patience is None and self._executor.isolated:
+            patience = LOOK_SECONDS
         try:
-            outcomes = self._executor.wait(self._group.patience)
+            outcomes = self._executor.wait(patience)
         except BaseException:
             self._flush()  # whatever ends the run, what is finished is kept
             raise
@@ -184,6 +191,19 @@ class Driver:
             with self._undisturbed():
                 self._flush()
         return outcomes
+
+    def _withdraw(self) -> bool:
+        """Once an interrupt has ended the search, leave what has not begun in the ledger; whether there was any."""
+        if not self.interrupted:
+            return False
+        with self._undisturbed():
+            self._flush()  # before anything can go wrong; and they may have been asked for since
+            withdrawn = self._executor.withdraw()
+            self._waiting.extend(self._pending[number] for number in withdrawn)
+            if taken_back := self._started.intersection(withdrawn):
+                self._ledger.take_back_attempts(taken_back)
+                self._started -= taken_back
+        return bool(withdrawn)
 
     def _settle_all(self, outcomes: list[Outcome]) -> None:
         """Settle results that arrived together; if one ends the run, the others are kept, and nothing more is asked."""
@@ -366,25 +386,23 @@ class Driver:
 
     def _ask(self) -> list[Trial]:
         """New trials for the places that are free."""
-        places = self._executor.capacity - len(self._pending)
-        if self._stop.trials is not None:
-            places = min(places, self._trials_left(self._stop.trials))
+        left = self._trials_left()
+        places = min(self._executor.capacity - len(self._pending), left)
         if places < 1 or self.interrupted:
             return []
         repeats, reserved = self._reserved()
-        free = places
-        if self._stop.trials is not None:
-            free = min(places, self._trials_left(self._stop.trials) - len(repeats))
+        free = min(places, left - len(repeats))
         more = free > 0 and not (self._exhausted or self._repeating or self._out_of_time(reserved))
-        if more and (found := self._search(free, reserved)):
+        if more and (found := self._search(int(free), reserved)):
             return found
         if self.interrupted:  # meanwhile
             return []
         # What runs may still change who is repeated.
-        return [] if self._searching() else self._repeat(places)
+        return [] if self._searching() else self._repeat(int(places))
 
-    def _trials_left(self, most: int) -> int:
-        """Trials that a budget still has; those that are set aside are no part of it."""
+    def _trials_left(self) -> float:
+        """Trials that the budget still has; those that are set aside are no part of it."""
+        most = math.inf if self._stop.trials is None else self._stop.trials
         return most - self._count + len(self._aside)
 
     def _search(self, places: int, reserved: float) -> list[Trial]:
@@ -409,7 +427,7 @@ class Driver:
         """Repeats that are left for the end, and their seconds."""
         if self._repeats is None:
             return [], 0.0
-        return self._repeats.left(), self._repeats.seconds(self._executor.capacity)
+        return self._repeats.left(trials=self._trials_left()), self._repeats.seconds(self._executor.capacity)
 
     def _searching(self) -> bool:
         """Whether anything but repeats is under way."""
@@ -421,7 +439,7 @@ class Driver:
         """Repeats that fit into the time left, as trials; the search is over then."""
         if self._repeats is None:
             return []
-        left = self._repeats.left(self._seconds_left(), self._executor.capacity)
+        left = self._repeats.left(self._seconds_left(), self._executor.capacity, self._trials_left())
         self._repeating = self._repeating or bool(left)
         return [self._number(proposal) for proposal in left[:places]]
 
@@ -537,6 +555,8 @@ class Driver:
         count, first = self._history.count, self._history.first_failure
         if not count and self._aside:
             return "No candidate was evaluated: those that were under way are beyond the limits now. Raise these again."
+        if not count and self.interrupted:
+            return "No candidate was evaluated: the search was stopped before. Resume the run."
         if not count:
             return "No candidate was evaluated: the budget is too small for even one. Give it more."
         if self._history.complete or first is None:

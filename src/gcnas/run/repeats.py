@@ -67,23 +67,23 @@ class Repeats:
         if self.is_repeat(trial):
             self._failed.add(trial.proposal.fingerprint)
 
-    def left(self, seconds: float = math.inf, places: int = 1) -> list[Proposal]:
+    def left(self, seconds: float = math.inf, places: int = 1, trials: float = math.inf) -> list[Proposal]:
         """Proposals of repeats that were not made yet and take no longer, in the order in which they matter.
 
-        None if there is no time for that of the best and of a second one, or that of the best failed: nothing could be
-        decided by the others.
+        None if there is no budget for that of the best and of a second one, or that of the best failed: nothing could
+        be decided by the others.
 
         Args:
             seconds: Wall clock left.
             places: How many are trained at once.
+            trials: Trials left.
         """
         left = self._left()
         if left and left[0] is self._ranked[0]:  # that of the best was not made yet
             first, together = self._cost(left[0]), sum if places == 1 else max
             alone = len(left) == len(self._known or ())
-            if first > seconds or (
-                alone and not any(together((first, self._cost(other))) <= seconds for other in left[1:])
-            ):
+            pair = any(together((first, self._cost(other))) <= seconds for other in left[1:])
+            if first > seconds or (alone and not (pair and trials >= 2)):
                 return []
         fitting = (trial for trial in left if self._cost(trial) <= seconds)
         return [replace(trial.proposal, fidelity=self._fidelity) for trial in fitting]

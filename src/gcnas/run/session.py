@@ -189,7 +189,8 @@ def known_context(
         config.final_epochs is None and (amounts.stretched or config.budget.seconds is not None),
     )
     context = Context(config, folder, dataset, fitted, platform, amounts)
-    check_setup(context)
+    if searching:
+        check_setup(context)
     return context
 
 

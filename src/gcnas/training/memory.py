@@ -21,7 +21,7 @@ def memory_errors() -> Iterator[None]:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise OutOfMemoryError(
-            f"Memory ran out: {str(error).splitlines()[0] if str(error) else error!r}"
+            f"Memory ran out: {str(error).splitlines()[0] if str(error) else repr(error)}"
         ) from error
     except RuntimeError as error:
         if not any(words in str(error) for words in NO_MEMORY):
