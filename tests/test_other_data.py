@@ -20,6 +20,9 @@ from gcnas.run.ledger import LedgerReader
 
 FAST = {"epochs": 1, "final_epochs": 1, "onnx": False, "report": False}
 
+pytestmark = pytest.mark.xdist_group("other data")
+"""The run is made once."""
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Result:

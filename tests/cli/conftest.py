@@ -45,9 +45,12 @@ class RunGcnas(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         needs_command = "gcnas_command" in getattr(item, "fixturenames", ())
+        if needs_command:
+            item.add_marker(pytest.mark.xdist_group("wheel"))  # what they use is made once
         if needs_command and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(FIRST_TEST_SECONDS))
 

@@ -13,6 +13,9 @@ from gcnas.cli import main
 
 SMALL = {"budget": 1, "epochs": 2, "final_epochs": 2, "threads": 1}
 
+pytestmark = pytest.mark.xdist_group("forms")
+"""The run is made once."""
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -5,6 +5,16 @@ import pytest
 import gcnas
 from gcnas.result import Result
 
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The finished run is made once."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and "result" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("delivered"))
+
 
 @pytest.fixture(scope="session")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:

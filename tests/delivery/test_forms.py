@@ -249,6 +249,8 @@ def test_int8_that_loses_too_much_is_refused_unless_forced(
 ) -> None:
     other = build(result.model.space, result.model.architecture, (0.0,), (1.0,))
     broken = forms.model_onnx(replace(result.model, network=other.eval()))
+    whole = (result.run / "best/model.onnx").read_bytes()
+    monkeypatch.setattr(forms, "model_onnx", lambda *_: whole)
     monkeypatch.setattr(forms, "model_int8", lambda *_: broken)
     path = tmp_path / "small.onnx"
     with pytest.raises(ExportError, match=r"lose at most 2 points.*--max-drop.*--force"):
@@ -273,7 +275,10 @@ def test_program_gives_the_network_s_outputs(result: Result, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("write", [export_torch, export_onnx, export_zip])
-def test_files_need_a_place(result: Result, tmp_path: Path, write: object) -> None:
+def test_files_need_a_place(
+    result: Result, tmp_path: Path, write: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "model_onnx", lambda *_: b"the network")
     with pytest.raises(ExportError, match="cannot be written"):
         write(result.model, tmp_path / "none" / "net")  # type: ignore[operator]
 

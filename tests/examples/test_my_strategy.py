@@ -1,12 +1,14 @@
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from tests.delivery.test_final import Notes
+from typer.testing import CliRunner
 
 import gcnas
+from gcnas.cli.app import app
 from gcnas.errors import ConfigurationError
 from gcnas.strategy import find_constructor
 from gcnas.testing import StrategyTestCase
@@ -30,29 +32,28 @@ class TestClimber(StrategyTestCase):
     create = staticmethod(find_constructor(f"{EXAMPLE}:Climber"))
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gcnas", *arguments],
-        cwd=EXAMPLE.parent,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs the command beside the example, here: Python need not start each time."""
+    monkeypatch.chdir(EXAMPLE.parent)
+    return lambda *arguments: CliRunner().invoke(app, arguments)
 
 
-def test_a_search_with_the_strategy_goes_on_where_it_is_named_again(tmp_path: Path) -> None:
+def test_a_search_with_the_strategy_goes_on_where_it_is_named_again(
+    tmp_path: Path, run: Callable[..., Result]
+) -> None:
     named, folder = ("--strategy", "my_strategy.py:Climber"), str(tmp_path / "run")
     done = run("search", "digits", *named, "--budget", "3", *SMALL, "--no-references", "--out", folder)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     assert len(gcnas.load(folder).trials) == 3
     refused = run("resume", folder, "--budget", "5")
-    assert refused.returncode == 1
-    assert "The strategy of this run is code (my_strategy.py:Climber)" in refused.stderr
+    assert refused.exit_code == 1
+    assert "The strategy of this run is code (my_strategy.py:Climber)" in str(refused.exception)
     copied = run("search", "digits", "--config", f"{folder}/config.yaml", "--out", str(tmp_path / "other"))
-    assert copied.returncode == 1
-    assert "names a strategy that is code (my_strategy.py:Climber)" in copied.stderr
+    assert copied.exit_code == 1
+    assert "names a strategy that is code (my_strategy.py:Climber)" in str(copied.exception)
     done = run("resume", folder, "--budget", "12", *named)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     sources = [trial.proposal.source for trial in gcnas.load(folder).trials]
     assert len(sources) == 12
     assert set(sources) == {"random", "edit"}
