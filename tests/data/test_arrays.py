@@ -90,6 +90,7 @@ def test_other_names_are_refused(names: list[str], message: str) -> None:
         GREY.astype(np.float32),
         GREY.astype(np.float64) / 255,
         GREY.astype(np.uint16) * 257,
+        (GREY.astype(np.uint16) * 257).astype(">u2"),
         GREY.tolist(),
     ],
 )

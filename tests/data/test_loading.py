@@ -251,6 +251,17 @@ def test_the_user_chooses(folder, resolution, channels, shape: tuple[int, int, i
     assert load(folder({"cat": 3, "dog": 3}), resolution=resolution, channels=channels).image_shape == shape
 
 
+@pytest.mark.parametrize(("width", "said"), [(100, "20% of a typical one"), (41, "49% of"), (40, None)])
+def test_images_of_which_little_is_seen_are_told(width: int, said: str | None) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 20, width), dtype=np.uint8)
+    summary = check((images, np.arange(40) % 2), resolution=16)
+    assert summary.resolution == (16, 16)
+    told = [notice for notice in summary.notices if "centre of the images alone" in notice]
+    assert len(told) == (said is not None)
+    assert said is None or said in told[0]
+    assert not check((images[:, :, :20], np.arange(40) % 2)).notices
+
+
 def test_large_arrays_are_made_smaller() -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 100, 80), dtype=np.uint8)
     assert load((images, [0, 1] * 4)).image_shape == (1, 64, 64)

@@ -21,10 +21,17 @@ def bars(count: int, seed: int, across: bool) -> Split:
 
 
 def test_where_nothing_is_told_nothing_is_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = Split(np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, np.int64))
-    for plain, mirrored, kept in ((0.0, 0.0, False), (0.5, 0.3, True), (0.5, 0.29, False)):
+    for classes, plain, mirrored, kept in (
+        (10, 0.0, 0.0, False),
+        (10, 0.5, 0.3, True),
+        (10, 0.5, 0.29, False),
+        (10, 0.06, 0.06, True),  # hard to tell, by guesses too
+        (2, 0.6, 0.48, True),
+        (2, 0.6, 0.4, False),  # each for its mirror image, but for the background
+    ):
+        split = Split(np.zeros((200, 8, 8, 1), np.uint8), np.arange(200) % classes)
         monkeypatch.setattr("gcnas.data.mirror.mirror_accuracies", lambda *_, found=(plain, mirrored): found)
-        assert keeps_label(nothing, nothing) is kept
+        assert keeps_label(split, split) is kept, (classes, plain, mirrored)
 
 
 def test_direction_decides() -> None:

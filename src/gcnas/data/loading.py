@@ -34,6 +34,9 @@ Resolution = int | tuple[int, int] | None
 MIN_SIDE = 8
 """Shortest side that may be asked for, in pixels."""
 
+LEAST_KEPT = 0.5
+"""Where the centre that is cut out of a typical image is less of it, that is told."""
+
 
 @dataclass(frozen=True)
 class _Options:
@@ -270,6 +273,24 @@ def _usable(found: Source, facts: Decoded) -> np.ndarray:
     return np.flatnonzero(usable)
 
 
+def _cut(sizes: np.ndarray, resolution: tuple[int, int]) -> tuple[str, ...]:
+    """That most of most images is cut away, where it is: what is not square loses its ends.
+
+    Args:
+        sizes: (N, 2) width and height.
+        resolution: Height and width that they get.
+    """
+    shares = np.sort(sizes / resolution[::-1], axis=1)  # of how much each side is shrunk, the shorter one first
+    kept = float(np.median(shares[:, 0] / np.maximum(shares[:, 1], 1e-9))) if len(sizes) else 1.0
+    if kept >= LEAST_KEPT:
+        return ()
+    notice = (
+        f"Networks see the centre of the images alone, {kept:.0%} of a typical one: the rest is cut off, so that all "
+        f"are {resolution[1]}x{resolution[0]} pixels. Cut or resize them yourself to keep more."
+    )
+    return (notice,)
+
+
 def _dark(modes: Sequence[str], brightest: int) -> tuple[str, ...]:
     """What is to be said of images in files of 16 bits that seem to hold fewer."""
     deep = sum(mode.startswith("I") for mode in modes)
@@ -354,6 +375,7 @@ def _summary(read: _Read, codes: np.ndarray) -> DataSummary:
         notices=(
             *found.notices,
             *notices(counts, duplicates, broken, made),
+            *_cut(read.survey.sizes[read.rows], read.resolution),
             *_dark([read.survey.modes[row] for row in read.rows], read.decoded.brightest),
         ),
         problem="",

@@ -16,6 +16,9 @@ from gcnas.data.source import batches
 SMALLEST_RATIO = 0.6
 """Mirroring is on if mirrored images keep at least this share of the accuracy."""
 
+ERRORS = 2
+"""Mirroring is off if mirrored images do worse than guesses by more than so many standard errors of these."""
+
 _SIDE = 8
 _TRAIN_SAMPLE = 2000
 _VALIDATION_SAMPLE = 1000
@@ -38,12 +41,20 @@ def mirror_accuracies(train: Split, validation: Split) -> tuple[float, float]:
 def keeps_label(train: Split, validation: Split) -> bool:
     """Whether left-right mirroring may be used for augmentation."""
     plain, mirrored = mirror_accuracies(train, validation)
-    return plain > 0 and mirrored >= SMALLEST_RATIO * plain  # where nothing is told, nothing is mirrored
+    labels = _sampled(validation, _VALIDATION_SAMPLE)
+    guessed = float((np.bincount(validation.labels[labels]) ** 2).sum()) / len(labels) ** 2
+    error = math.sqrt(guessed * (1 - guessed) / len(labels))
+    # Where nothing is told, nothing is mirrored; nor where mirrored images are taken for those of another class.
+    return plain > 0 and mirrored >= SMALLEST_RATIO * plain and mirrored >= guessed - ERRORS * error
+
+
+def _sampled(split: Split, size: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(0).permutation(len(split))[:size])
 
 
 def _sample(split: Split, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Grey copies (n, 8, 8) of at most ``size`` images, always the same ones, and their labels."""
-    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])
+    rows = _sampled(split, size)
     shrunk = []
     for part in batches(len(rows), 5 * math.prod(split.images.shape[1:])):
         grey = split.take(rows[part]).mean(axis=3, dtype=np.float32)

@@ -69,7 +69,7 @@ def _scale(parts: Sequence[np.ndarray], names: Sequence[str]) -> float:
     if low >= 0 and high <= 255:
         _check_floats(parts, names, highs)
         return 1.0
-    if kinds == {"u"} and all(part.dtype == np.uint16 for part in parts):
+    if kinds == {"u"} and all(part.dtype.itemsize == 2 for part in parts):
         if high < DARK:
             raise DataError(
                 f"Pixels of 16 bits go from 0 to 65,535; these go up to {high:g}, as those of 10 or 12 bits do. Scale "
