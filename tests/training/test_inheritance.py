@@ -279,6 +279,17 @@ def test_the_head_is_taken_over_for_the_same_classes_only(classes: tuple[str, ..
     assert states(report)["head"] == state
 
 
+def test_classes_in_another_order_are_the_same_classes() -> None:
+    found = architecture((CONV, {"filters": 16}, [0]))
+    donor, heir = network(found, 0), network(found, 1)
+    names = tuple(reversed(CLASSES))
+    report = inherit(heir, found, names, Donor("d", donor.state_dict(), CLASSES))
+    assert states(report)["head"] == INHERITED
+    images = torch.rand(4, SPACE.fitted.channels, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(heir(images), donor(images).flip(1))
+
+
 def test_a_grey_network_of_a_colour_network_computes_the_same_on_grey_images_and_back() -> None:
     grey = CNN.fit(InputShape(1, 16, 16, 5))
     found = architecture((CONV, {"filters": 16}, [0]))

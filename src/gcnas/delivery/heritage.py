@@ -116,7 +116,7 @@ def seen_words(donor: Donor, dataset: Dataset) -> str | None:
             f"The weights of {donor.name} were trained on the training and validation images of these data: validation "
             "accuracies flatter the networks that begin with them, the test does not."
         )
-    if donor.classes == tuple(dataset.class_names):
+    if donor.classes is not None and sorted(donor.classes) == sorted(dataset.class_names):
         return (
             f"The weights of {donor.name} know the same classes: where they were trained on images that are now "
             "among those for validation or test, these accuracies flatter."

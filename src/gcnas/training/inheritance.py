@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
@@ -144,7 +144,19 @@ def inherit(
         classes: Names of its classes.
         donor: Whose weights.
     """
-    return _Heir(network, architecture, donor).take(classes)
+    return _Heir(network, architecture, _in_order(donor, classes)).take(classes)
+
+
+def _in_order(donor: Donor, classes: tuple[str, ...]) -> Donor:
+    """A donor whose head has its classes in a certain order; as it is where they are others."""
+    heads = [donor.weights.get(f"head.linear.{name}") for name in ("weight", "bias")]
+    if donor.classes in {None, classes} or set(donor.classes or ()) != set(classes):
+        return donor
+    if not all(head is not None and len(head) == len(classes) == len(donor.classes or ()) for head in heads):
+        return donor
+    order = [(donor.classes or ()).index(name) for name in classes]
+    moved = {f"head.linear.{name}": donor.weights[f"head.linear.{name}"][order] for name in ("weight", "bias")}
+    return replace(donor, weights={**donor.weights, **moved}, classes=classes)
 
 
 class _Heir:
