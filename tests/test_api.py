@@ -35,7 +35,7 @@ from gcnas.errors import (
 from gcnas.network import weights_bytes
 from gcnas.opening import reopen, space_name
 from gcnas.report.record import read_run
-from gcnas.run import costs, recommendation, session, workers
+from gcnas.run import calibration, costs, recommendation, session, workers
 from gcnas.run.folder import RunFolder
 from gcnas.run.ledger import Ledger, LedgerReader
 from gcnas.run.observer import Observer
@@ -236,6 +236,38 @@ def test_existing_runs_are_not_overwritten_by_accident(tmp_path: Path) -> None:
     gcnas.search("digits", out=run, budget=2, overwrite=True, **SMALL)
     assert len(_table(run)) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_search_that_cannot_begin_replaces_no_run(tmp_path: Path) -> None:
+    """Whether that is found out before its first proposal or there."""
+    run = gcnas.search("digits", out=tmp_path / "run", budget=1, **SMALL).run
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file() and path.name != ".lock"}
+
+    def broken(*_: object, **__: object) -> None:
+        raise ConfigurationError("no strategy today")
+
+    with pytest.raises(LimitsTooTightError):
+        gcnas.search("digits", out=run, overwrite=True, budget=1, max_params=10, **SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "create_searcher", broken)
+        with pytest.raises(ConfigurationError, match="no strategy today"):
+            gcnas.search("digits", out=run, overwrite=True, budget=1, **SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.name in before} == before
+    assert gcnas.load(run).model.network is not None
+
+
+def test_what_latencies_need_is_looked_for_before_images_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("the images were read")
+
+    monkeypatch.setattr(calibration, "missing_packages", lambda: ["onnxruntime"])
+    monkeypatch.setattr(api, "load_data", read)
+    with pytest.raises(ConfigurationError, match="onnxruntime is not installed"):
+        gcnas.search("digits", out=tmp_path / "run", budget=1, soft="latency=1", **SMALL)
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_interrupt_changes_nothing_in_the_final_training(

@@ -19,7 +19,7 @@ from gcnas.delivery import (
 )
 from gcnas.delivery import finalize as deliver
 from gcnas.delivery.best import delivered_trial
-from gcnas.delivery.latency import choose_measured
+from gcnas.delivery.latency import as_measured, choose_measured
 from gcnas.errors import ConfigurationError, RunFolderError
 from gcnas.execution.cluster import disconnecting
 from gcnas.execution.worker import refuse_in_worker
@@ -39,6 +39,7 @@ from gcnas.records import METRICS, Limits
 from gcnas.report import write_report, write_trials_csv
 from gcnas.report.front import accuracies
 from gcnas.result import Result
+from gcnas.run.calibration import check_extra
 from gcnas.run.context import Context
 from gcnas.run.costs import priced, with_costs
 from gcnas.run.driver import Clock
@@ -98,10 +99,12 @@ def search(
     find_constructor(config.strategy)
     check_sqlite()
     found_space = find_space(config, space)
+    if "latency" in config.costs:
+        check_extra()  # before images are read
     donor = None if config.init_from is None else read_donor(Path(config.init_from))
     past = past_runs(config, found_space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
-    with folder.begun():
+    with folder.begun(observer.note):
         dataset = load_data(config, data, folder)
         tell_notices(dataset, observer)
         context = replace(new_context(config, dataset, found_space, folder, observer), donor=donor, past=past)
@@ -302,7 +305,6 @@ def run_to_the_end(
     folder, config = context.folder, context.config
     try:
         with open_ledger(context) as ledger:
-            folder.founded()
             if changes is not None:
                 try_strategy(context, ledger)  # before anything is written
                 ledger.event(clock(), RESUMED, changed(changes))
@@ -387,7 +389,8 @@ def _delivered_stays(context: Context, ledger: Ledger) -> bool:
     """Whether what lies in ``best`` was trained for delivery and is within the limits: another delivery replaces it."""
     number = delivered_trial(context.folder)
     trials = priced(context.space, ledger.trials())
-    return any(t.number == number and context.space.limits.violation(t.cost) is None for t in trials)
+    here = [trial for trial in trials if trial.number == number]
+    return any(context.space.limits.violation(t.cost) is None for t in as_measured(ledger, here))
 
 
 def _asked(ledger: Ledger) -> set[str]:

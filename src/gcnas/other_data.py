@@ -102,7 +102,7 @@ def transfer(
     check_sqlite()
     found_space = transferable(model.architecture, found_space)
     folder = RunFolder.create(Path(out) if out else default_path(config.data), overwrite=overwrite)
-    with folder.begun():
+    with folder.begun(observer.note):
         dataset = load_data(config, data, folder)
         tell_notices(dataset, observer)
         context = _begun(config, dataset, found_space, folder, seconds)

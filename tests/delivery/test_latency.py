@@ -133,6 +133,16 @@ def timed_by(monkeypatch: pytest.MonkeyPatch, stopwatch: Stopwatch) -> Stopwatch
     return stopwatch
 
 
+def test_what_was_measured_takes_the_place_of_predictions(tmp_path: Path) -> None:
+    """That of another processor does not."""
+    for processor, first in ((latency.processor_name(), 0.3), ("another", 0.8)):
+        with Ledger(tmp_path / f"{processor[:7].strip()}.db", {"name": "toy"}) as ledger:
+            facts = {"processor": processor, "milliseconds": {TRIALS[0].proposal.fingerprint: 0.3}}
+            ledger.set_meta(latency.KEPT, facts)
+            found = [trial.cost.latency for trial in latency.as_measured(ledger, TRIALS[:2])]
+        assert found == [first, 0.5]
+
+
 def test_what_is_measured_within_the_limit_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopwatch = timed_by(monkeypatch, Stopwatch(n1=1.0))
     assert choose(tmp_path) == (TRIALS[0], [])

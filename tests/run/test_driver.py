@@ -1162,6 +1162,33 @@ def test_a_search_that_was_stopped_in_its_repeats_goes_on_with_them(tmp_path: Pa
     assert [job.fidelity.seed for _, job in executor.starts] == [8, 8]
 
 
+def test_without_checkpoints_nothing_is_gone_on_with(tmp_path: Path) -> None:
+    """A strategy may ask for a longer training of a network; it begins anew, and nothing was lost."""
+    (network,) = RandomStrategy(TOY, 0).ask(1)
+    asked = [replace(network, fidelity=Fidelity(epochs, 7)) for epochs in (1, 9)]
+
+    class Twice(RandomStrategy):
+        def ask(self, n: int) -> list[Proposal]:
+            return [asked.pop(0)] if asked else []
+
+    clock = FakeClock()
+    with Ledger(tmp_path / "run.db", {}) as ledger:
+        Driver(
+            ledger=ledger,
+            space=TOY,
+            strategy=Twice(TOY, 0),
+            rejections=[],
+            executor=Simulated(1, clock),
+            fidelity=ONCE,
+            stop=Stop(9),
+            clock=clock,
+            keep_best=lambda _trial, _weights: None,
+            observer=Observer(),
+        ).run()
+        found = ledger.trials()
+    assert [(trial.fidelity.epochs, trial.continues) for trial in found] == [(1, None), (9, None)]
+
+
 def test_repeats_that_would_not_end_are_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that took longer than thought leaves too little for the next."""
     monkeypatch.setattr(driving, "GRACE", 0.0)

@@ -19,6 +19,7 @@ from gcnas.data import Dataset, load
 from gcnas.errors import ConfigurationError, DataError, WorkerError
 from gcnas.execution import ProcessExecutor, SerialExecutor
 from gcnas.execution.packing import unpack
+from gcnas.run import evaluating
 from gcnas.run.context import MIXED_FROM, Context
 from gcnas.run.evaluating import SHARED_IMAGES, CandidateSetup, create_executor, for_workers
 from gcnas.run.folder import RunFolder
@@ -160,6 +161,17 @@ def test_a_gpu_gets_small_sets_into_its_memory(begin: Begin) -> None:
     assert setup._data() is setup.dataset
     on_gpu = replace(setup, platform=replace(setup.platform, device="cuda:1"))
     assert not isinstance(on_gpu._data().images, np.memmap)
+
+
+def test_images_that_do_not_fit_into_memory_end_the_run_in_a_sentence(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+
+    monkeypatch.setattr(evaluating, "CandidateTrainer", full)
+    with pytest.raises(WorkerError, match=r"images do not fit.*Tried to allocate 1 GiB.*--resolution"):
+        create_executor(begin(workers=1), Observer())
 
 
 def test_full_disk_is_told(dataset: Dataset, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -461,6 +462,30 @@ def test_the_old_run_is_back_if_the_new_one_is_refused(run: RunFolder) -> None:
         raise LimitsTooTightError("nothing fits")
     assert names(run) - {".lock"} == before
     assert [path.name for path in run.path.parent.iterdir()] == [run.path.name]
+
+
+def test_the_new_run_goes_with_its_ledger_if_it_is_refused_before_it_is_founded(run: RunFolder) -> None:
+    before, told = names(run), list[str]()
+    folder = RunFolder.create(run.path, overwrite=True)
+    folder.ledger.write_text("new")
+    with pytest.raises(KeyboardInterrupt), folder.begun(told.append):
+        raise KeyboardInterrupt
+    assert names(run) - {".lock"} == before
+    assert run.ledger.read_bytes() != b"new"
+    assert len(told) == 1
+    assert "is back in its place" in told[0]
+
+
+def test_half_of_a_run_is_not_put_back(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = RunFolder.create(run.path, overwrite=True)
+    folder.ledger.write_text("new")
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt), folder.begun():
+        folder.founded()
+    assert folder.ledger.read_text() == "new"
 
 
 def test_the_old_run_goes_once_the_new_one_is_founded(run: RunFolder) -> None:

@@ -243,6 +243,26 @@ def test_duplicates_are_told_the_score(proposals: list[Proposal]) -> None:
     ]
 
 
+def test_where_a_strategy_chooses_the_training_a_network_passes_once_with_each(
+    proposals: list[Proposal],
+) -> None:
+    """Rungs of one's own: a little for most, more for the best."""
+    full, first = Fidelity(9, 7), proposals[0]
+    little, more = (replace(first, fidelity=Fidelity(epochs, 7)) for epochs in (1, 9))
+    inner = Script([little, first, more, little, proposals[1]])
+    strategy = Unique(inner, [], [], full)
+    assert strategy.ask(3) == [little, first, proposals[1]]  # what asks for nothing gets the full training
+    assert [evaluation.state for evaluation in inner.told] == [EvaluationState.DUPLICATE] * 2
+    strategy.tell([replace(complete(first, 0.75), fidelity=little.fidelity)])
+    inner.left = [little, more]
+    assert strategy.ask(1) == []
+    assert [evaluation.score for evaluation in inner.told[-2:]] == [0.75, None]
+    aside: list[Proposal] = []
+    inner.set_aside = aside.extend  # type: ignore[method-assign]
+    strategy.set_aside([little, more])
+    assert aside == [little, first]
+
+
 def test_equal_networks_of_different_decisions_are_duplicates() -> None:
     """A stride that the size does not allow is none."""
     halves = [[LayerAction(1, (1,), (0,))] * 2 + [LayerAction(1, (stride,), (0,))] for stride in (0, 1)]
@@ -302,6 +322,18 @@ def test_what_would_take_too_long_is_rejected(proposals: list[Proposal]) -> None
     assert log[-1].detail.endswith("(predicted)")
     inner.left = [Proposal(slow.architecture, slow.trajectory, REFERENCE)]
     assert strategy.ask(1)[0].architecture == slow.architecture  # references are never rejected
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_time_is_that_of_the_training_that_is_asked_for(proposals: list[Proposal], own: bool) -> None:
+    """Where there are no rungs, which overrule it."""
+    network = chain(2, 2, 2)
+    asked = [replace(network, fidelity=Fidelity(epochs)) for epochs in (20, 5)]
+    inner = Script([*asked, network])
+    limit = 12 * seconds_of(network)
+    strategy = WithinTime(inner, [], DurationModel(FREE), limit, epochs=10, own=own)
+    strategy.tell([complete(proposal, seconds=seconds_of(proposal)) for proposal in proposals[:20]])
+    assert strategy.ask(2) == ([*asked[1:], network] if own else asked)
 
 
 def test_failures_teach_no_duration(proposals: list[Proposal]) -> None:

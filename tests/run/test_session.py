@@ -514,6 +514,9 @@ def test_configuration_is_written_and_facts_are_kept(begin: Callable[..., Contex
         facts = ledger.meta()
     assert {"version", "created", "image", "space", "platform", "amounts", "data"} <= facts.keys()
     assert facts["data"]["counts"] == {"train": 90, "validation": 30, "test": 30}
+    assert facts["data"]["mirror"] is context.recipe.augmentation.mirror
+    for flip in (True, False):
+        assert replace(context, config=context.config.changed(flip=flip)).facts()["data"]["mirror"] is flip
     assert facts["image"] == {"channels": 1, "height": 8, "width": 8, "classes": 3}
 
 
@@ -524,6 +527,10 @@ def test_recipe_follows_the_configuration(begin: Callable[..., Context]) -> None
     assert recipe.augmentation.mirror
     assert recipe.augmentation.shift == 1  # a twelfth of eight rows, at least one
     assert not replace(context, config=context.config.changed(flip=False)).recipe.augmentation.mirror
+    for rows, shift in ((1, 0), (3, 0), (4, 1), (24, 2)):
+        shape = replace(context.dataset.preprocessing, resolution=(rows, 64))
+        wide = replace(context, dataset=replace(context.dataset, preprocessing=shape))
+        assert wide.recipe.augmentation.shift == shift
     for measured in (True, False):
         config, dataset = context.config.changed(flip=None), replace(context.dataset, mirror=measured)
         assert replace(context, config=config, dataset=dataset).recipe.augmentation.mirror is measured

@@ -34,7 +34,7 @@ def status(run: RunArgument) -> None:
         "run": str(run),
         "result": summary.sentence,
         "references": summary.comparison or ("none evaluated yet" if summary.comparable else NOT_COMPARABLE),
-        "budget": f"{summary.budget or 'unknown'}, {summary.elapsed:.0f} s used",
+        "budget": f"{summary.budget or 'unknown'}; {summary.elapsed:.0f} s so far, with all deliveries",
         "trials": f"{summary.complete} complete, {summary.failed} failed, {summary.pending} pending",
         "cost": summary.effort,
         "rejected": f"{summary.duplicates} duplicates, {summary.rejected} beyond a limit",

@@ -92,6 +92,12 @@ def _corrected(
     return replace(trial, cost=replace(trial.cost, latency=measured))
 
 
+def as_measured(ledger: Ledger, trials: Sequence[Trial]) -> list[Trial]:
+    """Trials with the latencies that were measured on this processor, where the others are predicted."""
+    known = _known(ledger)
+    return [_corrected(trial, known, {}, {}) for trial in trials]
+
+
 def _known(ledger: Ledger) -> dict[str, float]:
     """Milliseconds that were measured on this processor, by fingerprint."""
     facts = ledger.meta().get(KEPT, {})

@@ -40,7 +40,7 @@ class Proposal:
         architecture: Canonical form: what is built.
         trajectory: Raw decisions and masks: what the strategy learns from.
         source: Who proposed it: ``random``, ``reference``, ``policy``, ``edit`` and so on.
-        fidelity: The training wanted; None for the one that the run gives every candidate.
+        fidelity: The training wanted; None for the one that the run gives every candidate. Rungs overrule it.
     """
 
     architecture: Architecture

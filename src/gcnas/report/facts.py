@@ -179,6 +179,8 @@ def _data(folder: RunRecord) -> Facts:
         pairs.append(("Images", " \u00d7 ".join(sides)))
     if isinstance(classes, list):
         pairs.append(("Classes", whole(len(classes))))
+    if "mirror" in data:
+        pairs.append(("Mirrored in training", "left to right" if data["mirror"] else "no"))
     if isinstance(counts, dict):
         pairs += [
             (f"Split {split}", f"{whole(n) if isinstance(n, int) else n} images") for split, n in counts.items()

@@ -34,6 +34,18 @@ EXPORT_SHARE = 0.7
 """Of these seconds, that writing the networks as ONNX takes; the rest is for timing them."""
 
 
+def check_extra() -> None:
+    """See to it that latencies can be measured.
+
+    Raises:
+        ConfigurationError: If the extra ``onnx`` is missing.
+    """
+    if missing := missing_packages():
+        raise ConfigurationError(
+            f"A limit or a target on latency needs ONNX Runtime, but {', '.join(missing)} is not installed: {INSTALL}"
+        )
+
+
 def calibrate(space: SearchSpace, *, threads: int, seconds: float, seed: int) -> LatencyModel:
     """Measure networks of a space with ONNX Runtime, and fit a model to them.
 
@@ -49,10 +61,7 @@ def calibrate(space: SearchSpace, *, threads: int, seconds: float, seed: int) ->
     Raises:
         ConfigurationError: If the extra ``onnx`` is missing or hardly any network can be written as ONNX.
     """
-    if missing := missing_packages():
-        raise ConfigurationError(
-            f"A limit or a target on latency needs ONNX Runtime, but {', '.join(missing)} is not installed: {INSTALL}"
-        )
+    check_extra()
     start = time.monotonic()
     networks, sessions = _sessions(space, threads, start + EXPORT_SHARE * seconds, seed)
     image = made_images(_image_shape(space), 1)

@@ -115,7 +115,8 @@ class Context:
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
             augmentation=Augmentation(
-                shift=max(1, round(min(height, width) * SHIFT_SHARE)),
+                # Of up to three rows one is too much.
+                shift=0 if min(height, width) < 4 else max(1, round(min(height, width) * SHIFT_SHARE)),
                 mirror=self.dataset.mirror if config.flip is None else config.flip,
             ),
             stages=len(self.rungs) > 1,
@@ -156,6 +157,7 @@ class Context:
                     "validation": len(dataset.validation_index),
                     "test": dataset.size_test,
                 },
+                "mirror": self.recipe.augmentation.mirror,
                 "behind": images_behind(dataset.validation().labels, self.config.reward),
                 "notices": list(dataset.notices),
             },

@@ -452,7 +452,8 @@ class Driver:
 
     def _number(self, proposal: Proposal) -> Trial:
         self._count += 1
-        cost, before = self._space.cost(proposal.architecture), self._history.shorter(proposal)
+        cost = self._space.cost(proposal.architecture)
+        before = None if self._checkpoints is None else self._history.shorter(proposal)
         proposal, fidelity = replace(proposal, fidelity=None), proposal.fidelity or self._fidelity
         # What dies elsewhere does not end this process.
         attempts = 0 if self._executor.isolated else 1

@@ -10,7 +10,7 @@ import torch
 
 from gcnas.data import Dataset
 from gcnas.data.store import MEMORY_LIMIT
-from gcnas.errors import WorkerError
+from gcnas.errors import OutOfMemoryError, WorkerError
 from gcnas.execution import Evaluated, Executor, Job, ProcessExecutor, RayExecutor, SerialExecutor
 from gcnas.execution.cluster import lacking
 from gcnas.execution.memory import private_memory
@@ -23,6 +23,7 @@ from gcnas.run.observer import Observer
 from gcnas.space import SearchSpace
 from gcnas.training import Donor, Platform, Recipe
 from gcnas.training.candidate import ACCURACY, CandidateTrainer
+from gcnas.training.memory import memory_errors
 
 SHARED_IMAGES = "workers.npy"
 """File in the run's cache from which all workers read the images."""
@@ -56,13 +57,20 @@ class CandidateSetup:
         """What evaluates jobs in this process.
 
         Raises:
-            WorkerError: If the space's file has changed since the run read it.
+            WorkerError: If the space's file has changed since the run read it, or the images do not fit into memory.
         """
         if self.space.fingerprint != self.fingerprint:
             raise WorkerError(
                 "The file of the space was changed while the run goes on; undo that, and resume the run."
             )
-        trainer = CandidateTrainer(self.space, self._data(), self.recipe, self.platform, self.donor)
+        try:
+            with memory_errors():
+                trainer = CandidateTrainer(self.space, self._data(), self.recipe, self.platform, self.donor)
+        except OutOfMemoryError as error:
+            raise WorkerError(
+                f"The images do not fit into the memory of {self.platform.device}. {error} Make room there, or take a "
+                "smaller --resolution, fewer --workers or another --device."
+            ) from error
         # The first optimiser makes PyTorch import its compiler, seconds that are not the first candidate's.
         self.recipe.optimizer(torch.nn.Linear(1, 1))
         reward = ACCURACY[self.reward]

@@ -116,10 +116,13 @@ class RunFolder:
         return folder
 
     @contextmanager
-    def begun(self) -> Iterator[None]:
+    def begun(self, note: Callable[[str], None] = lambda _: None) -> Iterator[None]:
         """Hold a new run; if it is refused or interrupted before it has a ledger, its folder goes.
 
-        If it replaces another run, that one is back where it was then, whatever there is of the new one.
+        If it replaces another run, that one is back where it was, unless the new one was :meth:`founded`.
+
+        Args:
+            note: Told that the other run is back.
 
         Raises:
             RunFolderError: If another process holds it.
@@ -127,18 +130,23 @@ class RunFolder:
         with self.locked():
             try:
                 yield
-            except (GCNASError, KeyboardInterrupt):
+            except BaseException as error:
                 if self._replaced is None:
-                    self._give_up()
+                    if isinstance(error, GCNASError | KeyboardInterrupt):
+                        self._give_up()
+                else:
+                    shutil.rmtree(self.path, ignore_errors=True)  # of which nothing was evaluated
+                    self._put_back()
+                    note(
+                        f"The run that lay in {self.path} is back in its place; the new one is to be begun again."
+                    )
                 raise
-            finally:
-                self._put_back()
 
     def founded(self) -> None:
-        """Delete the run that this one replaces, now that it has a ledger."""
-        if self._replaced is not None:
-            shutil.rmtree(self._replaced, ignore_errors=True)
-            self._replaced = None
+        """Delete the run that this one replaces, now that it has something to evaluate."""
+        replaced, self._replaced = self._replaced, None  # before anything: half of a run is not put back
+        if replaced is not None:
+            shutil.rmtree(replaced, ignore_errors=True)
 
     def _put_back(self) -> None:
         """Give the run that this one was to replace its place again, if there is no new one."""

@@ -251,34 +251,56 @@ class Known(NamedTuple):
 
 
 class Unique(Filter):
-    """Lets every network pass once; a repeat is told the score that the network got."""
+    """Lets every network pass once; a repeat is told the score that the network got.
 
-    def __init__(self, inner: Strategy, log: list[Rejection], known: Iterable[Trial]) -> None:
+    Args:
+        inner: The strategy.
+        log: As for every filter.
+        known: What passed in earlier processes.
+        full: The training of proposals that ask for no other: every network passes once with each training then. None
+            where what is asked for is not what they get.
+    """
+
+    def __init__(
+        self, inner: Strategy, log: list[Rejection], known: Iterable[Trial], full: Fidelity | None = None
+    ) -> None:
         super().__init__(inner, log)
-        self._known: dict[str, Known | None] = {}
+        self._full = full
+        self._known: dict[tuple[str, Fidelity | None], Known | None] = {}
         for trial in known:
+            key = self._key(trial.proposal, trial.fidelity)
             # Of a network that goes on, the last result is told until there is a new one.
-            if trial.evaluation is not None or trial.proposal.fingerprint not in self._known:
-                self._known[trial.proposal.fingerprint] = _known(trial.evaluation)
+            if trial.evaluation is not None or key not in self._known:
+                self._known[key] = _known(trial.evaluation)
+
+    def _key(self, proposal: Proposal, fidelity: Fidelity | None) -> tuple[str, Fidelity | None]:
+        return proposal.fingerprint, None if self._full is None else fidelity or self._full
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """A duplicate if the network was proposed before."""
-        if proposal.fingerprint not in self._known:
-            self._known[proposal.fingerprint] = None
+        key = self._key(proposal, proposal.fidelity)
+        if key not in self._known:
+            self._known[key] = None
             return None
-        earlier = self._known[proposal.fingerprint]
+        earlier = self._known[key]
         if earlier is None:
             return Evaluation(proposal, EvaluationState.DUPLICATE, error="still under way")
         return Evaluation(proposal, EvaluationState.DUPLICATE, *earlier)
 
     def set_aside(self, proposals: Sequence[Proposal]) -> None:
         """Pass them on as they were asked for."""
-        super().set_aside([replace(proposal, fidelity=None) for proposal in proposals])
+        usual = {None, self._full}
+        super().set_aside(
+            [
+                replace(each, fidelity=None) if self._full is None or each.fidelity in usual else each
+                for each in proposals
+            ]
+        )
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Remember the evaluations and pass them on."""
         for evaluation in evaluations:
-            self._known[evaluation.proposal.fingerprint] = _known(evaluation)
+            self._known[self._key(evaluation.proposal, evaluation.fidelity)] = _known(evaluation)
         super().tell(evaluations)
 
 
@@ -291,6 +313,7 @@ class WithinTime(Filter):
         model: Seconds of an epoch.
         seconds: The limit.
         epochs: The longest training at a stretch that a candidate may get.
+        own: Whether a proposal that asks for a training of its own gets it.
         over: Whether the search is to end: looking for quick networks may take long.
     """
 
@@ -302,9 +325,11 @@ class WithinTime(Filter):
         seconds: float,
         epochs: float,
         over: Callable[[], bool] = lambda: False,
+        *,
+        own: bool = False,
     ) -> None:
         super().__init__(inner, log)
-        self._model, self._seconds, self._epochs = model, seconds, epochs
+        self._model, self._seconds, self._epochs, self._own = model, seconds, epochs, own
         self._over = over
 
     def over(self) -> bool:
@@ -313,8 +338,9 @@ class WithinTime(Filter):
 
     def verdict(self, proposal: Proposal) -> Evaluation | None:
         """Infeasible if the predicted time is too long; references are never rejected."""
-        epoch = self._model.predict(proposal.architecture)
-        if is_given(proposal) or epoch is None or (predicted := epoch * self._epochs) <= self._seconds:
+        epoch, asked = self._model.predict(proposal.architecture), proposal.fidelity
+        epochs = asked.epochs if self._own and asked is not None else self._epochs
+        if is_given(proposal) or epoch is None or (predicted := epoch * epochs) <= self._seconds:
             return None
         return _infeasible(proposal, f"seconds {_figure(predicted)} > {_figure(self._seconds)} (predicted)")
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -15,7 +14,7 @@ from gcnas._version import __version__
 from gcnas.config import RunConfig, stream_seed
 from gcnas.data import Dataset
 from gcnas.errors import CandidateError, ConfigurationError, GCNASError, RunFolderError, SearchFailedError
-from gcnas.execution import LateExecutor
+from gcnas.execution import Executor, LateExecutor
 from gcnas.records import Architecture
 from gcnas.run.amounts import Amounts, choose_amounts
 from gcnas.run.checkpoints import Checkpoints
@@ -264,6 +263,15 @@ def open_driver(context: Context, ledger: Ledger, clock: Clock, keep_best: Any, 
     def over() -> bool:
         return driver.interrupted or seconds_left() <= 0
 
+    def make() -> Executor:
+        executor = create_executor(context, observer)
+        try:
+            context.folder.founded()  # there is something to evaluate, and what evaluates it
+        except BaseException:
+            executor.close()
+            raise
+        return executor
+
     delete_shared_images(context)
     driver = Driver(
         ledger=ledger,
@@ -271,7 +279,7 @@ def open_driver(context: Context, ledger: Ledger, clock: Clock, keep_best: Any, 
         strategy=_strategy(context, ledger, rejections, ladder, repeats, meter, seconds_left, over),
         rejections=rejections,
         executor=LateExecutor(
-            partial(create_executor, context, observer),
+            make,
             capacity=context.workers.count,
             isolated=runs_apart(context),
         ),
@@ -355,22 +363,21 @@ def _strategy(
     limit = None if context.amounts.search_seconds is None else context.amounts.candidate_seconds
     strategy = Reconsidering(strategy, asdict(space.limits) | {"seconds": limit})
     strategy = WithinLimits(strategy, rejections, space)
+    single = len(ladder.rungs) == 1  # without rungs a strategy may ask for any training
     # What the strategy was told about: not the repeats, and higher rungs only if it compares them.
     rungs = ladder.rungs if tell_all else ladder.rungs[:1]
-    # Without rungs a strategy may ask for any training.
     told = [
         t
         for t in trials
-        if t.fidelity in rungs
-        or (len(ladder.rungs) == 1 and not (repeats is not None and repeats.is_repeat(t)))
+        if t.fidelity in rungs or (single and not (repeats is not None and repeats.is_repeat(t)))
     ]
     if limit is not None:
         model = DurationModel(space)
         for trial in told:
             if trial.evaluation is not None:
                 model.learn(trial.evaluation)
-        strategy = WithinTime(strategy, rejections, model, limit, ladder.longest_stretch(), over)
-    strategy = Unique(strategy, rejections, told)
+        strategy = WithinTime(strategy, rejections, model, limit, ladder.longest_stretch(), over, own=single)
+    strategy = Unique(strategy, rejections, told, context.fidelity if single else None)
     if len(ladder.rungs) > 1:
         strategy = SuccessiveHalving(
             strategy,
