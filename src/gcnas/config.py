@@ -393,7 +393,7 @@ class RunConfig(BaseModel):
         return asked | ({self.soft.metric} if self.soft is not None else set())
 
     @classmethod
-    def create(cls, **values: Any) -> Self:
+    def create(cls, /, **values: Any) -> Self:
         """Validate keywords.
 
         Raises:
@@ -428,8 +428,11 @@ class RunConfig(BaseModel):
         """
         try:
             values = yaml.load(_text(path), Loader=_NoReferences)  # noqa: S506 - a safe loader, and less than that
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            raise ConfigurationError(f"The configuration {path} cannot be read: {error}") from error
+        # The last ones: of values that say what they are and are not.
+        except (
+            OSError, ValueError, RecursionError, yaml.YAMLError, LookupError, AttributeError, TypeError,
+        ) as error:  # fmt: skip
+            raise ConfigurationError(f"The configuration {path} cannot be read: {error!r}") from error
         if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
             raise ConfigurationError(f"The configuration {path} must hold lines 'name: value'.")
         nested = [name for name, value in values.items() if _nested(name, value)]

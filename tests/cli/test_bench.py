@@ -15,6 +15,7 @@ from tests.tabular import tiny
 from gcnas.bench import Bench, processes
 from gcnas.bench.processes import Task
 from gcnas.cli.app import app
+from gcnas.cli.bench import _tell
 from gcnas.errors import BenchError, ConfigurationError, DataError
 
 QUERIES, SEEDS = 30, 2
@@ -260,3 +261,10 @@ def test_a_mistyped_rival_is_told_before_anything_runs(tmp_path: Path, monkeypat
         app([*_command(tmp_path), "--against", "randon"], standalone_mode=False)
     with pytest.raises(DataError):  # of that one there are runs, here empty ones
         app([*_command(tmp_path), "--against", "optuna:tpe"], standalone_mode=False)
+
+
+def test_names_of_others_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    _tell(1, 2, "\x1b]0;owned\a\x1b[2Jx")
+    said = capsys.readouterr().out
+    assert said.startswith("[1/2] ")
+    assert not {"\x1b", "\a"} & set(said)

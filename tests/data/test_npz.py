@@ -147,6 +147,16 @@ def test_flipped_bytes_never_escape(tmp_path: Path) -> None:
         assert source.labels.tolist() == [0, 1, 0, 1]
 
 
+def test_compressions_that_only_newer_pythons_know_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.npz", {"images": npy(np.zeros((4, 2, 2), np.uint8)), "labels": LABELS})
+    content = bytearray(path.read_bytes())
+    method = content.find(b"PK\1\2") + 10
+    content[method : method + 2] = (93).to_bytes(2, "little")  # Zstandard
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="packed by method 93, which is not read"):
+        read_npz(path)
+
+
 def test_other_compressions_that_are_damaged_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:

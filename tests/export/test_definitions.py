@@ -22,7 +22,7 @@ import math
 from torch import nn
 
 SIZE: int = 3
-WIDE = SIZE * 2
+WIDE = [SIZE * part for part in range(3)]
 
 @torch_like
 def unused(): return nn

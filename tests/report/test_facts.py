@@ -50,3 +50,12 @@ def test_what_final_training_there_was(make_run: MakeRun, epochs: float | None, 
     path = run / "best/metrics.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"epochs": epochs, "seconds": 5.0}))
     assert network_of(run)["Final training"].startswith(words)
+
+
+def test_budgets_of_any_length_are_shown(make_run: MakeRun) -> None:
+    """A configuration may be somebody else's."""
+    folder = read_run(make_run())
+    known = {"40": "40 evaluations", "600s": "10 min"}
+    for budget, words in known.items() | {(text, text) for text in ("9" * 5_000, "9" * 400 + "s")}:
+        changed = replace(folder, config={**folder.config, "budget": budget})
+        assert words in dict(dict(facts(changed, summarize(changed)))["Search"])["Budget"]

@@ -275,6 +275,14 @@ def test_the_description_in_the_documentation_can_be_used(repository: Path) -> N
     assert space.from_key("0a").depth == 1
 
 
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_line_of_very_many_cells_is_not_taken_apart(tmp_path: Path, place: int) -> None:
+    lines = TEXT.splitlines()
+    (tmp_path / "wide.csv").write_text("\n".join([*lines[:place], "," * 10_000, *lines[place:]]))
+    with pytest.raises(DataError, match=r"at most 10,000 columns; a line of .*wide\.csv has 10,001"):
+        load_table(tmp_path / "wide.csv", DESCRIPTION)
+
+
 def test_a_table_that_is_packed_far_too_well(tmp_path: Path) -> None:
     """A small file that would fill the memory; cell by cell it is one like others."""
     header, *_ = TEXT.splitlines()

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gcnas.cli.text import escape
 from gcnas.errors import BenchError, ConfigurationError, DataError
+from gcnas.files import printable
 
 if TYPE_CHECKING:
     from gcnas.bench import Finding
@@ -107,7 +108,7 @@ def run(
             f"There will be no runs of {against!r}, only of {', '.join(bench.strategies)}."
         )
     try:
-        run_bench(bench, out, _processes(jobs), lambda n, total, line: typer.echo(f"[{n}/{total}] {line}"))
+        run_bench(bench, out, _processes(jobs), _tell)
     except KeyboardInterrupt:
         typer.echo("Stopped. Finished runs are kept; the same command goes on.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -175,7 +176,7 @@ def claims(
                 wanted,
                 out,
                 _processes(jobs),
-                lambda n, total, line: typer.echo(f"[{n}/{total}] {line}"),
+                _tell,
             )
     except KeyboardInterrupt:
         typer.echo("Stopped. Finished runs are kept; the same command goes on.", err=True)
@@ -196,6 +197,11 @@ def spaces() -> None:
     for name, text in built_in().items():
         description = Description.parse(text, name)
         typer.echo(f"{name}: {len(description.decisions)} decisions, file {description.file}")
+
+
+def _tell(number: int, total: int, line: str) -> None:
+    """Print that one more run is done; names and reasons may be somebody else's."""
+    typer.echo(printable(f"[{number}/{total}] {line}"))
 
 
 def _print_claims(console: Console, findings: "Iterable[Finding]", out: Path) -> None:

@@ -32,6 +32,9 @@ MAX_DIRECTORY = 2**20
 _RECORD = 22
 _END_BYTES = 76 + _RECORD + 2**16
 
+PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+"""How members of an archive may be packed."""
+
 # The longest header that NumPy itself accepts from files that are not trusted.
 _MAX_HEADER = 10_000
 DAMAGED = (
@@ -98,7 +101,13 @@ def checked_archive(file: BinaryIO, path: Path) -> zipfile.ZipFile:
             f"The list of the arrays in {path} takes {size:,} bytes; more than {MAX_DIRECTORY:,} are not read. "
             "Save only what is used in it."
         )
-    return zipfile.ZipFile(file)
+    archive = zipfile.ZipFile(file)
+    # Newer Pythons know more, whose errors are none of those below.
+    if strange := next((i for i in archive.infolist() if i.compress_type not in PACKED), None):
+        raise NotImplementedError(
+            f"{strange.filename} is packed by method {strange.compress_type}, which is not read"
+        )
+    return archive
 
 
 def _check_sizes(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path) -> None:

@@ -202,7 +202,9 @@ def _unless(alias: str | None, name: str) -> str:
 def _references(text: str) -> list[str]:
     """Global names that a piece of source refers to and does not define, sorted."""
     top = symtable.symtable(text, "<definition>", "exec")
-    names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+    # From Python 3.12 on, what a comprehension counts with is among them; from 3.14 on, a name for annotations too.
+    own = {"__conditional_annotations__"} | {s.get_name() for s in top.get_symbols() if s.is_assigned()}
+    names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()} - own
     tables = list(top.get_children())
     while tables:
         table = tables.pop()

@@ -10,6 +10,9 @@ from gcnas.report.summary import RunSummary
 
 Facts = list[tuple[str, str]]
 
+MOST_DIGITS = 18
+"""Of a budget that is put into words; a longer one is shown as it is."""
+
 
 def facts(folder: RunRecord, summary: RunSummary) -> list[tuple[str, Facts]]:
     """Groups of facts, each a heading and pairs of name and value; what is not known is left out."""
@@ -161,6 +164,8 @@ def _search(folder: RunRecord, summary: RunSummary) -> Facts:
 
 def _budget(budget: str) -> str:
     """The budget as it was written, ``200`` or ``600s``, in words."""
+    if len(budget) > MOST_DIGITS:
+        return budget
     if budget.isdecimal():
         return counted(int(budget), "evaluation")
     seconds = budget.removesuffix("s")

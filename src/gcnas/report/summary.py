@@ -11,6 +11,7 @@ from gcnas.records import EvaluationState, Limits
 from gcnas.report.curves import Curve, best_so_far, expected_best, with_score
 from gcnas.report.numbers import counted, percent, points, short, whole, worded
 from gcnas.report.record import Delivered, RunRecord, fitted_space, read_run, run_limits
+from gcnas.report.scaled import MOST
 from gcnas.run.costs import priced
 from gcnas.run.recommendation import BALANCED, REFERENCE, TRANSFERRED, best_design, contenders, is_given, margin
 from gcnas.run.trial import Event, Rejection, Trial, decisive
@@ -233,7 +234,7 @@ def _best(trials: Sequence[Trial]) -> Trial | None:
 def _full_trainings(folder: RunRecord) -> float | None:
     amounts = folder.meta.get("amounts")
     full = amounts.get("epochs") if isinstance(amounts, dict) else None
-    if not isinstance(full, int) or full < 1:
+    if not isinstance(full, int) or not 1 <= full <= MOST:
         return None
     # How far those came that failed is not known.
     return sum(t.evaluation.trained_epochs for t in folder.trials if t.complete and t.evaluation) / full
@@ -406,7 +407,7 @@ def _noise(folder: RunRecord, accuracy: float, difference: float) -> str:
 def _validation_images(folder: RunRecord) -> int | None:
     counts = folder.data.get("counts")
     images = counts.get("validation") if isinstance(counts, dict) else None
-    return images if isinstance(images, int) and images >= 1 else None
+    return images if isinstance(images, int) and 1 <= images <= MOST else None
 
 
 def _behind(folder: RunRecord, images: int) -> float:

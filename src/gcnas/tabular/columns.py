@@ -86,7 +86,7 @@ def read_columns(content: bytes, names: Sequence[str], path: Path) -> dict[str, 
 
 
 def _csv_columns(text: str, names: Sequence[str], path: Path) -> dict[str, list[str]]:
-    rows = csv.reader(io.StringIO(text), strict=True)
+    rows = csv.reader(_lines(text, path), strict=True)
     header = [name.strip() for name in next(rows, [])]
     positions = [_position(header, name, path) for name in names]
     columns: list[list[str]] = [[] for _ in names]
@@ -94,6 +94,16 @@ def _csv_columns(text: str, names: Sequence[str], path: Path) -> dict[str, list[
         for column, position in zip(columns, positions, strict=True):
             column.append(row[position])
     return dict(zip(names, columns, strict=True))
+
+
+def _lines(text: str, path: Path) -> Iterator[str]:
+    """The lines of a text; one of very many cells would fill the memory before it is looked at."""
+    for line in io.StringIO(text):
+        if line.count(",") >= MAX_COLUMNS:
+            raise DataError(
+                f"A table has at most {MAX_COLUMNS:,} columns; a line of {path} has {line.count(',') + 1:,}."
+            )
+        yield line
 
 
 def _checked(rows: Iterator[list[str]], width: int, path: Path) -> Iterator[list[str]]:
